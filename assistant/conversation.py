@@ -1,0 +1,99 @@
+"""What is asked and what comes back: `Turn`, `Question`, `Answer`, `ReportRequest`, `Report`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from assistant.evidence import Evidence
+from assistant.imaging.picture import Picture
+
+NOT_FOR_CLINICAL_USE = (
+    "Draft by a research model, not for clinical use. A qualified professional must check it against the image."
+)
+
+SECTIONS: tuple[str, ...] = ("technique", "findings", "impression")
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One earlier message of a conversation."""
+
+    role: Literal["user", "assistant"]
+    text: str
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question, with the pictures it is about and what was said before."""
+
+    text: str
+    pictures: tuple[Picture, ...] = ()
+    history: tuple[Turn, ...] = ()
+    options: tuple[str, ...] = ()
+    """For a multiple-choice question: the answers to choose from."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the assistant says, how sure it is, and on what grounds."""
+
+    text: str
+    confidence: float
+    """Calibrated probability in [0, 1] that the answer is right."""
+    abstained: bool
+    evidence: tuple[Evidence, ...]
+    cautions: tuple[str, ...]
+    model_name: str
+    model_fingerprint: str
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form that `ask --json` prints."""
+        return {
+            "answer": self.text,
+            "confidence": round(self.confidence, 4),
+            "abstained": self.abstained,
+            "evidence": [item.to_dict() for item in self.evidence],
+            "cautions": list(self.cautions),
+            "model": {"name": self.model_name, "fingerprint": self.model_fingerprint},
+            "seconds": round(self.seconds, 3),
+        }
+
+
+@dataclass(frozen=True)
+class ReportRequest:
+    """One study to report on."""
+
+    pictures: tuple[Picture, ...]
+    priors: tuple[Picture, ...] = ()
+    indication: str | None = None
+    template: str = "generic"
+
+
+@dataclass(frozen=True)
+class Report:
+    """A drafted report."""
+
+    sections: dict[str, str]
+    """Keys are `SECTIONS`, in that order."""
+    confidence: float
+    abstained: bool
+    evidence: tuple[Evidence, ...]
+    cautions: tuple[str, ...]
+    model_name: str
+    model_fingerprint: str
+    seconds: float
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form that a worklist writes, less the study's own fields."""
+        return {
+            "sections": dict(self.sections),
+            "confidence": round(self.confidence, 4),
+            "abstained": self.abstained,
+            "evidence": [item.to_dict() for item in self.evidence],
+            "cautions": list(self.cautions),
+            "model": {"name": self.model_name, "fingerprint": self.model_fingerprint},
+            "seconds": round(self.seconds, 3),
+        }

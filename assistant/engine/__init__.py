@@ -1,0 +1,1 @@
+"""Runs the model: picture features and text generation."""

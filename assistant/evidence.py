@@ -1,0 +1,63 @@
+"""`Evidence`, and what a retriever must offer; the assistant knows no more of retrieval than this."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One piece of retrieved evidence, as it is numbered in the prompt and shown to the reader."""
+
+    id: str
+    kind: str
+    """"passage", "figure" or "case"."""
+    title: str
+    text: str
+    source: str
+    """Where it comes from, for a reader: a work's name and, where there is one, its address."""
+    licence: str
+    score: float
+    """Higher is nearer; comparable within one search only."""
+    modality: str | None = None
+    anatomy: str | None = None
+    image: str | None = None
+    """Path of its picture relative to the index folder, for figures and cases."""
+    references: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        return {**asdict(self), "references": list(self.references)}
+
+
+class Retriever(Protocol):
+    """Whatever finds evidence. `retrieval.retriever.IndexRetriever` is the one that ships."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of the index: it changes when its content or encoder does."""
+        ...
+
+    def search(
+        self,
+        query: str,
+        *,
+        image_embedding: np.ndarray | None = None,
+        k: int = 3,
+        modality: str | None = None,
+        exclude_patient: str | None = None,
+    ) -> Sequence[Evidence]:
+        """Return at most `k` pieces, best first, none if nothing is near enough.
+
+        Args:
+            query: free text; may be empty when an image is given.
+            image_embedding: (E,) unit length, from the joint space of the index's encoder.
+            k: the most pieces to return.
+            modality: narrows or weights the corpus, a name of `vocabulary.MODALITIES`.
+            exclude_patient: a `Picture.patient_key` whose own cases are left out.
+        """
+        ...

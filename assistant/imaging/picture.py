@@ -1,0 +1,77 @@
+"""`Picture`: the only form in which an image travels through the assistant."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One picture, ready for display or for a model, with nothing in it that names a patient."""
+
+    pixels: np.ndarray
+    """uint8, (H, W, 3), RGB, as a person should see it (windowed, upright, not inverted)."""
+    source_format: str = "array"
+    """What it was read from: "JPEG", "PNG", "DICOM", …"""
+    modality: str | None = None
+    """A name of `assistant.vocabulary.MODALITIES` if the header tells, else None."""
+    anatomy: str | None = None
+    """Body part in lower case if the header tells, else None."""
+    view: str | None = None
+    """View or plane if the header tells: "PA", "AP", "lateral", "axial", "coronal", "sagittal"."""
+    laterality: str | None = None
+    """"left" or "right" if the header tells."""
+    pixel_spacing_mm: tuple[float, float] | None = None
+    """Row and column spacing in mm, for the pixels as they stand here."""
+    frame: int = 0
+    """Which frame this is, from 0."""
+    frames: int = 1
+    """How many frames the source holds."""
+    study_key: str | None = None
+    """A salted one-way hash of the study's identity; groups files without naming anyone."""
+    patient_key: str | None = None
+    """A salted one-way hash of the patient's identity; lets retrieval leave out her own studies."""
+    cautions: tuple[str, ...] = field(default=())
+    """What the reader of an answer should know: an assumed window, a burned-in-text warning, …"""
+
+    def __post_init__(self) -> None:
+        if self.pixels.dtype != np.uint8 or self.pixels.ndim != 3 or self.pixels.shape[2] != 3:
+            raise ValueError(f"Picture.pixels is {self.pixels.dtype} {self.pixels.shape}; it takes uint8 (H, W, 3).")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return int(self.pixels.shape[1]), int(self.pixels.shape[0])
+
+    @cached_property
+    def content_id(self) -> str:
+        """16 hexadecimal digits that depend on the pixels alone."""
+        digest = hashlib.sha256(repr(self.pixels.shape).encode())
+        digest.update(np.ascontiguousarray(self.pixels).tobytes())
+        return digest.hexdigest()[:16]
+
+    def to_pil(self) -> Image.Image:
+        """Return the pixels as a PIL image in mode RGB."""
+        from PIL import Image
+
+        return Image.fromarray(self.pixels)
+
+    def squared(self) -> Image.Image:
+        """Return the picture padded with black to a square, centred, so that no edge is ever cropped away."""
+        from PIL import Image
+
+        width, height = self.size
+        side = max(width, height)
+        if width == height:
+            return self.to_pil()
+        canvas = Image.new("RGB", (side, side))
+        canvas.paste(self.to_pil(), ((side - width) // 2, (side - height) // 2))
+        return canvas

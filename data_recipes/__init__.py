@@ -1,0 +1,1 @@
+"""Turn data sets into one example format that every training stage reads."""

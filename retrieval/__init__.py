@@ -1,0 +1,1 @@
+"""Evidence: corpora, index and search."""

@@ -1,0 +1,1 @@
+"""The stages that make a model, each one command with one recipe."""
