@@ -59,12 +59,20 @@ def evidence_lines(evidence: Sequence[Evidence], *, budget: int, count_tokens: C
     return kept
 
 
-def question_text(question: str, *, options: Sequence[str] = (), evidence: Sequence[str] = ()) -> str:
-    """Return the text part of a question: evidence lines, the question, its options.
+def header_line(*, modality: str | None = None, anatomy: str | None = None, view: str | None = None) -> str | None:
+    """Return what a DICOM header tells of the picture as one line, or None if it tells nothing."""
+    told = [part for part in (modality, anatomy, view) if part]
+    return f"Header: {', '.join(told)}." if told else None
+
+
+def question_text(
+    question: str, *, options: Sequence[str] = (), evidence: Sequence[str] = (), header: str | None = None
+) -> str:
+    """Return the text part of a question: header line, evidence lines, the question, its options.
 
     Options that the question already names are not repeated.
     """
-    parts = []
+    parts = [header] if header else []
     if evidence:
         parts.append("Evidence:\n" + "\n".join(evidence))
     text = " ".join(question.split())
@@ -74,9 +82,15 @@ def question_text(question: str, *, options: Sequence[str] = (), evidence: Seque
     return "\n".join(parts)
 
 
-def report_text(*, indication: str | None = None, has_prior: bool = False, evidence: Sequence[str] = ()) -> str:
+def report_text(
+    *,
+    indication: str | None = None,
+    has_prior: bool = False,
+    evidence: Sequence[str] = (),
+    header: str | None = None,
+) -> str:
     """Return the text part of a request for a report."""
-    parts = []
+    parts = [header] if header else []
     if evidence:
         parts.append("Evidence:\n" + "\n".join(evidence))
     if indication:

@@ -1,0 +1,246 @@
+"""The commands: `python app.py [chat] | ask | report | doctor`, installed as `medassist` too.
+
+Only `argparse` is imported here at the top, so that `--help` answers at once; each command imports what it needs.
+Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 some items failed or something is wrong,
+2 wrong usage or input that cannot be used, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import assistant
+from assistant import __version__
+from assistant.errors import AssistantError, RetrievalError
+
+if TYPE_CHECKING:
+    from assistant.commands.opened import Opened
+    from assistant.config import AssistantConfig
+    from assistant.evidence import Retriever
+    from assistant.model.load import LoadedModel
+
+COMMANDS = ("chat", "ask", "report", "doctor")
+DISCLAIMER = "For research. Not for clinical use: every answer and report is a draft for a professional to check."
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="medassist",
+        description="Ask about medical images, with evidence, and draft reports. Without a command: chat.",
+        epilog=DISCLAIMER,
+    )
+    parser.add_argument("--version", action="version", version=f"medassist {__version__}")
+    shared = _shared_options()
+    commands = parser.add_subparsers(dest="command", metavar="{chat,ask,report,doctor}", required=True)
+
+    chat = commands.add_parser("chat", parents=[shared], help="open the page in a browser (default)", epilog=DISCLAIMER)
+    chat.add_argument("--host", help="address to listen on (default: 127.0.0.1, this machine only)")
+    chat.add_argument("--port", type=int, help="TCP port (default: 7860; 0 takes any free one)")
+    chat.add_argument("--login", metavar="FILE", help="name:password lines; needed to listen beyond this machine")
+
+    ask = commands.add_parser("ask", parents=[shared], help="one question, one answer", epilog=DISCLAIMER)
+    ask.add_argument(
+        "images", nargs="*", metavar="IMAGE", help="JPEG, PNG, WebP, TIFF or DICOM; none for a text question"
+    )
+    ask.add_argument("--question", required=True, metavar="TEXT", help="what to answer")
+    ask.add_argument("--json", action="store_true", help="print one JSON object")
+    ask.add_argument(
+        "--frame", type=int, metavar="N", help="frame of a multi-frame file, from 0 (default: the middle one)"
+    )
+    ask.add_argument(
+        "--window", type=_window, metavar="W", help="CENTRE,WIDTH in the file's units (HU for CT), or a name"
+    )
+
+    report = commands.add_parser("report", parents=[shared], help="draft reports for many images", epilog=DISCLAIMER)
+    report.add_argument("inputs", nargs="+", metavar="INPUT", help="files, folders, patterns, a .csv or .jsonl list")
+    report.add_argument(
+        "--out", required=True, type=Path, metavar="DIR", help="where reports go; a rerun goes on there"
+    )
+    report.add_argument(
+        "--formats", default="md", metavar="LIST", help="a page a study: md, json or md,json (default: md)"
+    )
+    report.add_argument("--template", default="generic", metavar="NAME", help="report template (default: generic)")
+    report.add_argument("--batch-size", type=int, metavar="N", help="studies a batch (default: 16)")
+    report.add_argument("--group", action="store_true", help="one report for all DICOM files of one study")
+
+    doctor = commands.add_parser("doctor", parents=[shared], help="check this installation", epilog=DISCLAIMER)
+    doctor.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser
+
+
+def _shared_options() -> argparse.ArgumentParser:
+    """Return the options that every command has."""
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--model", metavar="M", help="starter, a model folder or a preset (default: starter)")
+    shared.add_argument("--index", metavar="I", help="default, an index folder or none (default: default)")
+    shared.add_argument("--config", metavar="FILE", help="YAML settings; the options here go before them")
+    shared.add_argument("--verbose", action="store_true", help="log what is done, and show where an error arose")
+    return shared
+
+
+def _window(text: str) -> tuple[float, float] | str:
+    """Read `--window`: two numbers with a comma between, or a name that the imaging door knows."""
+    centre, comma, width = text.partition(",")
+    if not comma:
+        return text
+    try:
+        return float(centre), float(width)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not CENTRE,WIDTH, such as 40,400, nor a name") from None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: the words after the program's name; None takes this process's own.
+    Returns:
+        The exit code.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")):
+        words.insert(0, "chat")
+    try:
+        args = build_parser().parse_args(words)
+    except SystemExit as stop:  # argparse has written its message
+        return int(stop.code or 0)
+    try:
+        return _run(args)
+    except AssistantError as error:
+        sys.stderr.write(f"medassist: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("\nmedassist: interrupted. The same command goes on where this one ended.\n")
+        return 130
+    except BrokenPipeError:  # the reader of stdout has gone, as in `… | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if args.verbose:
+            raise
+        sys.stderr.write(
+            f"medassist: unexpected {type(error).__name__}: {error}\n"
+            "This is a fault of the program. Run again with --verbose to see where, and `medassist doctor` to check.\n"
+        )
+        return 1
+
+
+def _run(args: argparse.Namespace) -> int:
+    """Hand the parsed words to the command."""
+    _quiet(args)
+    config = _config(args)
+    _stay_offline(config.model)
+    if args.command == "ask":
+        from assistant.commands.ask import run_ask
+
+        return run_ask(
+            config, _open, images=args.images, question=args.question, frame=args.frame, window=args.window,
+            as_json=args.json,
+        )  # fmt: skip
+    if args.command == "report":
+        from assistant.commands.report import run_report
+
+        return run_report(
+            config, _open, inputs=args.inputs, out=args.out, template=args.template, group=args.group,
+            formats=tuple(one.strip() for one in args.formats.split(",") if one.strip()),
+        )  # fmt: skip
+    if args.command == "doctor":
+        from assistant.doctor import run_doctor
+
+        return run_doctor(config, _open, as_json=args.json)
+    from assistant.commands.chat import run_chat
+
+    return run_chat(config, _open)
+
+
+def _quiet(args: argparse.Namespace) -> None:
+    """Keep libraries from reporting usage, drawing bars or warning about their own future."""
+    import logging
+    import warnings
+
+    for name, value in {
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "DO_NOT_TRACK": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "TRANSFORMERS_VERBOSITY": "error",
+        "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "BITSANDBYTES_NOWELCOME": "1",
+    }.items():
+        os.environ.setdefault(name, value)
+    logging.basicConfig(
+        level=logging.INFO if args.verbose else logging.ERROR, stream=sys.stderr, format="%(name)s: %(message)s"
+    )
+    if not args.verbose:
+        warnings.simplefilter("ignore")
+
+
+def _stay_offline(model: str) -> None:
+    """Forbid look-ups of the model hub when everything is on this disk already."""
+    if model == "starter" or Path(model).expanduser().is_dir():
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+        os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
+
+
+def _config(args: argparse.Namespace) -> AssistantConfig:
+    """Return the settings of `--config`, or the defaults, with the command line's own over them."""
+    from dataclasses import replace
+
+    from assistant.config import AssistantConfig
+
+    values: dict[str, object] = {}
+    if args.config:
+        from assistant.strict import read_yaml
+
+        values = dict(read_yaml(Path(args.config)))
+    for name in ("model", "index", "host", "port", "login"):
+        given = getattr(args, name, None)
+        if given is not None:
+            values[name] = given
+    config = AssistantConfig.from_mapping(values, where=args.config or "the command line")
+    if getattr(args, "batch_size", None) is not None:
+        config = replace(config, generation=replace(config.generation, batch_size=args.batch_size))
+    return config
+
+
+def _open(config: AssistantConfig) -> Opened:
+    """Load the model and the index that the settings name, and join them."""
+    from assistant.chat import MedicalAssistant
+    from assistant.commands.opened import Opened
+    from assistant.model.load import load_model
+
+    model = load_model(config.model, device=config.device, dtype=config.dtype, quantization=config.quantization)
+    retriever = _open_index(config.index, model)
+    return Opened(
+        assistant=MedicalAssistant(model, retriever, config.generation),
+        model_name=model.name,
+        model_fingerprint=model.fingerprint,
+        index_fingerprint=retriever.fingerprint if retriever else None,
+    )
+
+
+def _open_index(name: str, model: LoadedModel) -> Retriever | None:
+    """Open an index for this model's encoder; `none` is none."""
+    if name == "none":
+        return None
+    from retrieval.encoder import ModelEncoder
+    from retrieval.retriever import IndexRetriever
+
+    folder = Path(assistant.__file__).parent / "starter" / "index" if name == "default" else Path(name).expanduser()
+    if not folder.is_dir():
+        raise RetrievalError(
+            f"The index {folder} does not exist. Name an index folder, make one with "
+            "`python -m retrieval.build CORPUS --out DIR`, or go without evidence: --index none."
+        )
+    return IndexRetriever.open(folder, ModelEncoder(model))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""`PromptMaker`: a case becomes the prompt that is put to the model, cut to what its context holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from assistant import prompts
+from assistant.case import Case
+from assistant.config import GenerationConfig
+from assistant.conversation import Question, ReportRequest, Turn
+from assistant.engine.prompt import Prompt, PromptEncoder
+from assistant.evidence import Evidence
+from assistant.questions import newest, standalone
+
+
+class PromptMaker:
+    """Makes prompts for one model.
+
+    Args:
+        encoder: of the model.
+        settings: how much history and evidence to put in.
+        capabilities: the contract's; `history` "no" leaves earlier turns out, `system` is the system prompt.
+    """
+
+    def __init__(self, encoder: PromptEncoder, settings: GenerationConfig, capabilities: Mapping[str, str]) -> None:
+        self._encoder = encoder
+        self._settings = settings
+        self._can = capabilities
+
+    def for_question(self, case: Case, question: Question) -> Prompt:
+        """Return the prompt for a question, with its pictures, evidence and as much history as fits."""
+        history = newest(question.history, self._settings.history_turns)
+        if self._can.get("history") == "no":
+            question, history = standalone(question), ()
+        text = prompts.question_text(
+            self._encoder.clean(question.text),
+            options=[self._encoder.clean(option) for option in question.options],
+            evidence=self._evidence_lines(case.evidence),
+            header=header_of(case),
+        )
+        return self._fitting(case, text, history)
+
+    def for_report(self, case: Case, request: ReportRequest) -> Prompt:
+        """Return the prompt for a report."""
+        text = prompts.report_text(
+            indication=self._encoder.clean(request.indication) if request.indication else None,
+            has_prior=bool(request.priors),
+            evidence=self._evidence_lines(case.evidence),
+            header=header_of(case),
+        )
+        return self._fitting(case, text, ())
+
+    def _evidence_lines(self, evidence: Sequence[Evidence]) -> list[str]:
+        budget = self._settings.evidence_tokens
+        lines = prompts.evidence_lines(evidence, budget=budget, count_tokens=self._encoder.count)
+        return [self._encoder.clean(line) for line in lines]
+
+    def _fitting(self, case: Case, text: str, history: Sequence[Turn]) -> Prompt:
+        """Return the prompt with as many of the latest turns as leave room for an answer."""
+        turns = tuple(Turn(turn.role, self._encoder.clean(turn.text)) for turn in history)
+        while True:
+            messages = prompts.conversation(
+                text, images=len(case.pictures), history=turns, system=self._can.get("system") or None
+            )
+            prompt = self._encoder.encode(messages, case.features)
+            if not turns:
+                self._encoder.check_room(prompt)
+            if not turns or len(prompt.ids) + self._settings.max_new_tokens <= self._encoder.context:
+                return prompt
+            turns = newest(turns, len(turns) - 1)
+
+
+def header_of(case: Case) -> str | None:
+    """Return the line on what the headers tell, where all pictures of the case agree."""
+    told = {(picture.modality, picture.anatomy, picture.view) for picture in case.pictures}
+    if len(told) != 1:
+        return None
+    modality, anatomy, view = told.pop()
+    return prompts.header_line(modality=modality, anatomy=anatomy, view=view)

@@ -1,0 +1,61 @@
+"""`Case`: one question or study on its way through the assistant; each step fills in its part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from assistant.conversation import Question, ReportRequest
+from assistant.evidence import Evidence
+from assistant.guard import Sight, Stop
+from assistant.imaging.picture import Picture
+
+if TYPE_CHECKING:
+    from assistant.engine.features import PictureFeatures
+    from assistant.engine.generate import Generated
+    from assistant.engine.prompt import Prompt
+
+
+@dataclass
+class Case:
+    """What is asked, what was found out so far, and why it stopped, if it did."""
+
+    pictures: tuple[Picture, ...]
+    """In the order of the prompt: for a report, priors first."""
+    question: Question | None = None
+    request: ReportRequest | None = None
+    features: list[PictureFeatures] = field(default_factory=list)
+    sights: list[Sight] = field(default_factory=list)
+    modality: str | None = None
+    """Of all the pictures, from their headers or their looks; None if it is not clear or they differ."""
+    options: tuple[str, ...] = ()
+    """Answers to choose from; none for an open question or a report."""
+    evidence: tuple[Evidence, ...] = ()
+    prompt: Prompt | None = None
+    generated: Generated | None = None
+    scores: list[float] = field(default_factory=list)
+    """Log-probability of each form of each option, in the order of `forms`."""
+    forms: list[tuple[str, str]] = field(default_factory=list)
+    """(option, one way to write it)."""
+    cautions: list[str] = field(default_factory=list)
+    stop: Stop | None = None
+    """Why to abstain; no step after the first stop adds to a case."""
+
+    @property
+    def current(self) -> Picture | None:
+        """The picture that the case is about: the last one."""
+        return self.pictures[-1] if self.pictures else None
+
+    def warn(self, *cautions: str | None) -> None:
+        """Add what the reader should know; what is said already, or is None, is left out."""
+        self.cautions.extend(caution for caution in dict.fromkeys(cautions) if caution and caution not in self.cautions)
+
+    def option_scores(self) -> list[float]:
+        """Return the log-probability of each option, its ways to write it taken together."""
+        import math
+
+        totals: dict[str, float] = dict.fromkeys(self.options, -math.inf)
+        for (option, _), score in zip(self.forms, self.scores, strict=True):
+            high, low = max(totals[option], score), min(totals[option], score)
+            totals[option] = high if math.isinf(low) else high + math.log1p(math.exp(low - high))
+        return [totals[option] for option in self.options]

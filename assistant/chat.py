@@ -1,0 +1,258 @@
+"""`MedicalAssistant`: the main path of every question and every report.
+
+guard ─► retrieve ─► prompt ─► generate ─► review ─► Answer or Report
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from assistant.asking import PromptMaker
+from assistant.case import Case
+from assistant.config import GenerationConfig
+from assistant.conversation import Answer, Question, Report, ReportRequest
+from assistant.engine.features import PictureEncoder
+from assistant.engine.generate import Generated, Generator
+from assistant.errors import ConfigError
+from assistant.evidence import Retriever
+from assistant.finish import Finisher
+from assistant.guard import (
+    KnownPictures,
+    Stop,
+    check_familiar,
+    check_header,
+    check_premise,
+    check_prior,
+    check_text,
+    modality_of,
+)
+from assistant.lookup import Lookup
+from assistant.model.presets import preset_names
+from assistant.questions import options_of, written_forms
+from assistant.scope import check_scope
+
+if TYPE_CHECKING:
+    from assistant.model.loaded import LoadedModel
+
+logger = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
+
+
+class MedicalAssistant:
+    """Answers questions about medical images and drafts reports.
+
+    Args:
+        model: opened with `assistant.model.load.load_model`.
+        retriever: where evidence is searched; None goes without.
+        settings: how answers are made; the usual ones if None.
+    """
+
+    def __init__(
+        self, model: LoadedModel, retriever: Retriever | None = None, settings: GenerationConfig | None = None
+    ) -> None:
+        self.model = model
+        self.retriever = retriever
+        self.settings = settings or GenerationConfig()
+        self._can = model.contract.capabilities
+        self._encoder = PictureEncoder(
+            model, max_items=self.settings.picture_cache, batch_size=self.settings.batch_size
+        )
+        self._generator = Generator(model, self.settings)
+        self._prompts = PromptMaker(self._generator.encoder, self.settings, self._can)
+        self._lookup = Lookup(retriever, self.settings)
+        self._known = KnownPictures.open(model.folder)
+        self._finisher = Finisher(model, self.settings, self._lookup)
+
+    def answer(self, question: Question) -> Answer:
+        """Answer one question.
+
+        Args:
+            question: with its pictures, options and what was said before.
+
+        Returns:
+            The answer, or an abstention that says why and what would help.
+
+        Raises:
+            ConfigError: the question is empty, or too long for the model.
+        """
+        return next(self.answers([question]))
+
+    def answers(self, questions: Iterable[Question], batch_size: int | None = None) -> Iterator[Answer]:
+        """Answer many questions; several go through the model together.
+
+        Args:
+            questions: any number; read a batch at a time.
+            batch_size: the settings' own, unless given.
+
+        Yields:
+            The answer to each question, in order.
+
+        Raises:
+            ConfigError: a question is empty, or too long for the model.
+        """
+        for batch in _batches(questions, batch_size or self.settings.batch_size):
+            started = time.perf_counter()
+            cases = self._question_cases(batch)
+            self._generate(cases)
+            seconds = (time.perf_counter() - started) / len(cases)
+            yield from (self._finisher.answer(case, seconds) for case in cases)
+            logger.info("answered %d question(s) in %.2f s", len(cases), time.perf_counter() - started)
+
+    def stream(self, question: Question) -> Iterator[str | Answer]:
+        """Answer one question while the reader watches.
+
+        Args:
+            question: with its pictures, options and what was said before.
+
+        Yields:
+            The text in pieces while it is written, then the whole `Answer`. The review comes after the writing: what
+            the `Answer` says takes the place of the pieces.
+
+        Raises:
+            ConfigError: the question is empty, or too long for the model.
+        """
+        started = time.perf_counter()
+        (case,) = self._question_cases([question])
+        streamed = False
+        if case.prompt is not None and not case.options:
+            for piece in self._generator.stream(case.prompt):
+                if isinstance(piece, Generated):
+                    case.generated = piece
+                else:
+                    streamed = True
+                    yield piece
+        else:
+            self._generate([case])
+        answer = self._finisher.answer(case, time.perf_counter() - started)
+        if not streamed:
+            yield answer.text
+        yield answer
+
+    def report(self, request: ReportRequest) -> Report:
+        """Draft one report.
+
+        Args:
+            request: the pictures of one study, and priors where there are any.
+
+        Returns:
+            The report, or an abstention that says why.
+
+        Raises:
+            ConfigError: the request has no picture, or too many for the model.
+        """
+        return next(self.reports([request]))
+
+    def reports(self, requests: Iterable[ReportRequest], batch_size: int | None = None) -> Iterator[Report]:
+        """Draft many reports; several go through the model together.
+
+        Args:
+            requests: any number; read a batch at a time.
+            batch_size: the settings' own, unless given.
+
+        Yields:
+            The report on each request, in order.
+
+        Raises:
+            ConfigError: a request has no picture, or too many for the model.
+        """
+        for batch in _batches(requests, batch_size or self.settings.batch_size):
+            started = time.perf_counter()
+            cases = self._report_cases(batch)
+            self._generate(cases, max_new_tokens=self.settings.report_max_new_tokens)
+            seconds = (time.perf_counter() - started) / len(cases)
+            yield from (self._finisher.report(case, seconds) for case in cases)
+            logger.info("drafted %d report(s) in %.2f s", len(cases), time.perf_counter() - started)
+
+    def _question_cases(self, questions: Sequence[Question]) -> list[Case]:
+        """Guard, retrieve and prompt."""
+        for question in questions:
+            check_text(question.text)
+        cases = [Case(question.pictures, question=question) for question in questions]
+        self._see(cases)
+        for case, question in zip(cases, questions, strict=True):
+            self._guard_question(case, question)
+            if case.stop is None:
+                self._ground(case)
+            if case.stop is None and not (self._quotes and not case.pictures):
+                case.options = options_of(question)
+                case.forms = [(option, form) for option in case.options for form in written_forms(option)]
+                case.prompt = self._prompts.for_question(case, question)
+        return cases
+
+    def _report_cases(self, requests: Sequence[ReportRequest]) -> list[Case]:
+        """Guard, retrieve and prompt."""
+        for request in requests:
+            if not request.pictures:
+                raise ConfigError("The request for a report has no picture. Give at least one.")
+        cases = [Case((*request.priors, *request.pictures), request=request) for request in requests]
+        self._see(cases)
+        for case, request in zip(cases, requests, strict=True):
+            if case.stop is None:
+                self._ground(case)
+                case.prompt = self._prompts.for_report(case, request)
+        return cases
+
+    def _see(self, cases: Sequence[Case]) -> None:
+        """Encode all pictures together, and stop the cases whose pictures are unlike anything known."""
+        features = iter(self._encoder.encode([picture for case in cases for picture in case.pictures]))
+        for case in cases:
+            case.features = [next(features) for _ in case.pictures]
+            case.warn(*(caution for picture in case.pictures for caution in picture.cautions))
+            if self._known is not None:
+                case.sights = [self._known.look(one.joint) for one in case.features]
+                case.warn(*map(check_header, case.pictures, case.sights))
+                if self.settings.check_images:
+                    case.stop = check_familiar(
+                        case.sights, self._known.names, self.model.contract.calibration, preset_names()
+                    )
+            case.modality = modality_of(case.pictures, case.sights)
+
+    def _guard_question(self, case: Case, question: Question) -> None:
+        case.stop = check_scope(question.text) or case.stop
+        if case.stop is None and case.pictures:
+            case.warn(check_prior(question.text, len(case.pictures)))
+            premise = check_premise(question.text, case.modality)
+            if isinstance(premise, Stop):
+                case.stop = premise
+            else:
+                case.warn(premise)
+
+    def _ground(self, case: Case) -> None:
+        """Retrieve what the prompt or a quotation needs; other evidence is looked up once there is an answer."""
+        if case.question is not None and not case.pictures:
+            found = self._lookup.on_subject(case.question)
+            if isinstance(found, Stop):
+                case.stop = found
+            else:
+                case.evidence = found
+        elif self._shows_evidence:
+            case.evidence = self._lookup.about(case)
+
+    @property
+    def _quotes(self) -> bool:
+        return self._can.get("text_only") == "quote"
+
+    @property
+    def _shows_evidence(self) -> bool:
+        return self._can.get("evidence_in_prompt") == "yes"
+
+    def _generate(self, cases: Sequence[Case], max_new_tokens: int | None = None) -> None:
+        waiting = [case for case in cases if case.prompt is not None]
+        made = self._generator.answer(
+            [case.prompt for case in waiting if case.prompt is not None],
+            [[form for _, form in case.forms] for case in waiting],
+            max_new_tokens=max_new_tokens,
+        )
+        for case, (generated, scores) in zip(waiting, made, strict=True):
+            case.generated, case.scores = generated, scores
+
+
+def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    waiting = iter(items)
+    while batch := list(itertools.islice(waiting, size)):
+        yield batch

@@ -1,0 +1,129 @@
+"""`report`: files, folders and lists become drafted reports in one folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import resource
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from assistant.commands.opened import Opened, Opener
+from assistant.config import AssistantConfig, GenerationConfig
+from assistant.imaging.load import load_picture
+from assistant.readahead import RunSettings
+from assistant.studies import collect_studies
+from assistant.worklist import Summary, grouped_by_study, run_worklist
+
+logger = logging.getLogger(__name__)
+
+_NOT_IN_THE_TEXT = ("batch_size", "picture_cache")
+"""Settings that change speed or memory only; a rerun with others goes on with the same studies."""
+
+
+def run_report(
+    config: AssistantConfig,
+    open_assistant: Opener,
+    *,
+    inputs: Sequence[str],
+    out: Path,
+    formats: tuple[str, ...] = ("md",),
+    template: str = "generic",
+    group: bool = False,
+) -> int:
+    """Report on every study that the inputs name and that `out` has no report on yet.
+
+    Args:
+        config: which model and index, and the batch size.
+        open_assistant: loads them.
+        inputs: files, folders, patterns and lists.
+        out: the run's folder; made when missing.
+        formats: which pages each study gets.
+        template: of the studies that name none.
+        group: files of one study, by their DICOM headers, get one report together.
+    Returns:
+        0 when every study has its report, 1 when some failed.
+    Raises:
+        AssistantError: the inputs, the model, the index or the folder cannot be used.
+    """
+    collection = collect_studies(inputs, leave_out=out)
+    if collection.passed_over:
+        _tell(f"Passed over {collection.passed_over} file(s) that are no images by their names.")
+    studies = grouped_by_study(collection.studies, load_picture) if group else list(collection.studies)
+    _tell(f"{len(studies)} studies; loading {config.model} …")
+    opened = open_assistant(config)
+    settings = _settings(config, opened, out, formats, template)
+    with _progress(len(studies)) as advance:
+        summary = run_worklist(studies, opened.assistant, settings, load=load_picture, on_progress=advance)
+    sys.stdout.write(_summary_text(summary, out))
+    return 1 if summary.failed else 0
+
+
+def _settings(
+    config: AssistantConfig, opened: Opened, out: Path, formats: tuple[str, ...], template: str
+) -> RunSettings:
+    return RunSettings(
+        out=out,
+        model=opened.model_fingerprint,
+        index=opened.index_fingerprint,
+        generation=_fingerprint(config.generation),
+        template=template,
+        formats=formats,
+        batch_size=config.generation.batch_size,
+    )
+
+
+def _fingerprint(generation: GenerationConfig) -> str:
+    """Return 16 hexadecimal digits for the settings that shape a report's text."""
+    shaping = {name: value for name, value in asdict(generation).items() if name not in _NOT_IN_THE_TEXT}
+    return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[str], None]]:
+    """Show progress on stderr: a bar on a terminal, a line every tenth of the way elsewhere."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import Progress
+
+        with Progress(console=Console(stderr=True)) as progress:
+            task = progress.add_task("Reporting", total=total)
+            yield lambda outcome: progress.advance(task)
+        return
+    step = max(1, total // 10)
+    seen = 0
+
+    def advance(outcome: str) -> None:
+        nonlocal seen
+        seen += 1
+        if seen % step == 0 or seen == total:
+            _tell(f"{seen} of {total} studies")
+
+    yield advance
+
+
+def _summary_text(summary: Summary, out: Path) -> str:
+    """Return what the run did, in a few lines."""
+    lines = [
+        f"{summary.reported} reported, {summary.failed} failed, {summary.already_done} done before → {out}",
+        f"{summary.images_per_second:.1f} images/s, report p50 {summary.percentile(0.5):.2f} s, "
+        f"p95 {summary.percentile(0.95):.2f} s, peak memory {_peak_memory_mb():.0f} MB",
+    ]
+    if summary.failed:
+        lines.append(f"Why they failed: {out / 'failures.jsonl'}. The next run into {out} tries them again.")
+    return "\n".join(lines) + "\n"
+
+
+def _peak_memory_mb() -> float:
+    """Return the most memory that this process has held, in MB (10^6 bytes)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6

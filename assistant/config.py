@@ -1,0 +1,143 @@
+"""Settings: `GenerationConfig` for how answers are made, `AssistantConfig` for what a command starts with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from assistant.errors import ConfigError
+from assistant.strict import build, read_yaml
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True)
+class GenerationConfig:
+    """How answers and reports are made; `generation:` in a settings file."""
+
+    max_new_tokens: int = 96
+    """The most tokens of one answer."""
+    report_max_new_tokens: int = 256
+    """The most tokens of one report, all sections together."""
+    temperature: float = 0.0
+    """0 takes the likeliest token each time; above 0 samples, the more freely the higher."""
+    top_p: float = 1.0
+    """When sampling, only the likeliest tokens that together reach this share are drawn from."""
+    seed: int = 0
+    """Sampling with the same seed, prompt and model gives the same text, alone or in a batch."""
+    batch_size: int = 16
+    """Questions or studies that go through the model together."""
+    evidence_count: int = 3
+    """The most pieces of evidence to retrieve for one answer; 0 retrieves none."""
+    evidence_tokens: int = 256
+    """The most tokens that numbered evidence may take in a prompt."""
+    history_turns: int = 6
+    """The most earlier turns of a conversation that go into a prompt, newest kept."""
+    abstain_below: float | None = None
+    """Confidence under which the assistant abstains; null takes the model's own calibrated thresholds, 0 never."""
+    check_images: bool = True
+    """Abstain on pictures unlike anything that the model has seen."""
+    picture_cache: int = 128
+    """Encoded pictures that are kept in memory; about 0.6 MB each for a 224-pixel ViT-B/16 in fp32."""
+
+    def __post_init__(self) -> None:
+        faults = [
+            f"{name} is {getattr(self, name)}; use {least} or more."
+            for name, least in _AT_LEAST.items()
+            if getattr(self, name) < least
+        ]
+        if not 0 < self.top_p <= 1:
+            faults.append(f"top_p is {self.top_p}; use a share above 0 and up to 1.")
+        if self.abstain_below is not None and not 0 <= self.abstain_below <= 1:
+            faults.append(f"abstain_below is {self.abstain_below}; use a probability from 0 to 1, or null.")
+        if faults:
+            raise ConfigError(" ".join(faults))
+
+
+_AT_LEAST: dict[str, float] = {
+    "max_new_tokens": 1,
+    "report_max_new_tokens": 1,
+    "temperature": 0,
+    "seed": 0,
+    "batch_size": 1,
+    "evidence_count": 0,
+    "evidence_tokens": 0,
+    "history_turns": 0,
+    "picture_cache": 1,
+}
+
+
+@dataclass(frozen=True)
+class AssistantConfig:
+    """What a command starts with; every field can stand in a settings file."""
+
+    model: str = "starter"
+    """`starter`, a model folder, or a preset's name."""
+    index: str = "default"
+    """`default` (shipped with the starter), an index folder, or `none`."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `cuda:1`."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Number format of the weights; `auto` takes what suits the device. float16 is refused on a CPU."""
+    quantization: Literal["nf4", "int8", "none"] | None = None
+    """How to load the language model's linears; null follows the model's contract on a GPU, and is none on a CPU."""
+    host: str = "127.0.0.1"
+    """Address the page listens on. Anything but this machine needs a login."""
+    port: int = 7860
+    """TCP port the page listens on."""
+    login: str | None = None
+    """Path of a file with one `name:password` a line; required when `host` is reachable from other machines."""
+    generation: GenerationConfig = field(default_factory=GenerationConfig)
+    """How answers and reports are made."""
+
+    def __post_init__(self) -> None:
+        faults = [
+            f"{name} is empty; {mend}"
+            for name, mend in (
+                ("model", "use starter, a folder or a preset."),
+                ("index", "use default, a folder or none."),
+                ("host", "use 127.0.0.1."),
+            )
+            if not getattr(self, name).strip()
+        ]
+        if not 0 <= self.port <= 65535:
+            faults.append(f"port is {self.port}; use 1 to 65535, or 0 for any free one.")
+        if self.dtype == "float16" and self.device == "cpu":
+            faults.append("dtype is float16 on a cpu, where it is very slow; use bfloat16 or float32.")
+        if self.host.strip() and self.host not in LOOPBACK and self.login is None:
+            faults.append(f"host is {self.host}, which other machines can reach; set login, or use 127.0.0.1.")
+        if faults:
+            raise ConfigError(" ".join(faults))
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any], *, where: str = "settings") -> AssistantConfig:
+        """Make a configuration from plain values.
+
+        Args:
+            values: keys are field names; `generation` holds a mapping of its own.
+            where: what is being read, for messages.
+
+        Returns:
+            The configuration.
+
+        Raises:
+            ConfigError: lists every unknown key, wrong type and refused value.
+        """
+        return build(cls, values, where=where)
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> AssistantConfig:
+        """Read a configuration from a YAML file.
+
+        Args:
+            path: of the file; its keys are the fields of this class.
+
+        Returns:
+            The configuration.
+
+        Raises:
+            ConfigError: the file cannot be read, or lists every mistake in it.
+        """
+        return cls.from_mapping(read_yaml(Path(path)), where=str(path))

@@ -1,0 +1,1 @@
+"""Ways a drafted report leaves the assistant."""

@@ -1,0 +1,54 @@
+"""A drafted report as Markdown, made from the record that the worklist keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from assistant.conversation import NOT_FOR_CLINICAL_USE, SECTIONS
+from assistant.exports.wording import confidence_phrase
+
+EMPTY_SECTION = "Nothing drafted."
+
+
+def report_markdown(record: Mapping[str, Any]) -> str:
+    """Return one study's report as a Markdown page.
+
+    Args:
+        record: the JSON form of `Report.to_dict`; `study` and `inputs` are shown when present.
+    """
+    lines = ["# Draft report", "", f"> {NOT_FOR_CLINICAL_USE}", ""]
+    if record.get("study"):
+        lines += [f"- Study: `{record['study']}`"]
+    if record.get("inputs"):
+        lines += [f"- Images: {', '.join(f'`{one}`' for one in record['inputs'])}"]
+    if record.get("priors"):
+        lines += [f"- Compared with: {', '.join(f'`{one}`' for one in record['priors'])}"]
+    if record.get("confidence") is not None:
+        lines += [f"- Confidence: {confidence_phrase(record['confidence'], bool(record.get('abstained')))}"]
+    if lines[-1]:
+        lines += [""]
+    for name in SECTIONS:
+        lines += [f"## {name.capitalize()}", "", record["sections"].get(name) or EMPTY_SECTION, ""]
+    lines += _cautions(record.get("cautions", ()))
+    lines += _evidence(record.get("evidence", ()))
+    model = record.get("model")
+    if model:
+        lines += ["---", f"Model {model['name']}, fingerprint `{model['fingerprint']}`.", ""]
+    return "\n".join(lines)
+
+
+def _cautions(cautions: Sequence[str]) -> list[str]:
+    """Return the section of cautions, nothing when there are none."""
+    return ["## Cautions", "", *(f"- {caution}" for caution in cautions), ""] if cautions else []
+
+
+def _evidence(evidence: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the numbered evidence with sources and licences, nothing when there is none."""
+    if not evidence:
+        return []
+    lines = ["## Evidence", ""]
+    for number, item in enumerate(evidence, start=1):
+        text = " ".join(str(item["text"]).split())
+        lines += [f"{number}. **{item['title']}.** {text}  ", f"   Source: {item['source']} ({item['licence']})"]
+    return [*lines, ""]

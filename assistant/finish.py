@@ -1,0 +1,217 @@
+"""`Finisher`: what the model wrote becomes an `Answer` or a `Report`: decided, reviewed, calibrated, cited."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from assistant import review
+from assistant.case import Case
+from assistant.confidence import Kind, calibrate, raw_confidence, shares, threshold
+from assistant.config import GenerationConfig
+from assistant.conversation import NOT_FOR_CLINICAL_USE, SECTIONS, Answer, Report
+from assistant.guard import Stop, larger_model
+from assistant.lookup import Lookup, statement_of
+from assistant.model.presets import preset_names
+from assistant.prompts import parse_report
+from assistant.questions import matching_option, standalone
+from assistant.quote import best_sentences
+from assistant.words import sentences
+
+if TYPE_CHECKING:
+    from assistant.model.loaded import LoadedModel
+
+_QUOTES = 2
+_CLOSE = 0.9
+_NOTHING = Stop("The model wrote nothing that can be used.", "Ask in other words, or send a clearer image.")
+
+
+class Finisher:
+    """Turns generated cases into what the reader gets.
+
+    Args:
+        model: whose calibration and name to use.
+        settings: thresholds.
+        lookup: finds evidence for what was answered.
+    """
+
+    def __init__(self, model: LoadedModel, settings: GenerationConfig, lookup: Lookup) -> None:
+        self._model = model
+        self._settings = settings
+        self._lookup = lookup
+
+    def answer(self, case: Case, seconds: float) -> Answer:
+        """Finish a question that was stopped, generated, or is to be quoted.
+
+        Args:
+            case: as it left the model.
+            seconds: time spent so far.
+
+        Returns:
+            The answer.
+        """
+        if case.stop is not None:
+            return self._answer(case, case.stop.text, 0.0, seconds, abstained=True)
+        if case.prompt is None:
+            return self._quoted(case, seconds)
+        text, raw, kind = _decide(case)
+        confidence = calibrate(raw, kind, self._model.contract.calibration)
+        text = self._reviewed(case, text)
+        if review.is_empty(text):
+            return self._answer(case, _NOTHING.text, 0.0, seconds, abstained=True)
+        unsure = self._unsure(confidence, kind)
+        if unsure is not None:
+            return self._answer(case, unsure.text, confidence, seconds, abstained=True)
+        if not case.evidence:
+            case.evidence = self._lookup.about(case, text)
+        assert case.question is not None
+        statement = statement_of(case.question, text)
+        text = review.cite(text, case.evidence, statement, modality=case.modality) if statement else text
+        return self._answer(case, text, confidence, seconds, abstained=False)
+
+    def report(self, case: Case, seconds: float) -> Report:
+        """Finish a report that was stopped or generated.
+
+        Args:
+            case: as it left the model.
+            seconds: time spent so far.
+
+        Returns:
+            The report.
+        """
+        if case.stop is not None or case.generated is None:
+            return self._no_report(case, case.stop or _NOTHING, 0.0, seconds)
+        if not case.generated.finished:
+            case.warn("The report was cut at the token limit and may be incomplete.")
+        sections = self._reviewed_sections(case, parse_report(case.generated.text))
+        confidence = calibrate(raw_confidence(case.generated.log_probs), "report", self._model.contract.calibration)
+        if review.is_empty(sections["findings"] + sections["impression"]):
+            return self._no_report(case, _NOTHING, 0.0, seconds)
+        unsure = self._unsure(confidence, "report")
+        if unsure is not None:
+            return self._no_report(case, unsure, confidence, seconds)
+        if not case.evidence:
+            case.evidence = self._lookup.about(case, sections["impression"] or sections["findings"])
+        sections["impression"] = " ".join(
+            review.cite(sentence, case.evidence, sentence, modality=case.modality)
+            for sentence in sentences(sections["impression"])
+        )
+        return self._report(case, sections, confidence, seconds, abstained=False)
+
+    def _quoted(self, case: Case, seconds: float) -> Answer:
+        assert case.question is not None
+        asked = standalone(case.question).text
+        quotes = best_sentences(asked, case.evidence, _QUOTES, embed=self._model.text.embed)
+        if not quotes:
+            stop = Stop(
+                "There is no image, and no sentence of what the search found answers this question.",
+                "What it found is listed as evidence.",
+            )
+            return self._answer(case, stop.text, 0.0, seconds, abstained=True)
+        close = [quote for quote in quotes if quote.score >= _CLOSE * quotes[0].score]
+        text = " ".join(f'"{quote.sentence}" [{quote.evidence_index + 1}]' for quote in close)
+        raw = min(1.0, max(0.0, quotes[0].score))
+        confidence = calibrate(raw, "quote", self._model.contract.calibration)
+        case.warn("No image was given: the answer is quoted from the numbered evidence.")
+        unsure = self._unsure(confidence, "quote")
+        if unsure is not None:
+            return self._answer(case, unsure.text, confidence, seconds, abstained=True)
+        return self._answer(case, text, confidence, seconds, abstained=False)
+
+    def _reviewed(self, case: Case, text: str) -> str:
+        """Return an answer after review; what was found goes to the case's cautions."""
+        text, caution = review.check_citations(review.drop_repeats(text), case.evidence)
+        case.warn(caution, review.wrong_modality(text, case.modality), self._measures(case, text))
+        if len(case.pictures) == 1 and review.change_sentences(text):
+            case.warn("The answer speaks of change, but no prior image was given.")
+        if case.generated is not None and not case.generated.finished and not case.options:
+            case.warn("The answer was cut at the token limit and may be incomplete.")
+        return text
+
+    def _reviewed_sections(self, case: Case, sections: dict[str, str]) -> dict[str, str]:
+        """Return a report's sections after review; what was found goes to the case's cautions."""
+        has_prior = bool(case.request and case.request.priors)
+        removed = 0
+        for name in SECTIONS:
+            text, caution = review.check_citations(review.drop_repeats(sections[name]), case.evidence)
+            if not has_prior:
+                text, count = review.remove_change(text)
+                removed += count
+            sections[name] = text
+            case.warn(caution)
+        whole = " ".join(sections.values())
+        if removed:
+            case.warn(f"{removed} sentence(s) about change were removed, because no prior image was given.")
+        moved = review.side_conflicts(sections["findings"], sections["impression"])
+        denied = review.denied_findings(sections["findings"], sections["impression"])
+        case.warn(
+            review.wrong_modality(whole, case.modality),
+            self._measures(case, whole),
+            f"Findings and impression disagree on the side of: {', '.join(moved)}." if moved else None,
+            f"The impression names what the findings deny: {', '.join(denied)}." if denied else None,
+        )
+        if not sections["technique"] and case.modality:
+            sections["technique"] = f"{case.modality}."
+        return sections
+
+    def _measures(self, case: Case, text: str) -> str | None:
+        known = case.current is not None and case.current.pixel_spacing_mm is not None
+        return review.measure_caution(text, spacing_known=known)
+
+    def _unsure(self, confidence: float, kind: Kind) -> Stop | None:
+        least = threshold(kind, self._model.contract.calibration, self._settings.abstain_below)
+        if confidence >= least:
+            return None
+        return Stop(
+            f"Not sure enough to say (confidence {confidence:.0%}, needed {least:.0%}).",
+            "A clearer image, a narrower question or answers to choose from may help. " + larger_model(preset_names()),
+        )
+
+    def _no_report(self, case: Case, stop: Stop, confidence: float, seconds: float) -> Report:
+        sections = {**dict.fromkeys(SECTIONS, ""), "impression": f"No report was drafted. {stop.text}"}
+        return self._report(case, sections, confidence, seconds, abstained=True)
+
+    def _answer(self, case: Case, text: str, confidence: float, seconds: float, *, abstained: bool) -> Answer:
+        case.warn(NOT_FOR_CLINICAL_USE)
+        return Answer(
+            text=text,
+            confidence=confidence,
+            abstained=abstained,
+            evidence=case.evidence,
+            cautions=tuple(case.cautions),
+            model_name=self._model.name,
+            model_fingerprint=self._model.fingerprint,
+            seconds=seconds,
+        )
+
+    def _report(
+        self, case: Case, sections: dict[str, str], confidence: float, seconds: float, *, abstained: bool
+    ) -> Report:
+        case.warn(NOT_FOR_CLINICAL_USE)
+        return Report(
+            sections=sections,
+            confidence=confidence,
+            abstained=abstained,
+            evidence=case.evidence,
+            cautions=tuple(case.cautions),
+            model_name=self._model.name,
+            model_fingerprint=self._model.fingerprint,
+            seconds=seconds,
+        )
+
+
+def _decide(case: Case) -> tuple[str, float, Kind]:
+    """Return a case's answer, its raw confidence and its kind.
+
+    For a closed question the free answer stands if it is one of the options, else the likeliest option does; the raw
+    confidence is that option's share of all options.
+    """
+    generated = case.generated
+    if generated is None:
+        return "", 0.0, "open"
+    if not case.options:
+        return generated.text, raw_confidence(generated.log_probs), "open"
+    parts = shares(case.option_scores())
+    chosen = matching_option(generated.text, case.options)
+    if chosen is None:
+        chosen = case.options[parts.index(max(parts))]
+    return chosen, parts[case.options.index(chosen)], "closed"

@@ -1,0 +1,78 @@
+"""`Lookup`: what to ask the retriever for a question, an answer or a report, and answers made of quotations."""
+
+from __future__ import annotations
+
+from assistant.case import Case
+from assistant.config import GenerationConfig
+from assistant.conversation import Question
+from assistant.evidence import Evidence, Retriever
+from assistant.guard import Stop, premised_modalities
+from assistant.questions import YES_NO, standalone
+
+_HELP = "Send the image it is about, use other words, or load an index that covers it with --index."
+
+
+class Lookup:
+    """Searches on behalf of the assistant.
+
+    Args:
+        retriever: where to search; None finds nothing.
+        settings: how many pieces to return.
+    """
+
+    def __init__(self, retriever: Retriever | None, settings: GenerationConfig) -> None:
+        self._retriever = retriever
+        self._count = settings.evidence_count
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is anything to search."""
+        return self._retriever is not None and self._count > 0
+
+    def about(self, case: Case, said: str = "") -> tuple[Evidence, ...]:
+        """Search for evidence on a case.
+
+        Args:
+            case: with its features and modality.
+            said: what the model answered or reported, once it has; the search is then for that as well.
+
+        Returns:
+            Best first; none where nothing is near enough, or there is no retriever.
+        """
+        if case.question is not None:
+            asked = standalone(case.question).text
+        else:
+            asked = (case.request.indication or "") if case.request else ""
+        if case.question is not None and said in YES_NO:
+            said = ""
+        modality = case.modality or (case.current.modality if case.current else None)
+        query = " ".join(part for part in (asked, said, modality) if part)
+        joint = case.features[-1].joint if case.features else None
+        patient = case.current.patient_key if case.current else None
+        if self._retriever is None or not self.is_open:
+            return ()
+        return tuple(
+            self._retriever.search(
+                query, image_embedding=joint, k=self._count, modality=modality, exclude_patient=patient
+            )
+        )
+
+    def on_subject(self, question: Question) -> tuple[Evidence, ...] | Stop:
+        """Return evidence on a question without a picture, or a stop that says why there is none."""
+        if self._retriever is None or not self.is_open:
+            return Stop(
+                "There is no image, and no evidence index is loaded, so there is nothing to answer from.", _HELP
+            )
+        asked = standalone(question).text
+        named = premised_modalities(asked)
+        found = self._retriever.search(asked, k=self._count, modality=named.pop() if len(named) == 1 else None)
+        if not found:
+            return Stop("There is no image, and the search found no evidence on this question.", _HELP)
+        return tuple(found)
+
+
+def statement_of(question: Question | None, answer: str) -> str:
+    """Return what an answer claims, as a sentence that evidence can be held against; nothing for a plain "No"."""
+    if question is None or answer not in YES_NO:
+        return answer
+    return question.text if answer == YES_NO[0] else ""

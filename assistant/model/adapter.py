@@ -1,0 +1,64 @@
+"""Puts a PEFT adapter onto its base."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from assistant.errors import ModelError
+from assistant.model.tensors import read_header
+
+if TYPE_CHECKING:
+    from transformers import LlavaForConditionalGeneration
+
+
+def attach(llava: LlavaForConditionalGeneration, folder: Path, *, merge: bool = False) -> LlavaForConditionalGeneration:
+    """Return `llava` with the adapter in `folder` inside it, active and frozen.
+
+    Args:
+        llava: the base; changed in place.
+        folder: holds `adapter_config.json` and `adapter_model.safetensors`.
+        merge: add the adapter to the base's weights, so that a plain model is left.
+    Returns:
+        the same class as `llava`.
+    Raises:
+        ModelError: the adapter's tensors are missing, extra or mis-shaped for this base.
+    """
+    from peft import PeftModel, get_peft_model_state_dict
+    from peft.utils import load_peft_weights
+
+    mend = "Load it on the base it was trained on, or train it again with python -m training.sft."
+    read_header(folder / "adapter_model.safetensors")
+    try:
+        with warnings.catch_warnings():
+            # PEFT asks transformers for a flag by its old name; nothing that a user could change.
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+            # Missing keys are named below.
+            warnings.filterwarnings("ignore", message="Found missing adapter keys", category=UserWarning)
+            wrapped = PeftModel.from_pretrained(llava, str(folder), is_trainable=False)
+    except (RuntimeError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"The adapter in {folder} does not fit its base: {error}. {mend}") from error
+    wanted = set(get_peft_model_state_dict(wrapped))
+    given = set(load_peft_weights(str(folder), device="cpu"))
+    if wanted != given:
+        raise ModelError(
+            f"The adapter in {folder} does not fit its base: missing {sorted(wanted - given)[:4]}, "
+            f"extra {sorted(given - wanted)[:4]}. {mend}"
+        )
+    return cast("LlavaForConditionalGeneration", wrapped.merge_and_unload() if merge else wrapped.get_base_model())
+
+
+def refuse_quantized(llava: LlavaForConditionalGeneration) -> None:
+    """Refuse a model whose weights are rounded to 4 or 8 bits, where whole weights are needed.
+
+    Args:
+        llava: any model.
+    Raises:
+        ModelError: it is quantized.
+    """
+    if getattr(llava, "is_quantized", False):
+        raise ModelError(
+            "The model is quantized: saving or merging it would fix the rounding for good (an error of 4e-2 was "
+            "measured, against 2e-6). Load it with quantization='none'."
+        )

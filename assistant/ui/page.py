@@ -1,0 +1,46 @@
+"""The page: a notice that stays in view, the model's state, and two tabs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gradio as gr
+
+import assistant
+from assistant.ui.conversation_tab import build_conversation_tab
+from assistant.ui.examples import shipped_examples
+from assistant.ui.panels import header_html, notice_html
+from assistant.ui.report_tab import build_report_tab
+from assistant.ui.service import AssistantService
+
+TITLE = "Medical image assistant"
+_POLL_S = 1.0
+_FORGET_S = (600, 3600)
+"""How often, and after how long, files that the page has shown are deleted."""
+
+
+def build_page(service: AssistantService) -> gr.Blocks:
+    """Return the page; nothing on it needs the model before the first question.
+
+    Args:
+        service: answers and drafts.
+    """
+    examples = shipped_examples(Path(assistant.__file__).parent / "starter" / "examples")
+    page: gr.Blocks
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=_FORGET_S, fill_width=True) as page:
+        gr.HTML(notice_html(), elem_id="notice")
+        status = gr.HTML(header_html(service), elem_id="status")
+        timer = gr.Timer(_POLL_S)
+        with gr.Tabs():
+            with gr.Tab("Ask", id="ask"):
+                build_conversation_tab(service, examples)
+            with gr.Tab("Report", id="report"):
+                build_report_tab(service)
+
+        def look() -> tuple[str, gr.Timer]:
+            return header_html(service), gr.Timer(_POLL_S, active=service.state == "loading")
+
+        timer.tick(look, None, [status, timer], queue=False, show_progress="hidden", api_visibility="private")
+        page.load(look, None, [status, timer], queue=False, show_progress="hidden", api_visibility="private")
+    page.queue(max_size=64, default_concurrency_limit=4)
+    return page

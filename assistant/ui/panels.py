@@ -1,0 +1,114 @@
+"""Pieces of the page as HTML. Everything that comes from outside is escaped here, and nothing is fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from assistant.conversation import NOT_FOR_CLINICAL_USE
+from assistant.evidence import Evidence
+from assistant.exports.wording import confidence_words
+from assistant.ui.service import AssistantService
+
+_SHORT = 170
+"""Characters of a passage that its card shows before it is unfolded."""
+
+
+def notice_html() -> str:
+    """Return the line that stays in view however far the page is scrolled."""
+    rest = NOT_FOR_CLINICAL_USE.replace(", not for clinical use", "")
+    return f"<div class='ma-notice' role='note'><strong>Not for clinical use.</strong> {escape(rest)}</div>"
+
+
+def header_html(service: AssistantService) -> str:
+    """Return the title, with which model answers, or that it is still loading, or why it cannot."""
+    return f"<header class='ma-header'><h1>Medical image assistant</h1>{status_html(service)}</header>"
+
+
+def status_html(service: AssistantService) -> str:
+    """Return the model's state as one line."""
+    if service.state == "loading":
+        return _status("loading", "Loading the model … You can add images and type already.")
+    if service.state == "failed":
+        return _status("failed", service.failure or "The model could not be loaded.")
+    opened = service.get()
+    evidence = "with evidence" if opened.index_fingerprint else "without evidence"
+    return _status("ready", f"{opened.model_name} ({opened.model_fingerprint[:8]}), {evidence}")
+
+
+def _status(state: str, text: str) -> str:
+    return f"<div class='ma-status ma-{state}' role='status'><span class='ma-dot'></span>{escape(text)}</div>"
+
+
+def error_html(message: str) -> str:
+    """Return a message about what went wrong, for a panel."""
+    return f"<div class='ma-error' role='alert'>{escape(message)}</div>"
+
+
+def grounds_html(
+    confidence: float | None, abstained: bool, evidence: Sequence[Evidence], cautions: Sequence[str]
+) -> str:
+    """Return what an answer stands on: how sure, what to beware of, which evidence.
+
+    Args:
+        confidence: in [0, 1]; None before the first answer.
+        abstained: whether the assistant declined to answer.
+        evidence: in the order of its numbers.
+        cautions: plain sentences.
+    """
+    if confidence is None:
+        return panel_html("<p class='ma-empty'>How sure an answer is, and what it stands on, appears here.</p>")
+    return panel_html(confidence_html(confidence, abstained) + _cautions_html(cautions) + _evidence_html(evidence))
+
+
+def panel_html(inner: str) -> str:
+    """Return a framed panel.
+
+    Args:
+        inner: HTML that is safe already.
+    """
+    return f"<div class='ma-panel'>{inner}</div>"
+
+
+def confidence_html(confidence: float, abstained: bool) -> str:
+    """Return confidence in words, as a number and as a bar."""
+    percent = round(100 * max(0.0, min(1.0, confidence)))
+    words = confidence_words(confidence)
+    level = "high" if confidence >= 0.7 else "middle" if confidence >= 0.5 else "low"
+    note = "<p class='ma-abstained'>Not sure enough to answer.</p>" if abstained else ""
+    return (
+        f"<section class='ma-confidence ma-{level}'><h3>Confidence</h3>{note}"
+        f"<div class='ma-words'><span>{words.capitalize()}</span><span>{percent} %</span></div>"
+        f"<div class='ma-bar' role='meter' aria-label='Confidence' aria-valuemin='0' aria-valuemax='100' "
+        f"aria-valuenow='{percent}'><span style='width:{percent}%'></span></div></section>"
+    )
+
+
+def _cautions_html(cautions: Sequence[str]) -> str:
+    if not cautions:
+        return ""
+    items = "".join(f"<li>{escape(one)}</li>" for one in cautions)
+    return f"<section class='ma-cautions'><h3>Cautions</h3><ul>{items}</ul></section>"
+
+
+def _evidence_html(evidence: Sequence[Evidence]) -> str:
+    if not evidence:
+        return "<section><h3>Evidence</h3><p class='ma-empty'>Nothing in the index was near enough.</p></section>"
+    cards = "".join(_card(number, item) for number, item in enumerate(evidence, start=1))
+    return f"<section class='ma-evidence'><h3>Evidence</h3><ol>{cards}</ol></section>"
+
+
+def _card(number: int, item: Evidence) -> str:
+    """Return one numbered piece of evidence; a long text unfolds."""
+    text = " ".join(item.text.split())
+    body = f"<p>{escape(text)}</p>"
+    if len(text) > _SHORT:
+        short = text[:_SHORT].rsplit(" ", 1)[0]
+        body = f"<details><summary>{escape(short)} …</summary><p>{escape(text)}</p></details>"
+    references = "".join(f"<li>{escape(one)}</li>" for one in item.references)
+    listed = f"<ul class='ma-references'>{references}</ul>" if references else ""
+    return (
+        f"<li class='ma-card'><div class='ma-card-head'><span class='ma-number'>{number}</span>"
+        f"<strong>{escape(item.title)}</strong></div>{body}"
+        f"<p class='ma-source'>{escape(item.source)} · {escape(item.licence)} · score {item.score:.2f}</p>{listed}</li>"
+    )

@@ -1,0 +1,137 @@
+"""The tab that drafts a report: images in, three sections to edit, Markdown out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from assistant.conversation import SECTIONS, Report, ReportRequest
+from assistant.errors import AssistantError, ImageError
+from assistant.exports.markdown import report_markdown
+from assistant.ui.panels import error_html, grounds_html, panel_html
+from assistant.ui.service import AssistantService
+from assistant.ui.session import preview, read_uploads
+
+logger = logging.getLogger(__name__)
+
+NOTHING_YET = panel_html("<p class='ma-empty'>Add the images of one study and press Draft report.</p>")
+WORKING = "<div class='ma-status ma-loading' role='status'><span class='ma-dot'></span>Drafting …</div>"
+
+DOWNLOAD = """(text) => {
+  if (!text) { return; }
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(new Blob([text], {type: 'text/markdown'}));
+  link.download = 'report.md';
+  link.click();
+  URL.revokeObjectURL(link.href);
+}"""
+
+Shown = tuple[Any, str, str, str, dict[str, Any] | None, str, Any, Any]
+
+
+@dataclass(frozen=True)
+class Drafting:
+    """The functions behind the tab."""
+
+    service: AssistantService
+
+    def draft(self, files: list[str] | None, priors: list[str] | None, indication: str | None) -> Iterator[Shown]:
+        """Draft a report about the uploaded images.
+
+        Args:
+            files: the study's images.
+            priors: earlier images to compare with.
+            indication: why the study was made; may be empty.
+        Yields:
+            Previews, the three sections, the record, the panel and the two emptied upload boxes.
+        """
+        if not files:
+            yield _failed("Add at least one image of the study.")
+            return
+        try:
+            pictures, earlier = read_uploads(files), read_uploads(priors or [])
+            previews = [preview(one) for one in (*pictures, *earlier)]
+            yield (previews, "", "", "", None, WORKING, None, None)
+            request = ReportRequest(tuple(pictures), tuple(earlier), (indication or "").strip() or None)
+            yield _drafted(previews, self.service.get().assistant.report(request))
+        except ImageError as error:
+            yield _failed(str(error))
+        except AssistantError as error:
+            yield _failed(f"No report: {error}")
+        except Exception as error:
+            logger.exception("a report failed")
+            yield _failed(f"The program failed ({type(error).__name__}); the terminal says where. Try again.")
+
+
+def _drafted(previews: list[Any], report: Report) -> Shown:
+    panel = grounds_html(report.confidence, report.abstained, report.evidence, report.cautions)
+    technique, findings, impression = (report.sections.get(name, "") for name in SECTIONS)
+    return previews, technique, findings, impression, report.to_dict(), panel, None, None
+
+
+def _failed(message: str) -> Shown:
+    return None, "", "", "", None, error_html(message), None, None
+
+
+def edited_markdown(record: dict[str, Any] | None, technique: str, findings: str, impression: str) -> str:
+    """Return the Markdown of a draft as the person has edited it.
+
+    Args:
+        record: of the draft; None when there is none.
+        technique: first section as it stands.
+        findings: second section as it stands.
+        impression: third section as it stands.
+    """
+    if record is None:
+        return ""
+    sections = dict(zip(SECTIONS, (technique, findings, impression), strict=True))
+    changed = [name for name in SECTIONS if sections[name].strip() != record["sections"].get(name, "").strip()]
+    cautions = list(record["cautions"])
+    if changed:
+        cautions.append(f"Edited by a person after drafting: {', '.join(changed)}.")
+    return report_markdown({**record, "sections": sections, "cautions": cautions})
+
+
+def build_report_tab(service: AssistantService) -> None:
+    """Put the tab's controls on the page that is being built, and connect them.
+
+    Args:
+        service: drafts.
+    """
+    tab = Drafting(service)
+    record = gr.State(None, time_to_live=3600)
+    kinds = ["image", ".dcm", ".dicom", ".tif", ".tiff", ".webp"]
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=4, min_width=300):
+            files = gr.File(label="Images of the study", file_count="multiple", file_types=kinds, height=140)
+            with gr.Accordion("Earlier images and indication (optional)", open=False):
+                priors = gr.File(
+                    label="Earlier images, to compare", file_count="multiple", file_types=kinds, height=140
+                )
+                indication = gr.Textbox("", label="Indication", placeholder="Why was the study made?", max_length=500)
+            button = gr.Button("Draft report", variant="primary", elem_id="draft")
+            previews = gr.Gallery(label="Images as the model sees them", columns=2, height=260, buttons=["fullscreen"])
+        with gr.Column(scale=6, min_width=320):
+            technique = gr.Textbox(label="Technique", lines=2, interactive=True)
+            findings = gr.Textbox(label="Findings", lines=6, interactive=True)
+            impression = gr.Textbox(label="Impression", lines=3, interactive=True)
+            save = gr.Button("Download Markdown", elem_id="download")
+            panel = gr.HTML(NOTHING_YET, elem_classes="ma-bare", label="What the report stands on")
+    markdown = gr.Textbox(visible=False)
+
+    hidden: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    sections = [technique, findings, impression]
+    button.click(
+        tab.draft,
+        [files, priors, indication],
+        [previews, *sections, record, panel, files, priors],
+        concurrency_id="model",
+        **hidden,
+    )
+    save.click(edited_markdown, [record, *sections], markdown, queue=False, **hidden).then(
+        None, markdown, None, js=DOWNLOAD, **hidden
+    )

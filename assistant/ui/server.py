@@ -1,0 +1,172 @@
+"""Serves the page on this machine, with the headers that keep it to itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator, MutableMapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from assistant.errors import ConfigError
+from assistant.ui.login import Login
+from assistant.ui.service import AssistantService
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+LOOPBACK_NAMES = ["127.0.0.1", "localhost", "[::1]"]
+MAX_UPLOAD = "512mb"
+
+# img-src: a model's answer, or a passage, may hold Markdown for an image of a far host; the browser must not fetch it.
+SECURITY_HEADERS: dict[str, str] = {
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; "
+        "style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; worker-src 'self' blob:; "
+        "connect-src 'self'; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+}
+
+
+class SecurityHeaders:
+    """ASGI middleware that adds `SECURITY_HEADERS` to every response, streamed ones included."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and add the headers to what comes back."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                extra = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+                message = {**message, "headers": [*message.get("headers", ()), *extra]}
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)
+
+
+def build_app(service: AssistantService, *, login: Login | None = None, loopback: bool = True) -> FastAPI:
+    """Return the web application: the page at `/`, and `/healthz`.
+
+    Args:
+        service: answers and drafts; loading begins when the application starts.
+        login: who may see the page; None lets everyone.
+        loopback: answer requests for this machine's own names only, which stops a foreign site from reaching
+            the page through a name that it points here.
+    """
+    import gradio as gr
+    from fastapi import FastAPI
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+    from assistant.ui.page import build_page
+    from assistant.ui.style import CSS, theme
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        service.start()
+        yield
+
+    app = FastAPI(title="medassist", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    app.add_middleware(SecurityHeaders)
+    if loopback:
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK_NAMES)
+
+    @app.get("/healthz")
+    def healthz() -> dict[str, str]:
+        return {"status": "ok", "model": service.state}
+
+    gr.mount_gradio_app(
+        app,
+        build_page(service),
+        path="/",
+        auth=login,
+        auth_message="Sign in to use the assistant." if login else None,
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        show_error=False,
+        max_file_size=MAX_UPLOAD,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        theme=theme(),
+        css=CSS,
+    )
+    return app
+
+
+@contextmanager
+def private_uploads() -> Iterator[Path]:
+    """Give the page a folder for uploads that no other user can read, and delete it at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="medassist-"))
+    before = os.environ.get("GRADIO_TEMP_DIR")
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)
+    try:
+        yield folder
+    finally:
+        if before is None:
+            os.environ.pop("GRADIO_TEMP_DIR", None)
+        else:
+            os.environ["GRADIO_TEMP_DIR"] = before
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Open the port, before anything slow happens.
+
+    Args:
+        host: address or name of this machine.
+        port: 0 takes any free one.
+    Raises:
+        ConfigError: the port is taken, or the host is no address of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    server = socket.socket(family, socket.SOCK_STREAM)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        server.bind((host, port))
+    except (OSError, OverflowError) as error:
+        server.close()
+        raise ConfigError(
+            f"The page cannot listen on {host} port {port} ({error}). Try --port 7861, or 0 for any free one."
+        ) from error
+    return server
+
+
+def serve(service: AssistantService, *, host: str, port: int, login: Login | None, loopback: bool) -> None:
+    """Serve the page until it is interrupted.
+
+    Args:
+        service: answers and drafts.
+        host: address to listen on.
+        port: 0 takes any free one.
+        login: who may see the page.
+        loopback: whether `host` is this machine only.
+    Raises:
+        ConfigError: the port cannot be opened.
+    """
+    listener = listen(host, port)
+    try:
+        with private_uploads():
+            import uvicorn
+
+            app = build_app(service, login=login, loopback=loopback)
+            config = uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=2)
+            shown = f"[{host}]" if ":" in host else host
+            sys.stdout.write(f"Open http://{shown}:{listener.getsockname()[1]} in a browser. Ctrl-C ends it.\n")
+            sys.stdout.flush()
+            uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        listener.close()

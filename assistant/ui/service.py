@@ -1,0 +1,81 @@
+"""`AssistantService`: the assistant behind the page, which loads while the page is up already."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Literal
+
+from assistant.commands.opened import Opened
+from assistant.errors import AssistantError
+
+logger = logging.getLogger(__name__)
+
+State = Literal["loading", "ready", "failed"]
+
+
+class AssistantService:
+    """Loads an assistant once, in a thread of its own, and hands it to whoever asks."""
+
+    def __init__(self, load: Callable[[], Opened]) -> None:
+        """Keep how to load; `start` begins it.
+
+        Args:
+            load: gives the assistant; an `AssistantError` of it is shown on the page.
+        """
+        self._load = load
+        self._opened: Opened | None = None
+        self._failure: str | None = None
+        self._finished = threading.Event()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self.load_seconds: float | None = None
+        """How long loading took; None before it ended."""
+
+    def start(self) -> None:
+        """Begin to load; a second call does nothing."""
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="load-model", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        started = time.perf_counter()
+        try:
+            self._opened = self._load()
+        except AssistantError as error:
+            self._failure = str(error)
+        except Exception as error:
+            logger.exception("the model could not be loaded")
+            self._failure = f"The model could not be loaded ({type(error).__name__}); the terminal says why."
+        self.load_seconds = time.perf_counter() - started
+        self._finished.set()
+
+    @property
+    def state(self) -> State:
+        """Where loading stands."""
+        if not self._finished.is_set():
+            return "loading"
+        return "failed" if self._opened is None else "ready"
+
+    @property
+    def failure(self) -> str | None:
+        """Why loading failed, None otherwise."""
+        return self._failure
+
+    def get(self, timeout_s: float = 600.0) -> Opened:
+        """Return the assistant, and wait for it while it loads.
+
+        Args:
+            timeout_s: the longest wait.
+        Raises:
+            AssistantError: loading failed, or takes longer than the wait.
+        """
+        self.start()
+        if not self._finished.wait(timeout_s):
+            raise AssistantError(f"The model has not loaded within {timeout_s:.0f} s. Try again, or see the terminal.")
+        if self._opened is None:
+            raise AssistantError(self._failure or "The model could not be loaded.")
+        return self._opened

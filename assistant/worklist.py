@@ -1,0 +1,194 @@
+"""Reports for many studies: pictures are read ahead, the model works in batches, every batch is safe on the disk.
+
+    studies ─► threads: hash, known already?, decode ─► batches ─► reporter ─► pages, then lines of the ledger
+
+A study's id is made from its inputs' names and bytes, the model, the index and the settings, so a second run in the
+same folder goes on where the first one ended, and the same file under two names gets two reports.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from assistant.conversation import Report, ReportRequest
+from assistant.errors import AssistantError, WorklistError
+from assistant.exports.markdown import report_markdown
+from assistant.ledger import Ledger, Record, write_atomically
+from assistant.readahead import LoadPicture, Prepared, RunSettings, read_ahead
+from assistant.studies import Study, shown
+
+logger = logging.getLogger(__name__)
+
+
+class Reporter(Protocol):
+    """What writes reports. `assistant.chat.MedicalAssistant` is the one that ships."""
+
+    def reports(self, requests: Iterable[ReportRequest], batch_size: int) -> Iterator[Report]:
+        """Yield one report a request, in their order."""
+        ...
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run did."""
+
+    reported: int
+    failed: int
+    already_done: int
+    images: int
+    """Pictures reported on in this run."""
+    seconds: float
+    report_seconds: tuple[float, ...]
+    """Time of each report of this run, as the reporter measured it."""
+
+    @property
+    def images_per_second(self) -> float:
+        """Pictures a second, reading and writing included."""
+        return self.images / self.seconds if self.seconds else 0.0
+
+    def percentile(self, share: float) -> float:
+        """Return the report time in seconds that `share` of the reports stay under; 0 without reports."""
+        ranked = sorted(self.report_seconds)
+        return ranked[min(len(ranked) - 1, int(share * len(ranked)))] if ranked else 0.0
+
+
+def run_worklist(
+    studies: Sequence[Study],
+    reporter: Reporter,
+    settings: RunSettings,
+    *,
+    load: LoadPicture,
+    on_progress: Callable[[str], None] = lambda outcome: None,
+) -> Summary:
+    """Report on every study that the folder has no report on yet; earlier failures are tried again.
+
+    Args:
+        studies: from `collect_studies`.
+        reporter: writes the reports.
+        settings: where to, and as whom.
+        load: reads one file; called from several threads.
+        on_progress: told "reported", "failed" or "done before" once a study.
+    Returns:
+        Counts and times of this run.
+    Raises:
+        WorklistError: the folder is in use, cannot be written, or holds files that are not ours.
+    """
+    started = time.perf_counter()
+    counts = {"reported": 0, "failed": 0, "done before": 0}
+    images = 0
+    times: list[float] = []
+    with Ledger(settings.out) as ledger:
+        _restore_pages(ledger, settings)
+        for batch in _batches(read_ahead(studies, settings, load, ledger.done), settings.batch_size):
+            ready = [one for one in batch if one.request is not None]
+            failures = [one.failure(one.error) for one in batch if one.error is not None]
+            records: list[Record] = []
+            for prepared, outcome in zip(ready, _report(reporter, ready), strict=True):
+                if isinstance(outcome, str):
+                    failures.append(prepared.failure(outcome))
+                    continue
+                records.append(_record(prepared, outcome, settings))
+                images += len(prepared.study.images)
+                times.append(outcome.seconds)
+            for record in records:
+                _write_pages(record, settings)
+            ledger.add_reports(records)
+            ledger.add_failures(failures)
+            known = len(batch) - len(records) - len(failures)
+            for name, count in (("reported", len(records)), ("failed", len(failures)), ("done before", known)):
+                counts[name] += count
+                for _ in range(count):
+                    on_progress(name)
+    seconds = time.perf_counter() - started
+    return Summary(counts["reported"], counts["failed"], counts["done before"], images, seconds, tuple(times))
+
+
+def _batches(stream: Iterable[Prepared], size: int) -> Iterator[list[Prepared]]:
+    batch: list[Prepared] = []
+    for prepared in stream:
+        batch.append(prepared)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _report(reporter: Reporter, ready: Sequence[Prepared]) -> list[Report | str]:
+    """Return a report or a reason for each; when a batch fails, its studies are tried one by one."""
+    requests = [one.request for one in ready if one.request is not None]
+    if not requests:
+        return []
+    try:
+        reports = list(reporter.reports(requests, len(requests)))
+        if len(reports) != len(requests):
+            raise WorklistError(f"{len(reports)} reports came back for {len(requests)} studies.")
+    except Exception as error:  # whatever it was: one study must not cost the others their reports
+        if len(requests) > 1:
+            logger.warning("a batch of %d failed (%s); trying its studies one by one", len(ready), type(error).__name__)
+            return [outcome for one in ready for outcome in _report(reporter, [one])]
+        return [str(error) if isinstance(error, AssistantError) else f"{type(error).__name__}: {error}"]
+    return list(reports)
+
+
+def _record(prepared: Prepared, report: Report, settings: RunSettings) -> Record:
+    """Return the line that the ledger keeps."""
+    body = report.to_dict()
+    body["cautions"] = [*body["cautions"], *prepared.cautions]
+    record: dict[str, Any] = {"study": prepared.id, "inputs": prepared.study.inputs}
+    if prepared.study.priors:
+        record["priors"] = [shown(path) for path in prepared.study.priors]
+    return {**record, **body, "index": settings.index, "key": prepared.key}
+
+
+def page_name(record: Record) -> str:
+    """Return the file name, less its ending, of a study's page."""
+    title = Path(record["inputs"][0]).stem if record["key"].startswith(record["study"]) else record["study"]
+    readable = re.sub(r"[^A-Za-z0-9._-]+", "-", title).strip("-.")[:60] or "study"
+    return f"{readable}-{record['key'][:8]}"
+
+
+def _write_pages(record: Record, settings: RunSettings) -> None:
+    """Write a study's pages, whole or not at all."""
+    for ending in settings.formats:
+        text = report_markdown(record) if ending == "md" else json.dumps(record, ensure_ascii=False, indent=2) + "\n"
+        write_atomically(settings.out / "studies" / f"{page_name(record)}.{ending}", text)
+
+
+def _restore_pages(ledger: Ledger, settings: RunSettings) -> None:
+    """Write the pages that reported studies lack: deleted ones, or a format not asked for before."""
+    folder = settings.out / "studies"
+    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    for record in ledger.done.values():
+        missing = tuple(one for one in settings.formats if f"{page_name(record)}.{one}" not in there)
+        if missing:
+            _write_pages(record, replace(settings, formats=missing))
+
+
+def grouped_by_study(studies: Sequence[Study], load: LoadPicture) -> list[Study]:
+    """Join single files that the header says are of one study; files without a study in the header stay alone.
+
+    Args:
+        studies: from `collect_studies`; those from a list are left as they are.
+        load: reads one file.
+    Returns:
+        Studies in the order of their first file.
+    """
+    groups: dict[str, Study] = {}
+    for number, study in enumerate(studies):
+        key = f"alone {number}"
+        if study.name is None and len(study.images) == 1 and not study.priors:
+            try:
+                key = load(study.images[0]).study_key or key
+            except (AssistantError, OSError):
+                logger.info("a file that cannot be read stays a study of its own")
+        first = groups.get(key)
+        groups[key] = replace(first, images=first.images + study.images) if first else study
+    return list(groups.values())

@@ -1,0 +1,141 @@
+"""`manifest.json`: what an index folder holds, with which encoder it was made, and a checksum of each file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from assistant.errors import RetrievalError
+
+FORMAT = 1
+MANIFEST_FILE = "manifest.json"
+METRIC = "cosine"
+_WHOLE_CHECK_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The head of an index folder; every key is required and no other is allowed."""
+
+    format: int
+    """Version of the folder's form."""
+    created: str
+    """UTC, ISO 8601."""
+    encoder: str
+    """Fingerprint of the encoder whose vectors these are."""
+    model: str
+    """Name or folder of the model the encoder came from: for the rebuild command."""
+    dimension: int
+    metric: str
+    sources: tuple[str, ...]
+    """The corpora as they were named when the index was built."""
+    corpus_hash: str
+    counts: dict[str, int]
+    """records, documents, text_vectors, image_vectors, and one number for each kind."""
+    licences: dict[str, int]
+    """Licence → number of records under it."""
+    weights: dict[str, float]
+    """Weight of the dense, lexical and image lists in the fusion."""
+    next_key: int
+    """The key that the next record added will get; keys are never used twice."""
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """File → {"bytes", "sha256"}."""
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that change with any record, vector or the encoder."""
+        sums = sorted((name, entry["sha256"]) for name, entry in self.files.items())
+        return hashlib.sha256(json.dumps([self.encoder, self.weights, sums], sort_keys=True).encode()).hexdigest()[:16]
+
+    def write(self, folder: Path) -> None:
+        """Write `manifest.json` into a folder."""
+        text = json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+        (folder / MANIFEST_FILE).write_text(text, encoding="utf-8")
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and check a folder's manifest.
+
+    Args:
+        folder: an index folder.
+    Raises:
+        RetrievalError: the folder or its manifest is missing, broken or of another format version.
+    """
+    path = folder / MANIFEST_FILE
+    mend = f"Build it: {rebuild_command(folder, None)}"
+    if not folder.is_dir():
+        raise RetrievalError(f"There is no index folder {folder}. {mend}")
+    if not path.is_file():
+        raise RetrievalError(f"{folder} is no index: it has no {MANIFEST_FILE}. {mend}")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RetrievalError(f"{path} cannot be read as JSON ({error}). {mend}") from error
+    names = {item.name for item in fields(Manifest)}
+    if not isinstance(values, dict) or set(values) != names:
+        keys = set(values) if isinstance(values, dict) else set()
+        odd = ", ".join(sorted(keys ^ names)) or "no object"
+        raise RetrievalError(f"{path} has missing or unknown keys: {odd}. {mend}")
+    manifest = Manifest(**{**values, "sources": tuple(values["sources"])})
+    if manifest.format != FORMAT:
+        raise RetrievalError(
+            f"{folder} has index format {manifest.format}, but this version reads {FORMAT}. "
+            f"Rebuild it: {rebuild_command(folder, manifest)}"
+        )
+    return manifest
+
+
+def check_files(folder: Path, manifest: Manifest, *, whole: bool = False) -> None:
+    """Compare every file with the manifest.
+
+    Args:
+        folder: the index folder.
+        manifest: its manifest.
+        whole: read files above 256 MiB too; by default only their size is compared, so that a large index opens at once.
+    Raises:
+        RetrievalError: a file is missing, cut short or changed.
+    """
+    mend = f"Rebuild it: {rebuild_command(folder, manifest)}"
+    for name, entry in manifest.files.items():
+        path = folder / name
+        if not path.is_file():
+            raise RetrievalError(f"{folder} is incomplete: {name} is missing. {mend}")
+        size = path.stat().st_size
+        if size != entry["bytes"]:
+            raise RetrievalError(f"{path} is damaged: it has {size} bytes, {entry['bytes']} were written. {mend}")
+        if (whole or size <= _WHOLE_CHECK_BYTES) and file_sha256(path) != entry["sha256"]:
+            raise RetrievalError(f"{path} is damaged: its checksum is not the one in {MANIFEST_FILE}. {mend}")
+
+
+def check_encoder(folder: Path, manifest: Manifest, fingerprint: str) -> None:
+    """Refuse an index whose vectors come from another encoder.
+
+    Args:
+        folder: the index folder.
+        manifest: its manifest.
+        fingerprint: of the encoder in use.
+    Raises:
+        RetrievalError: the fingerprints differ.
+    """
+    if manifest.encoder != fingerprint:
+        raise RetrievalError(
+            f"{folder} was built with encoder {manifest.encoder}, but this assistant uses {fingerprint}. "
+            f"Rebuild it: {rebuild_command(folder, manifest)} (with --model for the model in use)"
+        )
+
+
+def rebuild_command(folder: Path, manifest: Manifest | None) -> str:
+    """Return the command that builds this index again; without a manifest the corpora are not known."""
+    corpora = shlex.join(manifest.sources) if manifest else "CORPUS"
+    model = f" --model {shlex.quote(manifest.model)}" if manifest and manifest.model != "starter" else ""
+    return f"python -m retrieval.build {corpora} --out {shlex.quote(str(folder))}{model}"
+
+
+def file_sha256(path: Path) -> str:
+    """Return a file's SHA-256 in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

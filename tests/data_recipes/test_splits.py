@@ -1,0 +1,33 @@
+"""Splits by group."""
+
+from __future__ import annotations
+
+import pytest
+
+from assistant.errors import DataError
+from data_recipes.splits import assign_split, check_disjoint, hash_point, spanning_groups
+
+
+def test_a_group_keeps_its_split_and_shares_are_met():
+    splits = [assign_split(f"patient-{number}") for number in range(4000)]
+    assert splits == [assign_split(f"patient-{number}") for number in range(4000)]
+    assert splits.count("train") / 4000 == pytest.approx(0.8, abs=0.03)
+    assert splits.count("dev") / 4000 == pytest.approx(0.1, abs=0.02)
+
+
+def test_another_seed_splits_otherwise():
+    assert hash_point("patient-1", 0) != hash_point("patient-1", 1)
+    assert 0 <= hash_point("patient-1") < 1
+
+
+def test_shares_that_do_not_sum_to_one_are_refused():
+    with pytest.raises(ValueError, match=r"shares are \{'train': 0\.5\}; they must be 0 or more and sum to 1"):
+        assign_split("p", shares={"train": 0.5})
+
+
+def test_groups_in_two_splits_are_found_and_refused():
+    pairs = [("a", "train"), ("b", "dev"), ("a", "dev"), ("b", "dev")]
+    assert spanning_groups(pairs) == {"a": ("dev", "train")}
+    with pytest.raises(DataError, match="1 groups stand in more than one split; the first is 'a' in dev, train"):
+        check_disjoint(pairs)
+    check_disjoint(pairs[:2])

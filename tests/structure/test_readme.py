@@ -1,0 +1,117 @@
+"""Commands written in the README and docs name real modules and flags; local links lead somewhere."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FENCE = re.compile(r"^```(?:console|bash|sh)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)\s#]+)[^)]*\)")
+
+
+def _commands(page: Path) -> list[str]:
+    """Return the command lines of a page's shell blocks; in a block with `$ ` prompts, only those lines."""
+    commands = []
+    for block in FENCE.findall(page.read_text("utf-8")):
+        lines = block.replace("\\\n", " ").splitlines()
+        prompted = [line[2:] for line in lines if line.startswith("$ ")]
+        commands += prompted or [line for line in lines if line and not line.startswith("#")]
+    return commands
+
+
+CASES = [pytest.param(command, id=f"{page.name}: {command}") for page in PAGES for command in _commands(page)]
+
+
+@functools.cache
+def _help(*program: str) -> str:
+    """Return what a program prints for --help."""
+    process = subprocess.run(
+        [sys.executable, *program, "--help"],
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    return process.stdout
+
+
+@functools.cache
+def _app_commands() -> tuple[str, ...]:
+    """Return the names in the braces of `usage: … {chat,ask,…}`."""
+    found = re.search(r"\{([\w,]+)\}", _help("app.py"))
+    assert found, "the help of app.py lists no commands"
+    return tuple(found[1].split(","))
+
+
+def _program(words: list[str]) -> tuple[list[str], list[str]] | None:
+    """Split a command line into one of our programs and its arguments; None if it runs something else."""
+    if words[0] == "medassist":
+        words = ["python", "app.py", *words[1:]]
+    if words[0] not in ("python", "python3"):
+        return None
+    if words[1] == "app.py":
+        if len(words) > 2 and not words[2].startswith("-"):
+            assert words[2] in _app_commands(), f"app.py has no command {words[2]}"
+            return words[1:3], words[3:]
+        return words[1:2], words[2:]
+    if words[1] == "-m" and (ROOT / words[2].split(".")[0]).is_dir():
+        return words[1:3], words[3:]
+    return None
+
+
+@pytest.mark.parametrize("command", CASES)
+def test_command_names_what_exists(command: str) -> None:
+    words = shlex.split(command, comments=True)
+    if words[0] == "make":
+        targets = [word for word in words[1:] if "=" not in word and not word.startswith("-")]
+        makefile = (ROOT / "Makefile").read_text("utf-8")
+        assert all(re.search(rf"^{re.escape(target)}:", makefile, re.MULTILINE) for target in targets)
+    found = _program(words)
+    if found is None:
+        return
+    program, arguments = found
+    ours = [word for word in arguments if word.startswith(("training/", "assistant/", "retrieval/"))]
+    assert not [word for word in ours if not (ROOT / word).exists()]
+    flags = {word.partition("=")[0] for word in arguments if re.match(r"--?[A-Za-z]", word)}
+    missing = [flag for flag in flags if not re.search(rf"(?<![\w-]){re.escape(flag)}(?![\w-])", _help(*program))]
+    assert not missing, f"{' '.join(program)} has no {missing}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_local_links_lead_somewhere(page: Path) -> None:
+    links = [target for target in LINK.findall(page.read_text("utf-8")) if not (page.parent / target).exists()]
+    assert not links
+
+
+def test_file_tree_names_what_exists() -> None:
+    """The README's tree names folders and files; each line is `name/ or name.py   what it is`."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    tree = re.search(r"^```text\n(app\.py.*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert tree, "the README has no file tree"
+    missing, folder = [], ""
+    for line in tree[1].splitlines():
+        indent, name = len(line) - len(line.lstrip()), line.split()[0]
+        path = (folder if indent else "") + name
+        if not indent:
+            folder = name if name.endswith("/") else ""
+        if not (ROOT / path).exists():
+            missing.append(path)
+    assert not missing
+
+
+def test_pages_have_no_python_block_that_does_not_parse() -> None:
+    for page in PAGES:
+        for block in re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE):
+            ast.parse(block, str(page))

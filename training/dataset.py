@@ -1,0 +1,195 @@
+"""Examples into token sequences with a loss on answers only, several questions about one picture sharing its tokens.
+
+A *pack* is one sequence: the picture's tokens once (the prefix), then one branch a question. A branch sees the prefix
+and itself, never another branch, and its positions go on from the prefix. The loss of a pack is therefore the sum of
+the losses of its examples taken one by one, at a fraction of the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from assistant.errors import DataError
+from assistant.prompts import assistant_message, user_message
+from data_recipes.schema import Example
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Turned:
+    """One question of one example as tokens: `prompt` (pictures expanded) and `answer` (with its end token)."""
+
+    prompt: tuple[int, ...]
+    answer: tuple[int, ...]
+
+
+@dataclass
+class PictureGroup:
+    """All questions about one tuple of pictures; `images` is empty for questions without any."""
+
+    images: tuple[Path, ...]
+    questions: list[Turned] = field(default_factory=list)
+    sided: bool = False
+    """Some answer depends on left and right, so the pictures are never mirrored."""
+    region: str = ""
+
+
+class Tokens:
+    """Turns conversations into ids the way the model will meet them in use.
+
+    Args:
+        tokenizer: of the model, with its chat template.
+        image_tokens: how many tokens one picture takes.
+    Raises:
+        DataError: the tokenizer has no single token for "<image>".
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, image_tokens: int) -> None:
+        self.tokenizer, self.image_tokens = tokenizer, image_tokens
+        found = tokenizer.convert_tokens_to_ids("<image>")
+        if not isinstance(found, int) or found == tokenizer.unk_token_id:
+            raise DataError("the tokenizer has no token for '<image>'; assemble the model again (training.assemble).")
+        self.image_id = found
+
+    def turns(self, example: Example) -> list[Turned]:
+        """Return one prompt and answer for every assistant turn of an example.
+
+        Raises:
+            DataError: the chat template does not render the prompt as the beginning of the whole.
+        """
+        messages: list[dict[str, Any]] = []
+        result = []
+        waiting = len(example.images)
+        for message in example.messages:
+            if message["role"] == "assistant":
+                result.append(self._turn(messages, message["content"], example.id))
+                messages.append(assistant_message(message["content"]))
+            elif message["role"] == "user":
+                messages.append(user_message(message["content"], waiting))
+                waiting = 0
+            else:
+                messages.append({"role": "system", "content": [{"type": "text", "text": message["content"]}]})
+        return result
+
+    def _turn(self, messages: list[dict[str, Any]], answer: str, name: str) -> Turned:
+        prompt = self.render(messages, generate=True)
+        whole = self.render([*messages, assistant_message(answer)], generate=False)
+        if not whole.startswith(prompt):
+            raise DataError(
+                f"example {name!r}: the chat template does not begin the answered conversation with the prompt, "
+                "so the answer cannot be told apart. Use a template that only appends."
+            )
+        return Turned(tuple(self.encode(prompt)), tuple(self.encode(whole[len(prompt) :])))
+
+    def render(self, messages: list[dict[str, Any]], *, generate: bool) -> str:
+        """Return a conversation as the template writes it."""
+        return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=generate))
+
+    def encode(self, text: str) -> list[int]:
+        """Return ids with every picture's slot widened to its tokens."""
+        ids: list[int] = []
+        for one in self.tokenizer(text, add_special_tokens=False)["input_ids"]:
+            ids.extend([one] * (self.image_tokens if one == self.image_id else 1))
+        return ids
+
+
+def group_by_pictures(examples: Iterable[tuple[Path, Example]], tokens: Tokens) -> list[PictureGroup]:
+    """Gather the questions of each tuple of pictures.
+
+    Args:
+        examples: each with the folder of its data file.
+        tokens: turns them into ids.
+    """
+    groups: dict[tuple[Path, ...], PictureGroup] = {}
+    lonely = PictureGroup(())
+    for root, example in examples:
+        images = tuple(example.image_paths(root))
+        group = groups.setdefault(images, PictureGroup(images)) if images else lonely
+        group.questions.extend(tokens.turns(example))
+        group.region = str((example.truth or {}).get("region", ""))
+        answer = example.messages[-1]["content"].lower()
+        group.sided |= any(word in answer.split() for word in ("left", "right", "left.", "right."))
+    return [*groups.values(), *([lonely] if lonely.questions else [])]
+
+
+@dataclass(frozen=True)
+class Pack:
+    """One sequence of L tokens: `ids`, `labels` (`IGNORED` outside answers), `positions`, `branch` (0 is the prefix)."""
+
+    ids: Tensor
+    labels: Tensor
+    positions: Tensor
+    branch: Tensor
+
+
+def make_pack(questions: Sequence[Turned], image_id: int, longest: int) -> Pack:
+    """Put questions about the same pictures into one sequence.
+
+    Args:
+        questions: at least one; their prompts share the beginning up to the last picture token.
+        image_id: the picture token.
+        longest: most tokens; questions that do not fit any more are left out, the first always stays.
+    Raises:
+        DataError: the first question alone is longer than `longest`.
+    """
+    shared = _shared_prefix([one.prompt for one in questions], image_id)
+    first = len(questions[0].prompt) + len(questions[0].answer)
+    if first > longest:
+        raise DataError(f"an example takes {first} tokens, more than `longest` {longest}. Raise it or shorten the text.")
+    ids, labels = list(questions[0].prompt[:shared]), [IGNORED] * shared
+    positions, branch = list(range(shared)), [0] * shared
+    for number, one in enumerate(questions, start=1):
+        tail = one.prompt[shared:]
+        length = len(tail) + len(one.answer)
+        if len(ids) + length > longest:
+            continue
+        ids += [*tail, *one.answer]
+        labels += [IGNORED] * len(tail) + list(one.answer)
+        positions += range(shared, shared + length)
+        branch += [number] * length
+    return Pack(torch.tensor(ids), torch.tensor(labels), torch.tensor(positions), torch.tensor(branch))
+
+
+def _shared_prefix(prompts: Sequence[tuple[int, ...]], image_id: int) -> int:
+    first = prompts[0]
+    last_picture = max((i for i, one in enumerate(first) if one == image_id), default=-1)
+    shared = last_picture + 1
+    if any(one[:shared] != first[:shared] for one in prompts):
+        raise DataError("questions of one pack do not begin with the same pictures; group them by their pictures first.")
+    return shared
+
+
+@dataclass(frozen=True)
+class PackedBatch:
+    """B packs padded on the right to L tokens: (B, L) tensors and the attention mask, bool (B, 1, L, L)."""
+
+    ids: Tensor
+    labels: Tensor
+    positions: Tensor
+    mask: Tensor
+
+
+def collate(packs: Sequence[Pack], pad_id: int) -> PackedBatch:
+    """Pad packs to the longest and build the mask: a token sees earlier tokens of its branch and of the prefix."""
+    length = max(len(one.ids) for one in packs)
+
+    def padded(name: str, value: int) -> Tensor:
+        rows = [torch.nn.functional.pad(getattr(one, name), (0, length - len(one.ids)), value=value) for one in packs]
+        return torch.stack(rows)
+
+    branch = padded("branch", -1)
+    earlier = torch.ones(length, length, dtype=torch.bool).tril()
+    same = (branch[:, :, None] == branch[:, None, :]) | (branch[:, None, :] == 0)
+    # Every row keeps its own token, padding too: a row that sees nothing would turn into NaN.
+    mask = (same & earlier) | torch.eye(length, dtype=torch.bool)
+    return PackedBatch(padded("ids", pad_id), padded("labels", IGNORED), padded("positions", 0), mask[:, None])

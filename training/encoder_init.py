@@ -1,0 +1,131 @@
+"""Makes a new encoder, or opens one to go on from, as open_clip sees it; with a start that suits few pictures."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from assistant.errors import ConfigError
+from assistant.model.openclip import make_openclip_folder, open_openclip
+from training.tokenizer import train_wordpiece
+
+if TYPE_CHECKING:
+    from training.contrast import ContrastSettings
+
+
+@dataclass(frozen=True)
+class EncoderShape:
+    """Size of a new BiomedCLIP-shaped encoder; `shape:` in a recipe."""
+
+    image_size: int = 128
+    """Pixels a side of the input."""
+    patch_size: int = 16
+    """Pixels a side of a patch."""
+    width: int = 192
+    """Width of the vision transformer."""
+    depth: int = 12
+    """Its layers."""
+    heads: int = 3
+    """Its attention heads."""
+    embed_dim: int = 256
+    """Width of the space that pictures and texts share."""
+    text_width: int = 192
+    """Width of the text tower."""
+    text_depth: int = 4
+    """Its layers."""
+    text_heads: int = 3
+    """Its attention heads."""
+    vocabulary: int = 8000
+    """Entries of its WordPiece vocabulary."""
+
+    def __post_init__(self) -> None:
+        if self.image_size % self.patch_size:
+            raise ConfigError(f"shape.image_size {self.image_size} is no multiple of shape.patch_size {self.patch_size}.")
+        if self.width % self.heads or self.text_width % self.text_heads:
+            raise ConfigError("shape.width and shape.text_width must be multiples of their numbers of heads.")
+
+
+def make_encoder(
+    settings: ContrastSettings, passages: Sequence[tuple[str, str]]
+) -> tuple[Path, Any, Any, tuple[float, ...], tuple[float, ...]]:
+    """Return the encoder's open_clip folder, model, tokenizer, and the channels' mean and standard deviation."""
+    from transformers import AutoTokenizer
+
+    folder = settings.encoder or settings.out / "start"
+    if settings.encoder is None and not (folder / "open_clip_config.json").exists():
+        shape = settings.shape
+        texts = [text for pair in passages for text in pair]
+        if not texts:
+            raise ConfigError("a new encoder needs `passages:` to make its vocabulary from.")
+        make_openclip_folder(
+            folder,
+            timm_name="vit_tiny_patch16_224",
+            image_size=shape.image_size,
+            embed_dim=shape.embed_dim,
+            text_config={
+                "hidden_size": shape.text_width,
+                "num_hidden_layers": shape.text_depth,
+                "num_attention_heads": shape.text_heads,
+                "intermediate_size": 4 * shape.text_width,
+                "max_position_embeddings": 256,
+            },
+            tokenizer=train_wordpiece(texts, shape.vocabulary),
+            seed=settings.seed,
+            trunk_args={
+                "patch_size": shape.patch_size,
+                "embed_dim": shape.width,
+                "depth": shape.depth,
+                "num_heads": shape.heads,
+            },
+        )
+    model = open_openclip(folder)
+    if settings.encoder is None:
+        init_transformer(model.visual.trunk)
+    preprocess = json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8"))["preprocess_cfg"]
+    return folder, model, AutoTokenizer.from_pretrained(folder), tuple(preprocess["mean"]), tuple(preprocess["std"])
+
+
+def position_grid(grid: int, width: int) -> Tensor:
+    """Return fixed two-dimensional sine positions, (grid * grid, width).
+
+    Source: Chen et al., An Empirical Study of Training Self-Supervised Vision Transformers, 2021.
+    """
+    quarter = width // 4
+    omega = 1.0 / 10000 ** (torch.arange(quarter) / quarter)
+    rows, columns = torch.meshgrid(torch.arange(grid), torch.arange(grid), indexing="ij")
+    waves = [table.flatten()[:, None] * omega for table in (columns, rows)]
+    parts = [part for wave in waves for part in (wave.sin(), wave.cos())]
+    return torch.cat(parts, dim=1)
+
+
+@torch.no_grad()
+def init_transformer(trunk: nn.Module) -> None:
+    """Start a timm ViT so that attention already looks at its own place, and values already undo a little.
+
+    Source: Trockman and Kolter, Mimetic Initialization of Self-Attention Layers, 2023.
+    """
+    width, heads = trunk.embed_dim, trunk.blocks[0].attn.num_heads  # type: ignore[index,union-attr]
+    grid = trunk.patch_embed.grid_size[0]  # type: ignore[union-attr,index]
+    positions = position_grid(int(grid), int(width))  # type: ignore[call-overload]
+    trunk.pos_embed[0, 1:] = positions * 0.5  # type: ignore[index]
+    depth = width // heads  # type: ignore[operator]
+    for block in trunk.blocks:  # type: ignore[union-attr]
+        query, key, value = block.attn.qkv.weight.chunk(3)
+        for head in range(int(heads)):  # type: ignore[call-overload]
+            rows = slice(head * depth, (head + 1) * depth)
+            wanted = 0.7 * torch.randn(width, width) / math.sqrt(width) + 0.7 * torch.eye(width)
+            left, size, right = torch.linalg.svd(wanted)
+            root = size[:depth].sqrt()
+            query[rows], key[rows] = (left[:, :depth] * root).T, root[:, None] * right[:depth]
+        wanted = 0.4 * torch.randn(width, width) / math.sqrt(width) - 0.4 * torch.eye(width)
+        left, size, right = torch.linalg.svd(wanted)
+        root = size.sqrt()
+        value.copy_(root[:, None] * right)
+        block.attn.proj.weight.copy_(left * root)

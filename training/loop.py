@@ -1,0 +1,132 @@
+"""What every training loop needs: AdamW with a schedule, averaged weights, one source of chance, and a full state."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from training.recipe import OptimizerSettings
+from training.run_folder import RunFolder
+
+
+class Loop:
+    """Updates a module's trainable weights.
+
+    Args:
+        module: what is trained; parameters with `requires_grad` off are left alone.
+        settings: learning rate and schedule.
+        steps: length of the whole run, for the schedule.
+        seed: start of the run's only source of chance, `generator`.
+        average: decay of the exponential moving average of the weights, 0 for none.
+        slow: names of parameters whose learning rate is multiplied by a factor.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        settings: OptimizerSettings,
+        *,
+        steps: int,
+        seed: int,
+        average: float = 0.0,
+        slow: dict[str, float] | None = None,
+    ) -> None:
+        self.module, self.settings, self.steps, self.decay = module, settings, steps, average
+        self.generator = torch.Generator().manual_seed(seed)
+        self.step_number = 0
+        named = [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for name, parameter in named:
+            decay = settings.weight_decay if parameter.ndim > 1 else 0.0
+            factor = next((value for prefix, value in (slow or {}).items() if name.startswith(prefix)), 1.0)
+            groups.setdefault((decay, factor), []).append(parameter)
+        self.optimizer = torch.optim.AdamW(
+            [{"params": list(ps), "weight_decay": d, "factor": f} for (d, f), ps in groups.items()],
+            lr=settings.lr,
+            betas=(0.9, 0.98),
+            fused=True,
+        )
+        self.averaged = {name: parameter.detach().clone() for name, parameter in named} if average else {}
+
+    def learning_rate(self) -> float:
+        """Return the learning rate of the coming step: linear warm-up, then half a cosine."""
+        warm = min(1.0, (self.step_number + 1) / max(1, self.settings.warmup_steps))
+        rest = 0.5 + 0.5 * math.cos(math.pi * min(1.0, self.step_number / max(1, self.steps)))
+        low = self.settings.final_lr_share
+        return self.settings.lr * warm * (low + (1 - low) * rest)
+
+    def update(self, loss: Tensor) -> None:
+        """Back-propagate and take one step."""
+        loss.backward()  # type: ignore[no-untyped-call]
+        parameters = [one for group in self.optimizer.param_groups for one in group["params"]]
+        nn.utils.clip_grad_norm_(parameters, self.settings.clip_norm)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate() * group["factor"]
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step_number += 1
+        if self.averaged:
+            decay = min(self.decay, self.step_number / (self.step_number + 10))
+            with torch.no_grad():
+                for name, parameter in self._named():
+                    self.averaged[name].lerp_(parameter, 1 - decay)
+
+    def use_average(self) -> dict[str, Tensor]:
+        """Put the averaged weights into the module; returns the others, for `put_back`."""
+        kept = {}
+        with torch.no_grad():
+            for name, parameter in self._named():
+                if name in self.averaged:
+                    kept[name] = parameter.detach().clone()
+                    parameter.copy_(self.averaged[name])
+        return kept
+
+    def put_back(self, kept: dict[str, Tensor]) -> None:
+        """Undo `use_average`."""
+        with torch.no_grad():
+            for name, parameter in self._named():
+                if name in kept:
+                    parameter.copy_(kept[name])
+
+    def save(self, folder: RunFolder, **numbers: Any) -> None:
+        """Keep weights, averages, optimizer, buffers and chance in the run folder."""
+        tensors = {f"weight/{name}": one for name, one in self.module.state_dict().items()}
+        tensors |= {f"average/{name}": one for name, one in self.averaged.items()}
+        tensors |= {f"optimizer/{key}": value for key, value in _flatten(self.optimizer)}
+        tensors["generator"] = self.generator.get_state()
+        folder.save_state(tensors, {"step": self.step_number, **numbers})
+
+    def restore(self, folder: RunFolder) -> dict[str, Any] | None:
+        """Load what `save` kept; returns its numbers, or None when there is nothing to go on from."""
+        state = folder.load_state()
+        if state is None:
+            return None
+        tensors, numbers = state
+        part = lambda prefix: {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}  # noqa: E731
+        self.module.load_state_dict(part("weight/"))
+        self.averaged = part("average/")
+        self.generator.set_state(tensors["generator"])
+        _unflatten(self.optimizer, part("optimizer/"))
+        self.step_number = int(numbers["step"])
+        return numbers
+
+    def _named(self) -> Iterable[tuple[str, nn.Parameter]]:
+        return ((name, one) for name, one in self.module.named_parameters() if one.requires_grad)
+
+
+def _flatten(optimizer: torch.optim.Optimizer) -> Iterable[tuple[str, Tensor]]:
+    for index, slots in optimizer.state_dict()["state"].items():
+        for name, value in slots.items():
+            yield f"{index}/{name}", torch.as_tensor(value)
+
+
+def _unflatten(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, name = key.split("/", 1)
+        state.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -1,0 +1,90 @@
+"""Recipes: one YAML file a run, turned into the frozen settings of a stage; plus what every stage's command shares."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from assistant.errors import AssistantError, ConfigError
+from assistant.strict import build, override, read_yaml
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """How weights are updated; `optimizer:` in a recipe."""
+
+    lr: float = 1e-3
+    """Peak learning rate of AdamW."""
+    weight_decay: float = 0.05
+    """Decoupled weight decay on matrices; vectors (norms, biases) have none."""
+    warmup_steps: int = 100
+    """Steps over which the learning rate rises from zero; then a half cosine to `final_lr_share`."""
+    final_lr_share: float = 0.02
+    """Learning rate at the last step, as a share of the peak."""
+    clip_norm: float = 1.0
+    """Gradients are scaled down to this norm."""
+
+    def __post_init__(self) -> None:
+        if self.lr <= 0:
+            raise ConfigError(f"optimizer.lr is {self.lr}; use a number above 0, such as 1e-3.")
+        if self.clip_norm <= 0:
+            raise ConfigError(f"optimizer.clip_norm is {self.clip_norm}; use a number above 0, such as 1.0.")
+
+
+def load_recipe(cls: type[T], path: Path, assignments: Sequence[str] = ()) -> T:
+    """Read a recipe into a stage's settings.
+
+    Args:
+        cls: the stage's settings class.
+        path: a YAML file.
+        assignments: "a.b=c" from the command line, applied over the file.
+    Raises:
+        ConfigError: names every mistake at once.
+    """
+    return build(cls, override(read_yaml(path), assignments), where=str(path))
+
+
+def stage_main(
+    stage: str,
+    settings_class: type[T],
+    describe: Callable[[T], str],
+    run: Callable[[T, bool], None],
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Run a stage's command line; every stage takes the same arguments.
+
+    Args:
+        stage: module name under `training`.
+        settings_class: what the recipe is read into.
+        describe: what a dry run prints, after it has checked the inputs.
+        run: does the work; its second argument says whether to resume.
+        argv: arguments, by default those of the process.
+    Returns:
+        Exit code: 0 done, 2 wrong usage or input that must be mended.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m training.{stage}", description=sys.modules[run.__module__].__doc__)
+    parser.add_argument("recipe", type=Path, help="YAML file; see training/recipes")
+    parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="change one value of the recipe")
+    parser.add_argument("--dry-run", action="store_true", help="check recipe and inputs, say what would run, and stop")
+    parser.add_argument("--resume", action="store_true", help="go on from the last saved state of the same run folder")
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
+    try:
+        settings = load_recipe(settings_class, arguments.recipe, arguments.set)
+        summary = describe(settings)
+        if arguments.dry_run:
+            sys.stdout.write(summary + "\n")
+            return 0
+        logging.getLogger(__name__).info("%s", summary)
+        run(settings, arguments.resume)
+    except AssistantError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    return 0

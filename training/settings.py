@@ -1,0 +1,92 @@
+"""Settings of the stages that train connector and language model: `align` and `sft`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from assistant.errors import ConfigError, DataError
+from training.adapter import LoraSettings
+from training.augment_settings import AugmentSettings
+from training.recipe import OptimizerSettings
+
+
+@dataclass(frozen=True)
+class DataPart:
+    """One data file and its share of the training; an entry of `data:`."""
+
+    path: Path
+    """JSONL file of examples."""
+    weight: float = 1.0
+    """How often its pictures are drawn, relative to the other entries: the sum of weights is shared out."""
+
+    def __post_init__(self) -> None:
+        if self.weight <= 0:
+            raise ConfigError(f"weight is {self.weight}; use a number above 0, or leave the file out.")
+
+
+@dataclass(frozen=True)
+class LlavaSettings:
+    """Settings of `python -m training.align` and `python -m training.sft`."""
+
+    model: str
+    """Folder of the model to start from."""
+    data: tuple[DataPart, ...]
+    """What to learn from."""
+    out: Path
+    """Run folder; the model is written to `out/model`."""
+    train: tuple[str, ...] = ("connector", "language_model")
+    """Parts whose weights change: connector, language_model. With `lora` the language model changes by LoRA only."""
+    lora: LoraSettings | None = None
+    """Low-rank adapters instead of whole weights; the result is a PEFT folder."""
+    steps: int = 1000
+    """Updates."""
+    pictures: int = 16
+    """Tuples of pictures a step."""
+    questions: int = 6
+    """Most questions a tuple of pictures, packed into one sequence."""
+    longest: int = 512
+    """Most tokens a sequence."""
+    length_power: float = 0.5
+    """Weight of an answer of n tokens is n to this power: 1 counts tokens, 0 counts answers."""
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
+    """Changes to the pictures."""
+    mirror: tuple[str, ...] = ("brain", "breast", "skin", "peripheral blood")
+    """Regions whose pictures may be mirrored where no answer names a side."""
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    """Learning rate and schedule."""
+    average: float = 0.0
+    """Decay of averaged weights, 0 for none."""
+    dropout: float = 0.0
+    """Dropout on the connector's output, which keeps few pictures from being learned by heart."""
+    bf16: bool = True
+    """Compute in bfloat16."""
+    threads: int = 0
+    """CPU threads, 0 for torch's own choice."""
+    report_every: int = 100
+    """Steps between two reports and saved states."""
+    store_side: int = 160
+    """Pixels a side at which pictures are kept decoded."""
+    seed: int = 0
+    """Start of every random choice."""
+
+    def __post_init__(self) -> None:
+        unknown = set(self.train) - {"connector", "language_model"}
+        if unknown or not self.train:
+            raise ConfigError(f"train is {list(self.train)}; choose from connector, language_model.")
+        if not self.data:
+            raise ConfigError("data is empty; name at least one JSONL file of examples.")
+
+
+def describe(settings: LlavaSettings) -> str:
+    """Say what a run would do, after a look at the data files.
+
+    Raises:
+        DataError: a data file is missing.
+    """
+    for part in settings.data:
+        if not part.path.is_file():
+            raise DataError(f"{part.path} does not exist. Build it with python -m data_recipes.build, or mend `data:`.")
+    files = ", ".join(f"{part.path.name} x{part.weight:g}" for part in settings.data)
+    how = f"LoRA rank {settings.lora.rank}" if settings.lora else "all weights"
+    return f"{settings.model}: {settings.steps} steps of {settings.pictures} pictures from {files}; trains {', '.join(settings.train)} ({how})"
