@@ -9,6 +9,7 @@ import itertools
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from assistant.asking import PromptMaker
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
+Made = TypeVar("Made", Answer, Report)
 
 
 class MedicalAssistant:
@@ -99,9 +101,8 @@ class MedicalAssistant:
             started = time.perf_counter()
             cases = self._question_cases(batch)
             self._generate(cases)
-            seconds = (time.perf_counter() - started) / len(cases)
-            yield from (self._finisher.answer(case, seconds) for case in cases)
-            logger.info("answered %d question(s) in %.2f s", len(cases), time.perf_counter() - started)
+            answers = [self._finisher.answer(case) for case in cases]
+            yield from _timed(answers, started, "answered %d question(s) in %.2f s")
 
     def stream(self, question: Question) -> Iterator[str | Answer]:
         """Answer one question while the reader watches.
@@ -128,7 +129,7 @@ class MedicalAssistant:
                     yield piece
         else:
             self._generate([case])
-        answer = self._finisher.answer(case, time.perf_counter() - started)
+        (answer,) = _timed([self._finisher.answer(case)], started, "streamed %d answer in %.2f s")
         if not streamed:
             yield answer.text
         yield answer
@@ -164,9 +165,8 @@ class MedicalAssistant:
             started = time.perf_counter()
             cases = self._report_cases(batch)
             self._generate(cases, max_new_tokens=self.settings.report_max_new_tokens)
-            seconds = (time.perf_counter() - started) / len(cases)
-            yield from (self._finisher.report(case, seconds) for case in cases)
-            logger.info("drafted %d report(s) in %.2f s", len(cases), time.perf_counter() - started)
+            reports = [self._finisher.report(case) for case in cases]
+            yield from _timed(reports, started, "drafted %d report(s) in %.2f s")
 
     def _question_cases(self, questions: Sequence[Question]) -> list[Case]:
         """Guard, retrieve and prompt."""
@@ -256,3 +256,10 @@ def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     waiting = iter(items)
     while batch := list(itertools.islice(waiting, size)):
         yield batch
+
+
+def _timed(made: list[Made], started: float, message: str) -> list[Made]:
+    """Return answers or reports with each one's share of the time since `started`."""
+    seconds = time.perf_counter() - started
+    logger.info(message, len(made), seconds)
+    return [replace(one, seconds=seconds / len(made)) for one in made]

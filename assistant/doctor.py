@@ -165,7 +165,7 @@ def _images() -> Check:
 
 
 def _dicom() -> Check:
-    from pydicom.pixels.decoders import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
     from pydicom.uid import AllTransferSyntaxes
 
     read: list[str] = []

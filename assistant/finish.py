@@ -39,65 +39,63 @@ class Finisher:
         self._settings = settings
         self._lookup = lookup
 
-    def answer(self, case: Case, seconds: float) -> Answer:
+    def answer(self, case: Case) -> Answer:
         """Finish a question that was stopped, generated, or is to be quoted.
 
         Args:
             case: as it left the model.
-            seconds: time spent so far.
 
         Returns:
-            The answer.
+            The answer, its seconds still to be filled in.
         """
         if case.stop is not None:
-            return self._answer(case, case.stop.text, 0.0, seconds, abstained=True)
+            return self._answer(case, case.stop.text, 0.0, abstained=True)
         if case.prompt is None:
-            return self._quoted(case, seconds)
+            return self._quoted(case)
         text, raw, kind = _decide(case)
         confidence = calibrate(raw, kind, self._model.contract.calibration)
         text = self._reviewed(case, text)
         if review.is_empty(text):
-            return self._answer(case, _NOTHING.text, 0.0, seconds, abstained=True)
+            return self._answer(case, _NOTHING.text, 0.0, abstained=True)
         unsure = self._unsure(confidence, kind)
         if unsure is not None:
-            return self._answer(case, unsure.text, confidence, seconds, abstained=True)
+            return self._answer(case, unsure.text, confidence, abstained=True)
         if not case.evidence:
             case.evidence = self._lookup.about(case, text)
         assert case.question is not None
         statement = statement_of(case.question, text)
         text = review.cite(text, case.evidence, statement, modality=case.modality) if statement else text
-        return self._answer(case, text, confidence, seconds, abstained=False)
+        return self._answer(case, text, confidence, abstained=False)
 
-    def report(self, case: Case, seconds: float) -> Report:
+    def report(self, case: Case) -> Report:
         """Finish a report that was stopped or generated.
 
         Args:
             case: as it left the model.
-            seconds: time spent so far.
 
         Returns:
-            The report.
+            The report, its seconds still to be filled in.
         """
         if case.stop is not None or case.generated is None:
-            return self._no_report(case, case.stop or _NOTHING, 0.0, seconds)
+            return self._no_report(case, case.stop or _NOTHING, 0.0)
         if not case.generated.finished:
             case.warn("The report was cut at the token limit and may be incomplete.")
         sections = self._reviewed_sections(case, parse_report(case.generated.text))
         confidence = calibrate(raw_confidence(case.generated.log_probs), "report", self._model.contract.calibration)
         if review.is_empty(sections["findings"] + sections["impression"]):
-            return self._no_report(case, _NOTHING, 0.0, seconds)
+            return self._no_report(case, _NOTHING, 0.0)
         unsure = self._unsure(confidence, "report")
         if unsure is not None:
-            return self._no_report(case, unsure, confidence, seconds)
+            return self._no_report(case, unsure, confidence)
         if not case.evidence:
             case.evidence = self._lookup.about(case, sections["impression"] or sections["findings"])
         sections["impression"] = " ".join(
             review.cite(sentence, case.evidence, sentence, modality=case.modality)
             for sentence in sentences(sections["impression"])
         )
-        return self._report(case, sections, confidence, seconds, abstained=False)
+        return self._report(case, sections, confidence, abstained=False)
 
-    def _quoted(self, case: Case, seconds: float) -> Answer:
+    def _quoted(self, case: Case) -> Answer:
         assert case.question is not None
         asked = standalone(case.question).text
         quotes = best_sentences(asked, case.evidence, _QUOTES, embed=self._model.text.embed)
@@ -106,7 +104,7 @@ class Finisher:
                 "There is no image, and no sentence of what the search found answers this question.",
                 "What it found is listed as evidence.",
             )
-            return self._answer(case, stop.text, 0.0, seconds, abstained=True)
+            return self._answer(case, stop.text, 0.0, abstained=True)
         close = [quote for quote in quotes if quote.score >= _CLOSE * quotes[0].score]
         text = " ".join(f'"{quote.sentence}" [{quote.evidence_index + 1}]' for quote in close)
         raw = min(1.0, max(0.0, quotes[0].score))
@@ -114,8 +112,8 @@ class Finisher:
         case.warn("No image was given: the answer is quoted from the numbered evidence.")
         unsure = self._unsure(confidence, "quote")
         if unsure is not None:
-            return self._answer(case, unsure.text, confidence, seconds, abstained=True)
-        return self._answer(case, text, confidence, seconds, abstained=False)
+            return self._answer(case, unsure.text, confidence, abstained=True)
+        return self._answer(case, text, confidence, abstained=False)
 
     def _reviewed(self, case: Case, text: str) -> str:
         """Return an answer after review; what was found goes to the case's cautions."""
@@ -166,11 +164,11 @@ class Finisher:
             "A clearer image, a narrower question or answers to choose from may help. " + larger_model(preset_names()),
         )
 
-    def _no_report(self, case: Case, stop: Stop, confidence: float, seconds: float) -> Report:
+    def _no_report(self, case: Case, stop: Stop, confidence: float) -> Report:
         sections = {**dict.fromkeys(SECTIONS, ""), "impression": f"No report was drafted. {stop.text}"}
-        return self._report(case, sections, confidence, seconds, abstained=True)
+        return self._report(case, sections, confidence, abstained=True)
 
-    def _answer(self, case: Case, text: str, confidence: float, seconds: float, *, abstained: bool) -> Answer:
+    def _answer(self, case: Case, text: str, confidence: float, *, abstained: bool) -> Answer:
         case.warn(NOT_FOR_CLINICAL_USE)
         return Answer(
             text=text,
@@ -180,12 +178,10 @@ class Finisher:
             cautions=tuple(case.cautions),
             model_name=self._model.name,
             model_fingerprint=self._model.fingerprint,
-            seconds=seconds,
+            seconds=0.0,
         )
 
-    def _report(
-        self, case: Case, sections: dict[str, str], confidence: float, seconds: float, *, abstained: bool
-    ) -> Report:
+    def _report(self, case: Case, sections: dict[str, str], confidence: float, *, abstained: bool) -> Report:
         case.warn(NOT_FOR_CLINICAL_USE)
         return Report(
             sections=sections,
@@ -195,7 +191,7 @@ class Finisher:
             cautions=tuple(case.cautions),
             model_name=self._model.name,
             model_fingerprint=self._model.fingerprint,
-            seconds=seconds,
+            seconds=0.0,
         )
 
 

@@ -15,12 +15,12 @@ from assistant.words import plain, sentences, tokens
 Polarity = Literal["affirmed", "negated", "absent"]
 
 _SEEMING = re.compile(
-    r"\b(?:no (?:significant )?(?:change|increase|decrease|doubt|longer)|not only|not necessarily|not always|not usually|"
-    r"not (?:be )?(?:excluded|ruled out)|cannot (?:be )?(?:exclude\w*|rule\w* out)|can not|without (?:any )?change|"
-    r"not (?:certain|sure|clear)|no matter|should not be (?:mistaken|confused))\b"
+    r"\b(?:no (?:significant )?(?:change|increase|decrease|doubt|longer)|no matter|without (?:any )?change|"
+    r"not (?:only|necessarily|always|usually|certain|sure|clear)|not (?:be )?(?:excluded|ruled out)|"
+    r"cannot (?:be )?(?:exclude\w*|rule\w* out)|can not|should not be (?:mistaken|confused))\b"
 )
 _BEFORE = re.compile(
-    r"\b(?:no evidence (?:of|for)|no (?:sign|signs) of|negative for|free (?:of|from)|absence of|absent|lack(?:s|ing)? of|"
+    r"\b(?:no evidence (?:of|for)|no signs? of|negative for|free (?:of|from)|absence of|absent|lack(?:s|ing)? of|"
     r"rules? out|ruled out|denies|denied|exclud(?:es|ed|ing)|resolution of|no|not|without|never|neither|nor|"
     r"isn't|aren't|wasn't|weren't|doesn't)\b"
 )

@@ -1,8 +1,8 @@
 """Which sentence of the evidence answers a question: for answers that quote their source word for word.
 
-No model is needed: a sentence is good if it and its title hold the question's words, if it has the form that this kind of
-question asks for (a look, a cause, a number, …), and if it does not deny what is asked about. Where no sentence comes
-near, nothing is returned, so that the assistant says so instead of quoting something beside the point.
+No model is needed: a sentence is good if it and its title hold the question's words, if it has the form that this kind
+of question asks for (a look, a cause, a number, …), and if it does not deny what is asked about. Where no sentence
+comes near, nothing is returned, so that the assistant says so instead of quoting something beside the point.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ Embed = Callable[[list[str]], np.ndarray]
 
 FLOOR = 0.5
 """Least share of the question's content words that a sentence and its title must hold."""
-_TITLE = 0.75
+_TITLE = 0.8
 _KIN = 0.8
 _SHORTEST = 4
 _LONG = 45
 _SAME = 0.8
 _RANK = 0.05
+_NEAR = 0.1
 _CUES = 2
 _OPENING = 6
 
@@ -40,7 +41,7 @@ class Quote(NamedTuple):
     """Position in the evidence, from 0; its number in the prompt is one more."""
     sentence: str
     score: float
-    """Higher answers better; comparable within one call only."""
+    """About 0.5 for a sentence that barely touches the question, 1 and more for one that answers it."""
 
 
 @dataclass(frozen=True)
@@ -65,14 +66,18 @@ _KINDS: tuple[_Kind, ...] = (
     _kind(
         "differential",
         r"\b(differential|distinguish\w*|differ\w*|tell .+ from|what else|other causes?|versus|vs)\b",
-        r"\b(differential|other|rather|whereas|while|unlike|usually|may be|include\w*|distinguish\w*|instead|told from)\b",
+        r"\b(differential|other|rather|whereas|while|unlike|may be|include\w*|distinguish\w*|instead|told from)\b",
     ),
     _kind(
         "number",
-        r"\b(how (?:many|much|large|big|long|wide|high|often|tall)|size|ratio|diameter|normal (?:value|range)|threshold)\b",
-        r"\d|\b(half|third|quarter|percent|one|two|three|four|five|ten|double|twice)\b",
+        r"\b(how (?:many|much|large|big|long|wide|high|often|tall)|size|ratio|diameter|normal (?:value|range))\b",
+        r"\d|\b(half|third|quarter|percent|two|three|four|five|ten|double|twice)\b",
     ),
-    _kind("place", r"^where\b|\b(location|located|which (?:side|lobe|part))\b", r"\b(in|at|between|under|above|below|along|near)\b"),
+    _kind(
+        "place",
+        r"^where\b|\b(location|located|which (?:side|lobe|part))\b",
+        r"\b(in|at|between|under|above|below|along|near)\b",
+    ),
     _kind(
         "cause",
         r"\b(why|causes?|caused|due to|leads? to|reasons?|results? from|aetiology|etiology)\b",
@@ -92,11 +97,12 @@ _KINDS: tuple[_Kind, ...] = (
     _kind(
         "definition",
         r"^(?:what (?:is|are)|define)\b|\b(mean(?:s|ing)?|definition)\b",
-        r"\b(?:is|are) (?:an?|the|air|fluid|blood|any|when|one|\w+ing)\b|\b(means?|refers? to|called|defined|known as)\b",
+        r"\b(?:is|are) (?:an?|the|air|fluid|blood|any|when|\w+ing)\b|\b(means?|refers? to|called|defined|known as)\b",
     ),
 )
 _LISTS = re.compile(
-    r"\bmay be\b.*\bor\b|\b(?:imitat|mimic|simulat|resembl)\w*|\bmistaken for\b|\b(?:told|separated|distinguished) from\b"
+    r"\bmay be\b.*\bor\b|\b(?:imitat|mimic|simulat|resembl)\w*|\bmistaken for\b|"
+    r"\b(?:told|separated|distinguished) from\b"
 )
 _YES_NO = re.compile(r"^(?:is|are|was|were|do|does|did|can|could|has|have|may|might|should|will|would)\b")
 
@@ -122,7 +128,7 @@ def best_sentences(query: str, evidence: Sequence[Evidence], k: int = 1, *, embe
     for (place, sentence), near in zip(pool, nearness, strict=True):
         title, whole = asking.coverage(sentence, evidence[place].title)
         if whole >= FLOOR:
-            score = 0.4 * title + 0.6 * whole + asking.form(sentence) + 0.2 * near - _RANK * place
+            score = 0.4 * title + 0.6 * whole + asking.form(sentence) + _NEAR * near - _RANK * place
             quotes.append(Quote(place, sentence, round(score, 4)))
     return _unlike(sorted(quotes, key=lambda quote: -quote.score), k)
 
@@ -172,12 +178,12 @@ class _Asking:
         return sum(weight * in_title[word] for word, weight in self.weights.items()) / total, whole / total
 
     def form(self, sentence: str) -> float:
-        """Return how far the sentence is worded as this kind of question asks, about -0.5 to 0.4."""
+        """Return how far the sentence is worded as this kind of question asks, about -0.5 to 0.5."""
         said = plain(sentence)
         score = 0.0
         if self.kinds:
             cues = sum(min(len(kind.answered.findall(said)), _CUES) for kind in self.kinds)
-            score += 0.25 * cues / (_CUES * len(self.kinds))
+            score += 0.35 * cues / (_CUES * len(self.kinds))
         opening = set(tokens(" ".join(sentence.split()[:_OPENING])))
         if any(_holds(word, opening) for word in self.subject):
             score += 0.1

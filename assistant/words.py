@@ -85,21 +85,23 @@ _SAME: dict[str, str] = {
     "pleural": "pleura",
 }
 
-STOPWORDS: frozenset[str] = frozenset(
-    """a about above after again all also am an and any are as at be because been before being below between both but by
+_STOPWORDS = """
+    a about above after again all also am an and any are as at be because been before being below between both but by
     can could did do does doing done down during each either else etc ever every few for from further had has have
     having he her here hers him his how however i if in into is it its itself just let me more most much my neither no
     nor not of off on once only onto or other our out over own per please quite rather really same she should so some
     such than that the their them then there these they this those through thus to too under until up upon us very via
-    was we were what when where whether which while who whom whose why will with within without would you your""".split()
-)
+    was we were what when where whether which while who whom whose why will with within without would you your
+"""
+STOPWORDS: frozenset[str] = frozenset(_STOPWORDS.split())
 
-ASKING: frozenset[str] = frozenset(
-    """answer appear appearance be called characteristic characteristically common commonly define definition describe
+_ASKING = """
+    answer appear appearance be called characteristic characteristically common commonly define definition describe
     depict differ difference display explain feature find image imaging know like look make mean meaning often picture
     present recognise recognize scan see seen shot show shown slide suggest tell typical typically usual usually view
-    visible visualise visualize""".split()
-)
+    visible visualise visualize
+"""
+ASKING: frozenset[str] = frozenset(_ASKING.split())
 """Words that ask, and say nothing of the subject: they are no reason to call a passage relevant."""
 
 KIN_PREFIX = 5
@@ -110,16 +112,16 @@ _TOKEN = re.compile(r"[^\W_]+(?:[.,](?=\d)[^\W_]+|-[^\W_]+)*")
 _ABBREVIATION = re.compile(
     r"(?:\b(?:e\.g|i\.e|cf|vs|dr|prof|mr|mrs|ms|st|no|vol|pp?|fig|figs|al|approx|ca|resp|inc|ed|eds|[a-z])\.)$", re.I
 )
-_BREAK = re.compile(
-    r"(?:(?<=[.!?])|(?<=[.!?][\"')\]]))\s+(?=[\"'(\[]?[A-Z0-9])|\n{2,}|\n(?=\s*(?:[-*•]|\d+[.)])\s)"
-)
+_BREAK = re.compile(r"(?:(?<=[.!?])|(?<=[.!?][\"')\]]))\s+(?=[\"'(\[]?[A-Z0-9])|\n{2,}|\n(?=\s*(?:[-*•]|\d+[.)])\s)")
 _BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+")
 
 
 def plain(text: str) -> str:
     """Return `text` in lower case, without accents, with one name for each modality."""
-    text = unicodedata.normalize("NFKD", text.casefold()).translate(_DASHES)
-    text = "".join(char for char in text if not unicodedata.combining(char))
+    text = text.casefold()
+    if not text.isascii():
+        text = unicodedata.normalize("NFKD", text).translate(_DASHES)
+        text = "".join(char for char in text if not unicodedata.combining(char))
     for pattern, name in _PHRASES:
         text = pattern.sub(name, text)
     return text

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from assistant.errors import DataError
+from assistant.prompts import report_text
 from assistant.vocabulary import canonical_modality
 from data_recipes.manifest_check import check_records
 from data_recipes.schema import Example, write_examples
@@ -34,7 +35,6 @@ COUNT_ATTRIBUTES: dict[str, tuple[str, str]] = {
 """Key of `counts` to its attribute and how it is told; other keys are told as counts under their own name."""
 
 CAPTION_REQUEST = "Describe this image."
-REPORT_REQUEST = "Write the report on this image."
 
 _ANSWER_TYPES = {"CLOSED": "closed", "OPEN": "open", "MCQ": "choice"}
 
@@ -145,7 +145,7 @@ def record_examples(record: Record, truth: dict[str, str]) -> Iterator[Example]:
     if record.get("caption"):
         asked.append((CAPTION_REQUEST, record["caption"], "caption", "open", None))
     if record.get("report"):
-        asked.append((REPORT_REQUEST, _report_text(record["report"]), "report", "report", None))
+        asked.append((report_text(), _report_text(record["report"]), "report", "report", None))
     patient = record.get("patient")
     for number, (question, answer, task, answer_type, choices) in enumerate(asked):
         yield Example(

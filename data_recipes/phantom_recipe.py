@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from assistant.errors import DataError
+from assistant.prompts import render_report, report_text
 from data_recipes.phantom import Phantom, make_phantom, phantom_caption, phantom_questions, phantom_report, with_prior
 from data_recipes.phantom_text import change_question
 from data_recipes.schema import Example, write_examples
@@ -20,7 +21,6 @@ PRIOR_SHARE = 0.1
 SOURCE = "phantom"
 LICENCE = "CC0-1.0"
 CAPTION_REQUEST = "Describe this image."
-REPORT_REQUEST = "Write the report on this image."
 SEED_LIMIT = 1_000_000
 """Seeds below it are for training; development and test add it once and twice, and so never meet a training seed."""
 _SPLITS: tuple[tuple[str, int, float], ...] = (("train", 0, 0.8), ("dev", 1, 0.1), ("test", 2, 0.1))
@@ -68,7 +68,12 @@ def _examples(out: Path, split: str, seed: int, count: int) -> Iterator[Example]
             prior_name = f"images/{split}/{index:06d}-prior.png"
             _save(prior, out / prior_name)
             question, answer, answer_type, choices = change_question(present, rng)
-            yield _example(present, "change", (prior_name, name), question, answer, "vqa", answer_type, choices)
+            both = (prior_name, name)
+            yield _example(present, "change", both, question, answer, "vqa", answer_type, choices)
+            sections = phantom_report(present, rng)
+            sections["findings"] = f"{sections['findings']} Compared with the prior: {answer}."
+            request = report_text(has_prior=True)
+            yield _example(present, "compared", both, request, render_report(sections), "report", "report", None)
 
 
 def phantom_examples(phantom: Phantom, images: tuple[str, ...], rng: random.Random) -> Iterator[Example]:
@@ -84,8 +89,8 @@ def phantom_examples(phantom: Phantom, images: tuple[str, ...], rng: random.Rand
     for number, (question, answer, answer_type, choices) in enumerate(phantom_questions(phantom, rng)):
         yield _example(phantom, str(number), images, question, answer, "vqa", answer_type, choices)
     yield _example(phantom, "caption", images, CAPTION_REQUEST, phantom_caption(phantom), "caption", "open", None)
-    report = "\n".join(f"{name.capitalize()}: {text}" for name, text in phantom_report(phantom, rng).items())
-    yield _example(phantom, "report", images, REPORT_REQUEST, report, "report", "report", None)
+    report = render_report(phantom_report(phantom, rng))
+    yield _example(phantom, "report", images, report_text(), report, "report", "report", None)
 
 
 def _example(

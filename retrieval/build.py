@@ -34,9 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         result = _build(arguments)
     except (AssistantError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        sys.stderr.write(f"error: {error}\n")
         return 2
-    print(json.dumps(result, indent=2, ensure_ascii=False) if arguments.json else _summary(result))
+    shown = json.dumps(result, indent=2, ensure_ascii=False) if arguments.json else _summary(result)
+    sys.stdout.write(f"{shown}\n")
     return 0
 
 

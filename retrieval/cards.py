@@ -80,7 +80,9 @@ def _read_head(file: Path, source: str, faults: Faults) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 2 if mark else 1
-        faults.add(f"{file}:{line}", "head", getattr(error, "problem", ""), "write it as YAML; quote text with a colon.")
+        faults.add(
+            f"{file}:{line}", "head", getattr(error, "problem", ""), "write it as YAML; quote text with a colon."
+        )
         return {}
     if not isinstance(head, dict):
         faults.add(f"{file}:2", "head", head, "write it as `name: value` lines.")

@@ -80,7 +80,8 @@ class Passage:
     def from_dict(cls, record: dict[str, Any]) -> Passage:
         """Read back what `to_dict` gave; unknown keys raise a TypeError."""
         lists = {item.name for item in fields(cls) if item.name in ("keywords", "references")}
-        return cls(**{name: tuple(value) if name in lists else value for name, value in record.items()})
+        values: dict[str, Any] = {name: tuple(value) if name in lists else value for name, value in record.items()}
+        return cls(**values)
 
 
 @dataclass

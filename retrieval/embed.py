@@ -117,7 +117,9 @@ def write_background(folder: Path, passages: Sequence[Passage], keys: np.ndarray
     rng = np.random.default_rng(0)
     chosen = np.sort(rng.permutation(len(passages))[:_BACKGROUND])
     where = {key: row for row, key in enumerate(vectors.text_keys.tolist())}
-    first = {passage.document: int(key) for passage, key in zip(reversed(passages), reversed(keys.tolist()), strict=True)}
+    first = {
+        passage.document: int(key) for passage, key in zip(reversed(passages), reversed(keys.tolist()), strict=True)
+    }
     texts = [where[int(keys[row]) * ROLES] for row in chosen]
     titles = [where.get(first[passages[row].document] * ROLES + 1, texts[n]) for n, row in enumerate(chosen)]
     save_background(folder, keys[chosen], vectors.texts[texts], vectors.texts[titles])

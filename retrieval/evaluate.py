@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from assistant.errors import AssistantError, RetrievalError
 
 if TYPE_CHECKING:
-    from retrieval.retriever import IndexRetriever, SearchSettings
+    from retrieval.retriever import IndexRetriever
+    from retrieval.settings import SearchSettings
 
 DEPTHS: tuple[int, ...] = (1, 3, 5)
 MODES: dict[str, dict[str, float]] = {
@@ -54,6 +55,8 @@ def read_pairs(path: Path) -> list[Pair]:
 
     Args:
         path: the file.
+    Returns:
+        The pairs in the file's order.
     Raises:
         RetrievalError: a line is not of that form.
     """
@@ -80,6 +83,8 @@ def recall_at_k(retriever: IndexRetriever, pairs: Sequence[Pair], depths: Sequen
         retriever: searched with each question.
         pairs: questions with what should be found.
         depths: the k of each recall.
+    Returns:
+        Recall at each depth, MRR and time.
     """
     ranks: list[int] = []
     empty: list[bool] = []
@@ -106,11 +111,13 @@ def _is_one_of(found: str, documents: Sequence[str]) -> bool:
 
 
 def best_dense_weight(retriever: IndexRetriever, pairs: Sequence[Pair]) -> float:
-    """Return the weight of the dense list, beside a lexical weight of 1, with the highest MRR; the smallest if equal.
+    """Choose the weight of the dense list, beside a lexical weight of 1.
 
     Args:
         retriever: over the index to tune.
         pairs: development questions.
+    Returns:
+        The weight of `WEIGHT_GRID` with the highest MRR, the smallest of equals; right silence counts a little too.
     """
     scored = []
     for weight in WEIGHT_GRID:
@@ -127,6 +134,8 @@ def table(retriever: IndexRetriever, pairs: Sequence[Pair], settings: SearchSett
         retriever: over the index to measure.
         pairs: the questions.
         settings: everything but the weights.
+    Returns:
+        Name of the mode → its recall.
     """
     return {
         name: recall_at_k(retriever.with_settings(replace(settings, weights={**settings.weights, **weights})), pairs)
@@ -146,7 +155,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _evaluate(arguments)
     except (AssistantError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        sys.stderr.write(f"error: {error}\n")
         return 2
 
 
@@ -158,13 +167,13 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     retriever = IndexRetriever.open(arguments.index, FolderEncoder(arguments.model))
     results = table(retriever, pairs, retriever.settings)
     if arguments.json:
-        print(json.dumps({name: vars(result) for name, result in results.items()}, indent=2))
+        sys.stdout.write(json.dumps({name: vars(result) for name, result in results.items()}, indent=2) + "\n")
         return 0
-    print(f"{'list':8} " + " ".join(f"R@{depth:<5}" for depth in DEPTHS) + " MRR    nothing ms")
+    sys.stdout.write(f"{'list':8} " + " ".join(f"R@{depth:<5}" for depth in DEPTHS) + " MRR    nothing ms\n")
     for name, result in results.items():
         shares = " ".join(f"{result.at[depth]:<7.3f}" for depth in DEPTHS)
         nothing = "-" if result.empty is None else f"{result.empty:.2f}"
-        print(f"{name:8} {shares} {result.mrr:<6.3f} {nothing:7} {result.milliseconds:.1f}")
+        sys.stdout.write(f"{name:8} {shares} {result.mrr:<6.3f} {nothing:7} {result.milliseconds:.1f}\n")
     return 0
 
 

@@ -1,12 +1,12 @@
 """An index folder, opened for reading.
 
-    manifest.json     what it is, with a checksum of each file
-    records.jsonl     one record a line; rows.npy: (N, 2) key and byte offset of each
-    text.faiss        two vectors a document's first chunk (text and title), one for each other chunk
-    image.faiss       one vector a picture
-    background.npz    a sample of vectors, to tell what cosine is mere chance for this encoder
-    lexical/          BM25 arrays
-    images/           reduced pictures of figures and cases, without headers
+- `manifest.json`: what it is, with a checksum of each file
+- `records.jsonl`: one record a line; `rows.npy`: (N, 2) key and byte offset of each
+- `text.faiss`: two vectors for a document's first chunk (text and title), one for each other chunk
+- `image.faiss`: one vector a picture
+- `background.npz`: a sample of vectors, to tell what cosine is mere chance for this encoder
+- `lexical/`: BM25 arrays
+- `images/`: reduced pictures of figures and cases, without headers
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ class Background:
             query: (E,) unit length.
             cosines: (M,) of the hits.
             titles: compare with titles rather than texts.
+        Returns:
+            (M,) float32; zeros if the sample has no spread.
         """
         sample = self.titles if titles else self.texts
         chance = sample @ query
@@ -79,7 +81,8 @@ class IndexFolder:
             self.lexical = LexicalIndex.load(path, len(self._rows), mmap=self._large)
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise RetrievalError(
-                f"{path} cannot be read ({type(error).__name__}: {error}). Rebuild it: {rebuild_command(path, manifest)}"
+                f"{path} cannot be read ({type(error).__name__}: {error}). "
+                f"Rebuild it: {rebuild_command(path, manifest)}"
             ) from error
 
     @classmethod
@@ -90,6 +93,8 @@ class IndexFolder:
             path: the index folder.
             encoder_fingerprint: of the encoder that queries will come from.
             whole: check the content of very large files too, not only their size.
+        Returns:
+            The open folder.
         Raises:
             RetrievalError: it is missing, damaged, of another format, or made with another encoder.
         """

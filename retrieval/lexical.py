@@ -42,7 +42,9 @@ class LexicalHits:
 def record_words(passage: Passage) -> list[str]:
     """Return the words under which a record is found; its title, finding and keywords count twice."""
     names = " . ".join(
-        part for part in (passage.heading, passage.finding, passage.modality, passage.anatomy, *passage.keywords) if part
+        part
+        for part in (passage.heading, passage.finding, passage.modality, passage.anatomy, *passage.keywords)
+        if part
     )
     return tokens(names) * 2 + tokens(passage.text)
 
@@ -59,7 +61,9 @@ class LexicalIndex:
         """Index passages; the vocabulary is sorted, so that equal corpora give equal files."""
         bm25s = _bm25s()
         documents = [record_words(passage) for passage in passages]
-        vocabulary = {word: number for number, word in enumerate(sorted({word for words in documents for word in words}))}
+        vocabulary = {
+            word: number for number, word in enumerate(sorted({word for words in documents for word in words}))
+        }
         ids = [[vocabulary[word] for word in words] for words in documents]
         bm25 = bm25s.BM25(k1=_K1, b=_B, method="lucene", backend="numpy")
         bm25.index((ids, vocabulary), show_progress=False)
@@ -73,6 +77,8 @@ class LexicalIndex:
             folder: the index folder.
             size: number of records, as the manifest says.
             mmap: leave the arrays on disk and read what a query needs.
+        Returns:
+            The index.
         """
         bm25 = _bm25s().BM25.load(folder / "lexical", mmap=mmap, allow_pickle=False, show_progress=False)
         return cls(bm25, size)

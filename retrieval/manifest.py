@@ -62,6 +62,8 @@ def read_manifest(folder: Path) -> Manifest:
 
     Args:
         folder: an index folder.
+    Returns:
+        The manifest.
     Raises:
         RetrievalError: the folder or its manifest is missing, broken or of another format version.
     """
@@ -95,7 +97,7 @@ def check_files(folder: Path, manifest: Manifest, *, whole: bool = False) -> Non
     Args:
         folder: the index folder.
         manifest: its manifest.
-        whole: read files above 256 MiB too; by default only their size is compared, so that a large index opens at once.
+        whole: read files above 256 MiB too; by default only their size is compared: a large index opens at once.
     Raises:
         RetrievalError: a file is missing, cut short or changed.
     """

@@ -15,6 +15,8 @@ def only_negated(passage: Passage, words: Collection[str]) -> set[str]:
     Args:
         passage: its title, finding and keywords count as said to be there.
         words: normalised words (`assistant.words`).
+    Returns:
+        The words that only stand inside negations.
     """
     names = " . ".join(part for part in (passage.title, passage.finding, *passage.keywords) if part)
     open_words = set(words) - set(tokens(names))

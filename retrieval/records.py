@@ -1,12 +1,12 @@
 """JSONL corpora: one passage, figure or case a line.
 
 A line is a case if it has `image` and kind is not given: its text is `text`, `report` or `caption`, else a sentence
-made of its labels, else its questions with their answers, else its modality and anatomy. A line without `image` is a passage. `patient` is hashed at once; the name itself is never kept.
+made of its labels, else its questions with their answers, else its modality and anatomy. A line without `image` is a
+passage. `patient` becomes the salted key that the same installation gives to that PatientID of a DICOM header.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -48,11 +48,6 @@ def read_jsonl(
                 continue
             passages.extend(_passages(record, place, path.parent, faults, budget, count_tokens))
     return passages, skipped
-
-
-def patient_key(patient: str) -> str:
-    """Return the one-way hash under which a case's patient is kept when its file gives no key of its own."""
-    return hashlib.sha256(f"medassist-case\n{patient}".encode()).hexdigest()[:16]
 
 
 def _parse(line: str, place: str, faults: Faults) -> dict[str, Any] | None:
@@ -156,4 +151,8 @@ def _references(record: dict[str, Any]) -> tuple[str, ...]:
 def _patient(record: dict[str, Any]) -> str | None:
     if record.get("patient_key"):
         return str(record["patient_key"])
-    return patient_key(str(record["patient"])) if record.get("patient") else None
+    if not record.get("patient"):
+        return None
+    from assistant.imaging.identity import installation_salt, key
+
+    return key(installation_salt(), "patient", "", str(record["patient"]))

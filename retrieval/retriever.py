@@ -1,18 +1,18 @@
 """`IndexRetriever`: query text, picture or both → evidence.
 
     dense (text ↔ text and titles) ─┐
-    lexical (BM25) ─────────────────┼─ reciprocal rank fusion ─ modality and polarity weights ─ floor and drop ─ Evidence
+    lexical (BM25) ─────────────────┼─ reciprocal rank fusion ─ modality, polarity ─ floor and drop ─ Evidence
     picture ↔ titles and pictures ──┘
 
-Lists are joined by document, so that a document found by its title and by one of its chunks counts as found twice; the
-chunk that fits best is shown. Order comes from the joined ranks; whether a document is shown at all comes from its
-*support*: the share of the query's words that it holds, and how far its cosine lies above what chance gives.
+Lists are joined by document, so that a document found by its title and by one of its chunks counts as found twice.
+Order comes from the joined ranks; whether a document is shown at all comes from its *support*: the share of the
+query's words that it holds, and how far its cosine lies above what chance gives.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -25,37 +25,11 @@ from retrieval.adaptive import worth_keeping
 from retrieval.corpus import Passage
 from retrieval.encoder import Encoder
 from retrieval.fusion import diversify, reciprocal_rank_fusion
+from retrieval.hits import Hits, best_hits, ordered, widen
 from retrieval.index import ROLES, IndexFolder
 from retrieval.lexical import LexicalHits
 from retrieval.polarity import only_negated
-
-
-@dataclass(frozen=True)
-class SearchSettings:
-    """How a search weighs what it finds."""
-
-    weights: dict[str, float] = field(default_factory=dict)
-    """Of the lists "dense", "lexical" and "image"; what is not named is taken from the index's manifest."""
-    depth: int = 40
-    """How many records each list gives."""
-    floor: float = 0.5
-    """Support below which nothing is shown, in [0, 1]."""
-    drop: float = 0.6
-    """A piece is shown only if it has at least this share of the best support."""
-    rank_constant: float = 10.0
-    """Of the fusion: the smaller, the more the first places count."""
-    other_modality: float = 0.4
-    """Factor on the score of a document about another modality than the one asked for."""
-    not_named: float = 0.85
-    """Factor on the score of a document unless its finding, or another name of it, stands in the query."""
-    chance: float = 2.5
-    """Standard deviations above the mean cosine that support nothing yet."""
-    certain: float = 6.0
-    """Standard deviations above the mean cosine that support fully."""
-    whole_words: int = 320
-    """A document of at most this many words is returned whole, a longer one by the chunk that fits best."""
-    diversity: float = 0.0
-    """0 keeps the order of relevance; towards 1, pieces that share words with a better one come later."""
+from retrieval.settings import SearchSettings
 
 
 @dataclass
@@ -78,9 +52,6 @@ class _Candidate:
 
 
 _MOST_CHUNKS = 16
-
-Hits = dict[int, float]
-"""Row of a record → how strongly one list puts it forward; best first."""
 
 
 class IndexRetriever:
@@ -108,8 +79,10 @@ class IndexRetriever:
             folder: the index folder.
             encoder: the one it was built with.
             settings: the usual ones if None.
+        Returns:
+            The retriever.
         Raises:
-            RetrievalError: it is missing, damaged, or was built with another encoder; the message says how to rebuild it.
+            RetrievalError: it is missing, damaged, or made with another encoder; the message says how to rebuild it.
         """
         return cls(IndexFolder.open(Path(folder), encoder.fingerprint), encoder, settings)
 
@@ -144,18 +117,22 @@ class IndexRetriever:
             k: the most pieces to return.
             modality: documents about another modality count less, a name of `vocabulary.MODALITIES`.
             exclude_patient: a `Picture.patient_key` whose own cases are left out.
+        Returns:
+            The evidence.
         Raises:
             ValueError: `image_embedding` has another width than the index.
         """
         if image_embedding is not None and image_embedding.shape != (self.index.text.width,):
-            raise ValueError(f"image_embedding is {image_embedding.shape}; this index takes ({self.index.text.width},).")
+            raise ValueError(
+                f"image_embedding is {image_embedding.shape}; this index takes ({self.index.text.width},)."
+            )
 
         def allowed(row: int) -> bool:
             return exclude_patient is None or self._record(row).patient_key != exclude_patient
 
         words = content_words(query)
         lexical = self.index.lexical.search(query)
-        lists: dict[str, Hits] = {"lexical": _best(lexical.scores, self.settings.depth, allowed)}
+        lists: dict[str, Hits] = {"lexical": best_hits(lexical.scores, self.settings.depth, allowed)}
         if words and self.settings.weights["dense"] > 0:
             vector = self._encoder.embed_texts([query])[0]
             lists["dense"] = self._near_text(vector, allowed)
@@ -164,7 +141,7 @@ class IndexRetriever:
             vector = np.asarray(image_embedding, dtype=np.float32)
             pictured = self._near_image(vector, allowed)
             seen = {**self._near_text(vector, allowed), **pictured}
-            lists["image"] = {row: value for row, value in _ordered(seen).items() if self._fits(row, modality)}
+            lists["image"] = {row: value for row, value in ordered(seen).items() if self._fits(row, modality)}
         found = self._weigh(query, lists, lexical, pictured, modality)
         return self._choose(found, k, asked=bool(words))
 
@@ -183,9 +160,9 @@ class IndexRetriever:
             hits: Hits = {}
             for row, value in zip(rows.tolist(), surprise.tolist(), strict=True):
                 hits[row] = max(value, hits.get(row, value))
-            return _ordered(hits)
+            return ordered(hits)
 
-        return _widen(find, self.settings.depth, self.index.text.count, allowed)
+        return widen(find, self.settings.depth, self.index.text.count, allowed)
 
     def _near_image(self, vector: np.ndarray, allowed: Callable[[int], bool]) -> Hits:
         """Figures and cases by the nearness of their pictures, on the scale from chance to certain."""
@@ -197,7 +174,7 @@ class IndexRetriever:
             values = self.settings.chance + span * np.clip((cosines - 0.5) / 0.45, 0, 1)
             return dict(zip(self.index.rows_of(keys).tolist(), values.tolist(), strict=True))
 
-        return _widen(find, self.settings.depth, self.index.image.count, allowed)
+        return widen(find, self.settings.depth, self.index.image.count, allowed)
 
     def _fits(self, row: int, modality: str | None) -> bool:
         return modality is None or self._record(row).modality in (None, modality)
@@ -218,7 +195,7 @@ class IndexRetriever:
             rows.setdefault(self._record(row).document, []).append(row)
         asked = set(content_words(query)) - negated_words(query)
         found = []
-        for document, score in fused.items():
+        for document, score in list(fused.items())[: self.settings.weighed]:
             best = max(rows[document], key=lambda row: (chunk_scores.get(row, 0.0), -row))
             passage = self._record(best)
             denied = only_negated(passage, asked) if asked else set()
@@ -231,7 +208,9 @@ class IndexRetriever:
                     passage,
                     score * fit * left,
                     words=float(max(lexical.coverage[row] for row in rows[document])) * left,
-                    dense=self._share(lists.get("dense", {}), rows[document]) * min(1, self.settings.weights["dense"]) * left,
+                    dense=self._share(lists.get("dense", {}), rows[document])
+                    * min(1, self.settings.weights["dense"])
+                    * left,
                     image=self._share(lists.get("image", {}), rows[document]),
                     same_image=any(row in pictured for row in rows[document]),
                 )
@@ -241,13 +220,18 @@ class IndexRetriever:
     def _share(self, hits: Hits, rows: list[int]) -> float:
         """Standard deviations above chance → [0, 1]."""
         span = self.settings.certain - self.settings.chance
-        return min(1.0, max(0.0, (max((hits[row] for row in rows if row in hits), default=0.0) - self.settings.chance) / span))
+        return min(
+            1.0, max(0.0, (max((hits[row] for row in rows if row in hits), default=0.0) - self.settings.chance) / span)
+        )
 
     def _choose(self, found: list[_Candidate], k: int, *, asked: bool) -> list[Evidence]:
         """Apply floor, drop and diversity."""
         supports = [candidate.support(asked=asked) for candidate in found]
         most = k if self.settings.diversity <= 0 else 4 * k
-        kept = [found[place] for place in worth_keeping(supports, floor=self.settings.floor, drop=self.settings.drop, most=most)]
+        kept = [
+            found[place]
+            for place in worth_keeping(supports, floor=self.settings.floor, drop=self.settings.drop, most=most)
+        ]
         if self.settings.diversity > 0:
             scores = {place: candidate.rank_score for place, candidate in enumerate(kept)}
             sets = [set(tokens(candidate.passage.text)) for candidate in kept]
@@ -256,7 +240,7 @@ class IndexRetriever:
         return [_evidence(self._whole(candidate), candidate.rank_score) for candidate in kept]
 
     def _whole(self, candidate: _Candidate) -> Passage:
-        """Return the whole document of a chunk if it is short enough, else the chunk; chunks of one lie side by side."""
+        """Return the whole document of a chunk if it is short enough, else the chunk; its chunks lie side by side."""
         name = candidate.passage.document
         first = last = candidate.row
         while first > 0 and self._record(first - 1).document == name:
@@ -291,32 +275,6 @@ def _evidence(passage: Passage, score: float) -> Evidence:
         image=passage.image,
         references=passage.references,
     )
-
-
-def _best(scores: np.ndarray, depth: int, allowed: Callable[[int], bool]) -> Hits:
-    def find(count: int) -> Hits:
-        count = min(count, len(scores))
-        top = np.argpartition(-scores, count - 1)[:count] if count < len(scores) else np.arange(len(scores))
-        top = top[scores[top] > 0]
-        order = top[np.lexsort((top, -scores[top]))]
-        return {int(row): float(scores[row]) for row in order}
-
-    return _widen(find, depth, len(scores), allowed)
-
-
-def _widen(find: Callable[[int], Hits], depth: int, total: int, allowed: Callable[[int], bool]) -> Hits:
-    """Ask for more until `depth` allowed hits are found, or there are no more."""
-    count = 2 * depth
-    while True:
-        raw = find(count)
-        hits = {row: value for row, value in raw.items() if allowed(row)}
-        if len(hits) >= depth or count >= total or len(hits) == len(raw):
-            return dict(list(hits.items())[:depth])
-        count *= 4
-
-
-def _ordered(hits: Hits) -> Hits:
-    return dict(sorted(hits.items(), key=lambda pair: -pair[1]))
 
 
 def _overlap(one: set[str], other: set[str]) -> float:

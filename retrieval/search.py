@@ -37,12 +37,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         found = _search(arguments)
     except (AssistantError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        sys.stderr.write(f"error: {error}\n")
         return 2
     if arguments.json:
-        print(json.dumps([item.to_dict() for item in found], indent=2, ensure_ascii=False))
+        sys.stdout.write(json.dumps([item.to_dict() for item in found], indent=2, ensure_ascii=False) + "\n")
     else:
-        print("\n\n".join(_shown(number, item) for number, item in enumerate(found, start=1)) or "Nothing near enough.")
+        sys.stdout.write(
+            "\n\n".join(_shown(number, item) for number, item in enumerate(found, start=1))
+            or "Nothing near enough." + "\n"
+        )
     return 0
 
 
@@ -67,7 +70,9 @@ def _search(arguments: argparse.Namespace) -> list[Evidence]:
 def _shown(number: int, item: Evidence) -> str:
     body = textwrap.fill(item.text, width=100, initial_indent="    ", subsequent_indent="    ")
     notes = [f"{item.source}, {item.licence}", *([f"image {item.image}"] if item.image else []), *item.references]
-    return "\n".join([f"[{number}] {item.title}  ({item.score:.3f}, {item.id})", body, *(f"    – {note}" for note in notes)])
+    return "\n".join(
+        [f"[{number}] {item.title}  ({item.score:.3f}, {item.id})", body, *(f"    – {note}" for note in notes)]
+    )
 
 
 if __name__ == "__main__":

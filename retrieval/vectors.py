@@ -27,10 +27,13 @@ class VectorFile:
             keys: (N,) int64, each once.
             exact_limit: up to this many are searched exactly; more become IVF with SQ8 codes (about 2 % of the nearest
                 are then missed, at a fiftieth of the time).
+        Returns:
+            The file, in memory.
         """
         import faiss
 
         count, width = vectors.shape
+        index: Any
         if count <= exact_limit:
             index = faiss.IndexIDMap2(faiss.IndexFlatIP(width))
         else:
@@ -92,7 +95,10 @@ class VectorFile:
         count = min(count, self.count)
         if count == 0:
             return np.zeros(0, dtype=np.float32), np.zeros(0, dtype=np.int64)
-        parameters = None if self.exact else faiss.SearchParametersIVF(nprobe=_PROBES)
+        parameters: Any = None
+        if not self.exact:
+            parameters = faiss.SearchParametersIVF()
+            parameters.nprobe = _PROBES
         rows = np.ascontiguousarray(query[None], dtype=np.float32)
         scores, keys = self._index.search(rows, count, params=parameters)
         real = keys[0] >= 0

@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 DEFAULT_WEIGHTS: dict[str, float] = {"dense": 0.5, "lexical": 1.0, "image": 0.5}
 _FILES = (RECORDS_FILE, ROWS_FILE, TEXT_FILE, IMAGE_FILE, BACKGROUND_FILE, *lexical.FILES)
 
+
 def build_index(
     corpus: Corpus,
     encoder: Encoder,
@@ -181,7 +182,9 @@ def _finish(folder: Path, manifest: Manifest, passages: Sequence[Passage], keys:
         counts=counts,
         licences=dict(sorted(Counter(passage.licence for passage in passages).items())),
         corpus_hash=Corpus(tuple(passages), 0, 0).content_hash,
-        files={name: {"bytes": (folder / name).stat().st_size, "sha256": file_sha256(folder / name)} for name in _FILES},
+        files={
+            name: {"bytes": (folder / name).stat().st_size, "sha256": file_sha256(folder / name)} for name in _FILES
+        },
     )
     manifest.write(folder)
     return manifest

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import shorten
 
 from assistant.commands.opened import Opener
 from assistant.config import AssistantConfig
@@ -13,6 +14,9 @@ from assistant.conversation import NOT_FOR_CLINICAL_USE, Answer, Question
 from assistant.errors import ImageError
 from assistant.exports.wording import confidence_phrase
 from assistant.imaging.load import load_picture
+
+SHOWN = 240
+"""Characters of each passage in plain output; `--json` has it whole."""
 
 
 def run_ask(
@@ -58,7 +62,7 @@ def answer_text(answer: Answer) -> str:
     if answer.evidence:
         lines += ["", "Evidence:"]
         for number, item in enumerate(answer.evidence, start=1):
-            lines += [f"  [{number}] {item.title}: {' '.join(item.text.split())}"]
+            lines += [f"  [{number}] {item.title}: {shorten(item.text, SHOWN, placeholder=' …')}"]
             lines += [f"      {item.source} ({item.licence})"]
     if answer.cautions:
         lines += ["", "Cautions:", *(f"  - {caution}" for caution in answer.cautions)]

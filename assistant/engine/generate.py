@@ -264,9 +264,10 @@ class Generator:
     def _dice(self, prompt: Prompt) -> torch.Generator | None:
         if self._settings.temperature == 0:
             return None
-        # Seeded by the prompt too, so that a row draws the same alone and in any batch.
-        digest = zlib.crc32(np.asarray(prompt.ids, dtype=np.int64).tobytes())
-        return torch.Generator().manual_seed(self._settings.seed * 0x1_0000_0000 + digest)
+        # Seeded by the prompt too, so that a row draws the same alone and in any batch. Mixed into 32 bits, because
+        # that is all that the CPU's generator reads of a seed.
+        ids = np.asarray([self._settings.seed, *prompt.ids], dtype=np.int64)
+        return torch.Generator().manual_seed(zlib.crc32(ids.tobytes()))
 
     def _pick(self, logits: torch.Tensor, dice: Sequence[torch.Generator | None]) -> torch.Tensor:
         """(B, V) logits to (B,) tokens."""

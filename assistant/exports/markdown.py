@@ -39,8 +39,9 @@ def report_markdown(record: Mapping[str, Any]) -> str:
 
 
 def _cautions(cautions: Sequence[str]) -> list[str]:
-    """Return the section of cautions, nothing when there are none."""
-    return ["## Cautions", "", *(f"- {caution}" for caution in cautions), ""] if cautions else []
+    """Return the section of cautions, less the one at the head of the page; nothing when there are none."""
+    rest = [f"- {caution}" for caution in cautions if caution != NOT_FOR_CLINICAL_USE]
+    return ["## Cautions", "", *rest, ""] if rest else []
 
 
 def _evidence(evidence: Sequence[Mapping[str, Any]]) -> list[str]:

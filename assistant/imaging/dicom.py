@@ -172,7 +172,7 @@ def _render(
         scale = GreyScale(header, layout, modality, little_endian)
         return scale.render(stored, window)
     if window is not None:
-        raise ImageError(f"a window ({window!r}) was asked for, but the picture is in colour. Leave the window out.")
+        raise ImageError(f"the window {window!r} was asked for, but the picture is in colour. Leave the window out.")
     if layout.photometric == "PALETTE COLOR":
         return palette_to_rgb(stored, header, layout, little_endian), []
     if layout.stored > 8:

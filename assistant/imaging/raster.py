@@ -56,7 +56,7 @@ def read_raster(
     except Exception:  # the decoders fail in their own ways
         raise ImageError(f"the {kind} picture is cut off or damaged. Copy or save it again.") from None
     try:
-        image = ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)
     except Exception:  # damaged EXIF counts as none
         image.info.pop("exif", None)
     pixels, cautions = _to_uint8(image, kind, window)
@@ -130,16 +130,9 @@ def _to_uint8(image: Image.Image, kind: str, window: WindowRequest) -> tuple[np.
             f"the window {window!r} was asked for, but this {kind} picture has 8 bits and is already windowed. "
             "Leave the window out."
         )
-    try:
-        if image.mode in _ALPHA or "transparency" in image.info:
-            return _on_black(image.convert("RGBA"))
-        if image.mode in ("1", "L"):
-            return np.asarray(image.convert("L")), []
-        return np.asarray(image.convert("RGB")), []
-    except ValueError:
-        raise ImageError(
-            f"the {kind} picture has the colour mode {image.mode}, which cannot be shown as RGB. Save it as PNG."
-        ) from None
+    if image.mode in _ALPHA or "transparency" in image.info:
+        return _on_black(image.convert("RGBA"))
+    return np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB")), []
 
 
 def _deep_grey(values: np.ndarray, window: WindowRequest, inverted: bool) -> tuple[np.ndarray, list[str]]:

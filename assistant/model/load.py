@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from assistant.model.folder import check_files, weight_files
 from assistant.model.loaded import LoadedModel
 from assistant.model.presets import find_preset, preset_names
 from assistant.model.processor import open_processor
-from assistant.model.tensors import files_fingerprint, read_tensors
+from assistant.model.tensors import files_fingerprint, read_header, read_tensors
 from assistant.model.text import TextTower
 from assistant.model.writing import describe
 
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
     import torch
     from transformers import LlavaForConditionalGeneration
 
-__all__ = ["LoadedModel", "adapter_base", "check_base", "folder_fingerprint", "load_model", "resolve"]
+__all__ = ["LoadedModel", "adapter_base", "check_base", "folder_fingerprint", "load_model", "resolve", "starter_folder"]
 
 Quantization = Literal["nf4", "int8", "none"]
 
-_SMALL = 1_000_000_000
+_BILLION = 1_000_000_000
 _UNUSED = "vision_tower.pooler."
 
 
@@ -98,7 +99,7 @@ def resolve(name: str | Path) -> Path:
         ModelError: it is neither the starter nor a folder; for a preset, it says how to make a folder of it.
     """
     if str(name) == "starter":
-        folder = Path(__file__).parent.parent / "starter"
+        folder = starter_folder()
         if not (folder / CONTRACT_NAME).is_file():
             raise ModelError(
                 f"The starter's weights are not in {folder}. Install the package again, or train them: "
@@ -115,6 +116,11 @@ def resolve(name: str | Path) -> Path:
         f"There is no model {str(name)!r}: it is no folder, not 'starter', and none of the presets "
         f"({', '.join(preset_names())}). Check the spelling or give a model folder."
     )
+
+
+def starter_folder() -> Path:
+    """Return where the package keeps the model that ships with it."""
+    return Path(__file__).parent.parent / "starter"
 
 
 def folder_fingerprint(folder: Path) -> str:
@@ -201,8 +207,8 @@ def _dtype(dtype: str, device: str, folder: Path) -> torch.dtype:
     if dtype == "auto":
         if device.startswith("cuda"):
             return torch.bfloat16
-        size = sum((folder / name).stat().st_size for name in weight_files(folder))
-        return torch.bfloat16 if size >= 2 * _SMALL else torch.float32
+        shapes = [shape for name in weight_files(folder) for shape in read_header(folder / name).values()]
+        return torch.bfloat16 if sum(map(math.prod, shapes)) >= _BILLION else torch.float32
     if dtype not in types:
         raise ModelError(f"dtype is {dtype!r}; use auto, {', '.join(types)}.")
     if dtype == "float16" and device == "cpu":
@@ -271,7 +277,7 @@ def _quiet(folder: Path) -> Iterator[None]:
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()
-    if sum((folder / name).stat().st_size for name in weight_files(folder)) < _SMALL:
+    if sum((folder / name).stat().st_size for name in weight_files(folder)) < _BILLION:
         logging.disable_progress_bar()
     try:
         yield

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from assistant.errors import ModelError
 from assistant.model.adapter import refuse_quantized
 from assistant.model.contract import Contract
-from assistant.model.load import folder_fingerprint
+from assistant.model.load import adapter_base, folder_fingerprint, starter_folder
 from assistant.model.loaded import LoadedModel
 from assistant.model.tensors import read_tensors
 from assistant.model.writing import atomic_folder, describe, today
@@ -83,8 +83,9 @@ def save_adapter(model: PeftModel, base: LoadedModel, out: str | Path, **changes
             f"{base.folder} is an adapter itself. Merge it first: python -m training.merge ADAPTER --out DIR"
         )
     target = Path(out)
+    shipped = base.folder.resolve() == starter_folder().resolve()
     for settings in model.peft_config.values():
-        settings.base_model_name_or_path = str(base.folder.resolve())
+        settings.base_model_name_or_path = "starter" if shipped else str(base.folder.resolve())
     with atomic_folder(target) as folder:
         model.save_pretrained(str(folder))
         base.processor.save_pretrained(folder)
@@ -98,8 +99,6 @@ def save_adapter(model: PeftModel, base: LoadedModel, out: str | Path, **changes
 
 def side_folder(loaded: LoadedModel) -> Path:
     """Return the folder that holds a model's projection and text tower: its own, or its base's."""
-    from assistant.model.load import adapter_base
-
     if (loaded.folder / "projection.safetensors").is_file():
         return loaded.folder
     return adapter_base(loaded.folder) or loaded.folder

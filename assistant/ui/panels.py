@@ -85,9 +85,10 @@ def confidence_html(confidence: float, abstained: bool) -> str:
 
 
 def _cautions_html(cautions: Sequence[str]) -> str:
-    if not cautions:
+    """Return the cautions as a list, less the notice that the page shows all the time."""
+    items = "".join(f"<li>{escape(one)}</li>" for one in cautions if one != NOT_FOR_CLINICAL_USE)
+    if not items:
         return ""
-    items = "".join(f"<li>{escape(one)}</li>" for one in cautions)
     return f"<section class='ma-cautions'><h3>Cautions</h3><ul>{items}</ul></section>"
 
 

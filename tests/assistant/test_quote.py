@@ -6,7 +6,7 @@ from assistant.quote import best_sentences, question_kinds
 
 PNEUMOTHORAX = Evidence(
     "pneumothorax", "passage", "Pneumothorax on a chest X-ray",
-    "Pneumothorax is air in the pleural space. It appears as a thin white line with a dark space without vessels beyond it. "
+    "Pneumothorax is air in the pleural space. It appears as a thin white line with a dark space beyond it. "
     "Skin folds can be mistaken for its line. It is caused by injury or by a burst bleb. "
     "A large one is treated with a chest drain. A rim of more than 2 cm is called large.",
     "cards", "Apache-2.0", 1.0,
@@ -54,7 +54,9 @@ def test_several_quotes_do_not_repeat_each_other():
 
 def test_nearness_of_meaning_helps_where_it_is_given():
     def embed(texts):
-        return np.array([[1.0, 0.0] if "Skin" in text or number == 0 else [0.0, 1.0] for number, text in enumerate(texts)])
+        return np.array(
+            [[1.0, 0.0] if "Skin" in text or number == 0 else [0.0, 1.0] for number, text in enumerate(texts)]
+        )
 
     (quote,) = best_sentences("pneumothorax line", [PNEUMOTHORAX], embed=embed)
     assert quote.sentence.startswith("Skin folds")

@@ -33,7 +33,11 @@ def test_numbers_units_and_hyphened_terms_are_kept():
 
 
 def test_content_words_leave_out_words_that_only_ask():
-    assert content_words("What does a pneumothorax look like on a chest radiograph?") == ["pneumothorax", "chest", "x-ray"]
+    assert content_words("What does a pneumothorax look like on a chest radiograph?") == [
+        "pneumothorax",
+        "chest",
+        "x-ray",
+    ]
     assert content_words("What is this?") == []
 
 

@@ -3,7 +3,8 @@ from retrieval.corpus import count_words
 
 
 def test_markdown_becomes_plain_sentences_by_heading():
-    text = "Lead **line**.\n\n## Signs\n- first _sign_\n- second [sign](http://x)\n  goes on\n\n## Empty\n\n## Last\n`Code` 2.5 cm."
+    text = "Lead **line**.\n\n## Signs\n"
+    text += "- first _sign_\n- second [sign](http://x)\n  goes on\n\n## Empty\n\n## Last\n`Code` 2.5 cm."
     assert markdown_sections(text) == [
         Section(None, "Lead line."),
         Section("Signs", "first sign. second sign goes on."),

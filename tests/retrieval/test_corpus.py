@@ -27,7 +27,9 @@ def test_any_modality_is_none(corpus):
 
 
 def test_every_fault_of_every_record_is_named_with_its_place(tmp_path):
-    path = write(tmp_path / "c.jsonl", {**GOOD, "licence": ""}, {**GOOD, "id": 7}, {**GOOD, "id": "b", "modality": "sonar"})
+    path = write(
+        tmp_path / "c.jsonl", {**GOOD, "licence": ""}, {**GOOD, "id": 7}, {**GOOD, "id": "b", "modality": "sonar"}
+    )
     with pytest.raises(RetrievalError, match="3 fault") as caught:
         read_corpora([path])
     message = str(caught.value)
@@ -55,7 +57,9 @@ def test_a_card_whose_head_is_broken_is_named(cards):
 
 def test_yaml_that_cannot_be_parsed_is_named_with_its_line(cards):
     card = cards / "dose.md"
-    card.write_text(card.read_text().replace('title: "Radiation dose in imaging"', "title: Dose: much"), encoding="utf-8")
+    card.write_text(
+        card.read_text().replace('title: "Radiation dose in imaging"', "title: Dose: much"), encoding="utf-8"
+    )
     with pytest.raises(RetrievalError, match=r"dose\.md:3: head .* quote text with a colon"):
         read_corpora([cards])
 
@@ -93,7 +97,9 @@ def test_length_is_counted_by_the_function_given(tmp_path):
 
 
 def test_duplicates_are_found_through_case_and_punctuation(tmp_path):
-    path = write(tmp_path / "c.jsonl", GOOD, {**GOOD, "id": "b", "text": "ONE  sentence"}, {**GOOD, "id": "c", "text": "Two."})
+    path = write(
+        tmp_path / "c.jsonl", GOOD, {**GOOD, "id": "b", "text": "ONE  sentence"}, {**GOOD, "id": "c", "text": "Two."}
+    )
     corpus = read_corpora([path])
     assert [passage.id for passage in corpus.passages] == ["a", "c"]
     assert corpus.duplicates == 1
@@ -127,7 +133,10 @@ def test_a_case_without_text_is_told_by_its_labels_or_its_questions(tmp_path, ca
         {**base, "id": "l", "labels": ["glioma"]},
         {**base, "id": "q", "qa": [{"question": "Is it dark?", "answer": "No"}]},
     )
-    assert [passage.text for passage in read_corpora([path]).passages] == ["MRI of the brain: glioma.", "Is it dark? No."]
+    assert [passage.text for passage in read_corpora([path]).passages] == [
+        "MRI of the brain: glioma.",
+        "Is it dark? No.",
+    ]
 
 
 def test_a_missing_picture_is_a_fault(tmp_path):

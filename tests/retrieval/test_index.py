@@ -41,7 +41,9 @@ def test_equal_corpora_give_equal_files(folder, corpus, encoder, tmp_path):
 
 
 def test_another_encoder_is_refused_with_the_rebuild_command(folder, cards, make_encoder):
-    with pytest.raises(RetrievalError, match="built with encoder feedfacefeedface, but this assistant uses 0123") as caught:
+    with pytest.raises(
+        RetrievalError, match="built with encoder feedfacefeedface, but this assistant uses 0123"
+    ) as caught:
         IndexFolder.open(folder, make_encoder(fingerprint="0123").fingerprint)
     assert f"python -m retrieval.build {cards} --out {folder} --model 'my model'" in str(caught.value)
 
@@ -106,7 +108,8 @@ def test_a_build_that_fails_leaves_the_old_index_and_no_rest(folder, corpus, mak
 def test_added_passages_are_found_and_only_they_are_embedded(folder, encoder, make_encoder, tmp_path):
     path = tmp_path / "more.jsonl"
     path.write_text(
-        '{"id": "new", "source": "S", "licence": "CC0-1.0", "title": "Scaphoid fracture", "text": "A wrist bone breaks."}\n'
+        '{"id": "new", "source": "S", "licence": "CC0-1.0", "title": "Scaphoid fracture", '
+        '"text": "A wrist bone breaks."}\n'
     )
     embedded = []
 

@@ -5,7 +5,8 @@ import pytest
 
 from assistant.imaging.picture import Picture
 from retrieval.corpus import read_corpora
-from retrieval.retriever import IndexRetriever, SearchSettings
+from retrieval.retriever import IndexRetriever
+from retrieval.settings import SearchSettings
 from retrieval.write import build_index
 
 

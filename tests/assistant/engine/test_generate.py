@@ -94,7 +94,13 @@ def test_pieces_of_a_stream_join_to_the_text(generator, asked):
 
 @pytest.mark.parametrize(
     ("text", "stable"),
-    [("Pleural eff", "Pleural"), ("Pleural effusion ", "Pleural effusion"), ("No", ""), ("a b\ufffd c", "a b"), ("", "")],
+    [
+        ("Pleural eff", "Pleural"),
+        ("Pleural effusion ", "Pleural effusion"),
+        ("No", ""),
+        ("a b\ufffd c", "a b"),
+        ("", ""),
+    ],
 )
 def test_only_whole_words_are_sent(text, stable):
     assert whole_words(text) == stable

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
@@ -49,8 +51,17 @@ def _make(
             data = pixels.tobytes()
             dataset.PixelData = data + b"\0" * (len(data) % 2)
         dataset["PixelData"].VR = "OB" if pixels.dtype.itemsize == 1 or encoded else "OW"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # some tests want wrong values
+        return _write(dataset, elements, drop)
+
+
+def _write(dataset: Dataset, elements: dict[str, Any], drop: tuple[str, ...]) -> bytes:
     for keyword, value in elements.items():
-        setattr(dataset, keyword, value)
+        if isinstance(value, DataElement):
+            dataset.add(value)
+        else:
+            setattr(dataset, keyword, value)
     for keyword in drop:
         delattr(dataset, keyword)
     stream = io.BytesIO()

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -105,11 +108,12 @@ def test_sixteen_bit_grey_takes_an_explicit_window(raster):
 
 
 def test_sixteen_bit_colour_keeps_the_upper_byte(scene):
-    import struct
-    import zlib
-
     rows = b"".join(b"\0" + (scene[y].astype(">u2") * 257).tobytes() for y in range(48))
-    chunks = [(b"IHDR", struct.pack(">IIBBBBB", 64, 48, 16, 2, 0, 0, 0)), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", 64, 48, 16, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    ]
     png = b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
     )
@@ -176,18 +180,14 @@ def test_jpeg_draft_looks_like_the_area_average(raster, scene):
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP"])
-def test_a_truncated_file_is_refused_or_whole(raster, scene, kind):
+def test_a_truncated_file_is_refused_or_whole(raster, scene, picture_or_refusal, kind):
     whole = raster(scene, kind)
     true = load_picture(whole).pixels
     refused = 0
     for cut in [*range(0, len(whole), max(1, len(whole) // 40)), *range(len(whole) - 16, len(whole))]:
-        try:
-            picture = load_picture(whole[:cut])
-        except ImageError as error:
-            assert "unforeseen" not in str(error)
-            refused += 1
-        else:
-            assert (picture.pixels == true).all(), f"{kind} cut at {cut} of {len(whole)}"
+        picture = picture_or_refusal(whole[:cut])
+        refused += picture is None
+        assert picture is None or (picture.pixels == true).all(), f"{kind} cut at {cut} of {len(whole)}"
     assert refused >= 30
 
 
@@ -205,24 +205,20 @@ def test_colour_modes_of_print_come_out_as_rgb(raster, scene):
     assert np.abs(load_picture(raster(cmyk, "TIFF")).pixels.astype(int) - scene).max() <= 2
 
 
-def test_a_colour_mode_that_cannot_be_shown_is_refused(raster, scene):
-    lab = Image.frombytes("LAB", (64, 48), scene.tobytes())
-    with pytest.raises(ImageError, match="the TIFF picture has the colour mode LAB"):
-        load_picture(raster(lab, "TIFF"))
-
-
 def test_too_many_pixels_are_refused_before_decoding(raster):
     png = raster(Image.new("1", (3000, 2000)), "PNG")
     with pytest.raises(ImageError, match="the picture is 3000 x 2000 pixels, more than the limit of 5000000"):
         load_picture(png, max_pixels=5_000_000)
     bomb = bytearray(png)
     bomb[16:24] = (60_000).to_bytes(4, "big") * 2  # the header claims 3.6 gigapixels
-    with pytest.raises(ImageError, match="more pixels than the limit of 80000000|PNG header cannot be read"):
+    bomb[29:33] = zlib.crc32(bomb[12:29]).to_bytes(4, "big")
+    with pytest.raises(ImageError, match="more pixels than the limit of 80000000"):
         load_picture(bytes(bomb))
 
 
-def test_zero_size_is_refused(raster, scene):
-    gif = bytearray(raster(Image.fromarray(scene).quantize(4), "GIF"))
-    gif[6:10] = bytes(4)
-    with pytest.raises(ImageError, match="0 x 0 pixels: there is nothing to see|GIF"):
-        load_picture(bytes(gif))
+@pytest.mark.parametrize(("kind", "at", "length"), [("PNG", 16, 8), ("BMP", 18, 8)])
+def test_zero_size_is_refused(raster, scene, kind, at, length):
+    image = bytearray(raster(scene, kind))
+    image[at : at + length] = bytes(length)
+    with pytest.raises(ImageError, match=f"the {kind} header cannot be read"):
+        load_picture(bytes(image))

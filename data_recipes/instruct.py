@@ -1,0 +1,307 @@
+"""The `instruct` recipe: more questions, reports, header lines and numbered evidence from what is already known.
+
+It reads example files and writes theirs and its own, one file a source. Nothing is invented: every added answer
+follows from the example's truth. Evidence is drawn so that it does not give the answer away: the right card comes
+with others of the same kind, or not at all.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from assistant.evidence import Evidence
+from assistant.prompts import evidence_lines, header_line, question_text, render_report, report_text
+from data_recipes.instruct_words import (
+    COUNT_WORDS,
+    FINDING_QUESTIONS,
+    LABEL_SETS,
+    MODALITY_CHECKS,
+    MODALITY_QUESTIONS,
+    PHANTOM_QUESTIONS,
+    REGION_QUESTIONS,
+    words_for,
+)
+from data_recipes.phantom_findings import KINDS
+from data_recipes.schema import Example, read_examples, write_examples
+from retrieval.corpus import Passage, read_corpora
+
+logger = logging.getLogger(__name__)
+
+HEADER_SHARE = 0.2
+"""Share of the questions that also come with a header line."""
+EVIDENCE_SHARE = 0.25
+"""Share of the questions about a finding that also come with numbered evidence."""
+EVIDENCE_WORDS = 70
+"""Most words of evidence in a prompt."""
+
+
+def build(
+    source: Path, out: Path, *, limit: int | None = None, seed: int = 0, link: bool = False
+) -> dict[str, int]:
+    """Write instruction examples, one JSONL file a source of the pictures.
+
+    Args:
+        source: a data file of examples, such as `train.jsonl`.
+        out: folder to write into.
+        limit: at most this many pictures.
+        seed: decides wording and evidence.
+        link: put symbolic links to the images instead of hard links or copies.
+    Returns:
+        File name to its number of examples.
+    """
+    cards = Cards.shipped()
+    by_picture: dict[tuple[str, ...], list[Example]] = {}
+    for example in read_examples(source):
+        by_picture.setdefault(example.images, []).append(example)
+    pictures = list(by_picture.items())[:limit]
+    made: dict[str, list[Example]] = {}
+    for images, examples in pictures:
+        rng = random.Random(f"{seed}/{examples[0].id}")
+        made.setdefault(examples[0].source, []).extend(instruct(examples, cards, rng))
+        for name in images:
+            place_image(source.parent / name, out / name, link=link)
+    return {
+        name: write_examples(out / name, examples)
+        for name, examples in sorted((f"{slug(one)}.jsonl", examples) for one, examples in made.items())
+    }
+
+
+def slug(name: str) -> str:
+    """Return a file name for a source: lower case, words joined by hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def place_image(origin: Path, target: Path, *, link: bool) -> None:
+    """Put an image in its place: a symbolic link, a hard link, or where that fails a copy."""
+    if target.exists():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if link:
+        target.symlink_to(origin.resolve())
+        return
+    try:
+        os.link(origin, target)
+    except OSError:
+        target.write_bytes(origin.read_bytes())
+
+
+class Cards:
+    """Knowledge cards, found by what they are about.
+
+    Args:
+        passages: the cards' first chunks.
+    """
+
+    def __init__(self, passages: Sequence[Passage]) -> None:
+        self.evidence = [
+            Evidence(p.id, p.kind, p.title, p.text, p.source, p.licence, 0.0, p.modality, p.anatomy) for p in passages
+        ]
+
+    @classmethod
+    def shipped(cls) -> Cards:
+        """Return the cards that come with the project."""
+        return cls([one for one in read_corpora(["knowledge"]).passages if "#" not in one.id])
+
+    def pick(
+        self, answer: str, rivals: Sequence[str], modality: str | None, region: str | None, rng: random.Random
+    ) -> tuple[list[Evidence], int | None]:
+        """Return one to three cards and the number, from 1, of the first that is about the answer, if one is there.
+
+        The cards are chosen without regard to the truth: each possible answer's card has the same chance.
+
+        Args:
+            answer: the right answer.
+            rivals: every answer that the picture could have had, the right one among them.
+            modality: of the picture; other cards are drawn from the same modality.
+            region: of the picture.
+            rng: source of chance.
+        """
+        same = [one for one in self.evidence if one.modality in (modality, "any")] or self.evidence
+        chosen: list[Evidence] = []
+        for rival in rng.sample(list(rivals), min(len(rivals), rng.randint(0, 3))):
+            about = [one for one in same if is_about(one, rival, region)]
+            chosen += [rng.choice(about)] if about else []
+        others = [one for one in same if one not in chosen]
+        chosen += rng.sample(others, max(0, rng.randint(1, 3) - len(chosen)))
+        chosen = list({one.id: one for one in chosen}.values()) or [rng.choice(same)]
+        rng.shuffle(chosen)
+        right = (place for place, one in enumerate(chosen, start=1) if is_about(one, answer, region))
+        return chosen, next(right, None)
+
+
+def is_about(card: Evidence, answer: str, region: str | None) -> bool:
+    """Tell whether a card's title names an answer; "normal" counts only for the same region."""
+    title, key = (_american(text).lower() for text in (card.title, answer.rstrip(".")))
+    if key == "normal":
+        return "normal" in title and card.anatomy == region
+    return re.search(rf"\b{re.escape(key)}", title) is not None
+
+
+def _american(text: str) -> str:
+    return text.replace("tumour", "tumor").replace("aemia", "emia").replace("aemo", "emo").replace("aemat", "emat")
+
+
+def instruct(examples: Sequence[Example], cards: Cards, rng: random.Random) -> list[Example]:
+    """Return the examples of one picture with those that follow from them, ids "<first id>~<n>" for the new ones.
+
+    Args:
+        examples: all of one picture.
+        cards: for evidence.
+        rng: source of chance.
+    """
+    own = [replace(one, messages=tidy(one.messages)) for one in examples]
+    first = own[0]
+    asked = list(_from_truth(first, rng))
+    made = [*own, *(_question(first, *one) for one in asked)]
+    if not (first.truth or {}).get("phantom"):
+        made += [_report(first, rng) for _ in range(2)]
+    made += [_with_header(one, rng) for one in made if rng.random() < HEADER_SHARE]
+    finding = [one for one in made if one.answer_type in ("open", "choice") and _rivals(one)]
+    made += [_with_evidence(one, cards, rng) for one in finding if rng.random() < EVIDENCE_SHARE]
+    made += [_dialogue(own, rng)] if len(own) > 2 else []
+    return [one if number < len(own) else replace(one, id=f"{first.id}~{number}") for number, one in enumerate(made)]
+
+
+def tidy(messages: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """Return messages with single spaces and answers that begin with a capital, so that "yes" and "Yes" are one."""
+    result = []
+    for message in messages:
+        text = "\n".join(" ".join(line.split()) for line in message["content"].strip().splitlines())
+        if message["role"] == "assistant":
+            text = text[:1].upper() + text[1:]
+        result.append({**message, "content": text})
+    return result
+
+
+def _from_truth(example: Example, rng: random.Random) -> Iterator[tuple[str, str, str]]:
+    """Yield (question, answer, answer type) that follow from what is known of a picture."""
+    truth = example.truth or {}
+    modality, region = truth.get("modality"), truth.get("region")
+    if modality:
+        for question in rng.sample(MODALITY_QUESTIONS, 3):
+            yield question, modality, "open"
+        yield from _modality_checks(modality, rng)
+    if region:
+        for question in rng.sample(REGION_QUESTIONS, 3):
+            yield question, region[:1].upper() + region[1:], "open"
+    if not truth.get("phantom"):
+        yield rng.choice(PHANTOM_QUESTIONS), "No", "closed"
+    for attribute, value in truth.items():
+        if attribute.endswith(" finding") and isinstance(value, str) and attribute in LABEL_SETS:
+            yield from _label_questions(attribute, value, rng)
+
+
+def _modality_checks(modality: str, rng: random.Random) -> Iterator[tuple[str, str, str]]:
+    names = ("X-ray", "CT", "MRI", "ultrasound", "dermoscopy", "fundus photography")
+    wrong = rng.choice([one for one in names if one.lower() != modality.lower()])
+    for name, answer in ((modality if modality.isupper() else modality.lower(), "Yes"), (wrong, "No")):
+        article = "an" if name[0] in "aeioMXx" or name.startswith("ultra") else "a"
+        named = "X-ray" if name.lower() == "x-ray" else name
+        yield rng.choice(MODALITY_CHECKS).format(a=article, modality=named), answer, "closed"
+
+
+def _label_questions(attribute: str, value: str, rng: random.Random) -> Iterator[tuple[str, str, str]]:
+    labels = LABEL_SETS[attribute]
+    label = words_for(attribute, value)
+    for question in labels.choose:
+        yield question, label.answer, "choice"
+    for question in rng.sample(FINDING_QUESTIONS, 2):
+        yield question, label.answer, "open"
+    if label.question:
+        yield label.question, "Yes", "closed"
+    others = [one for key, one in labels.labels.items() if key != value and one.question]
+    if others:
+        yield str(rng.choice(others).question), "No", "closed"
+
+
+def _question(example: Example, question: str, answer: str, answer_type: str) -> Example:
+    messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    choices = _choices(answer) if answer_type == "choice" else None
+    return replace(example, messages=messages, task="vqa", answer_type=answer_type, choices=choices)
+
+
+def _choices(answer: str) -> tuple[str, ...]:
+    """Return the answers of the label set that an answer belongs to."""
+    sets = (tuple(label.answer for label in one.labels.values()) for one in LABEL_SETS.values())
+    return next(one for one in sets if answer in one)
+
+
+def _report(example: Example, rng: random.Random) -> Example:
+    """Write the report that follows from the labels; where none is known, the report says that it cannot tell."""
+    truth = example.truth or {}
+    modality, region = truth.get("modality", "Image"), truth.get("region")
+    place = f" of the {region}" if region else ""
+    technique = rng.choice((f"{modality}{place}.", f"{modality}{place}, one image."))
+    findings, impressions = [], []
+    for attribute, value in truth.items():
+        if attribute.endswith(" finding") and attribute in LABEL_SETS:
+            label = words_for(attribute, value)
+            findings.append(label.findings)
+            impressions.append(label.impression)
+    if "white cells" in truth:
+        findings.append(f"{COUNT_WORDS.get(truth['white cells'], 'Several white blood cells')} in this field.")
+        if "platelets" in truth:
+            findings.append("Platelets are visible." if truth["platelets"] == "yes" else "No platelets are visible.")
+        impressions.append(f"{COUNT_WORDS.get(truth['white cells'], 'Several white blood cells')} in this field.")
+    sections = {
+        "technique": technique,
+        "findings": " ".join(findings) or "This model cannot name findings on this kind of image.",
+        "impression": " ".join(impressions) or "No statement can be made.",
+    }
+    messages = [
+        {"role": "user", "content": report_text()},
+        {"role": "assistant", "content": render_report(sections)},
+    ]
+    return replace(example, messages=messages, task="report", answer_type="report", choices=None)
+
+
+def _with_header(example: Example, rng: random.Random) -> Example:
+    """Put what a DICOM header would tell before the question."""
+    truth = example.truth or {}
+    anatomy = truth.get("region") if rng.random() < 0.6 else None
+    header = header_line(modality=truth.get("modality"), anatomy=anatomy)
+    if header is None:
+        return example
+    question, *rest = example.messages
+    return replace(example, messages=[{**question, "content": f"{header}\n{question['content']}"}, *rest])
+
+
+def _rivals(example: Example) -> tuple[str, ...]:
+    """Return every answer that an example's answer stands beside, if it names a finding; else nothing."""
+    if len(example.messages) != 2 or "\n" in example.messages[0]["content"]:
+        return ()
+    answer = example.messages[1]["content"].lower().rstrip(".")
+    truth = example.truth or {}
+    for attribute, labels in LABEL_SETS.items():
+        if attribute in truth and words_for(attribute, truth[attribute]).answer.lower() == answer:
+            return tuple(label.answer for label in labels.labels.values())
+    if answer in {one["name"] for one in truth.get("findings", ())}:
+        return tuple(KINDS[truth["kind"]].sizes)
+    return ()
+
+
+def _with_evidence(example: Example, cards: Cards, rng: random.Random) -> Example:
+    """Put numbered evidence before the question; the answer cites the card that is about it, if it is there."""
+    question, answer = (message["content"] for message in example.messages)
+    truth = example.truth or {}
+    chosen, number = cards.pick(answer, _rivals(example), truth.get("modality"), truth.get("region"), rng)
+    lines = evidence_lines(chosen, budget=EVIDENCE_WORDS, count_tokens=lambda text: len(text.split()))
+    text = question_text(question, evidence=lines)
+    cited = f"{answer} [{number}]" if number is not None and number <= len(lines) else answer
+    messages = [{"role": "user", "content": text}, {"role": "assistant", "content": cited}]
+    return replace(example, messages=messages)
+
+
+def _dialogue(examples: Sequence[Example], rng: random.Random) -> Example:
+    """Join two questions about one picture into one conversation."""
+    plain = [one for one in examples if one.task == "vqa"]
+    if len(plain) < 2:
+        return examples[0]
+    one, other = rng.sample(plain, 2)
+    return replace(one, messages=[*one.messages, *other.messages], task="chat", choices=None, answer_type="open")

@@ -1,0 +1,35 @@
+"""`SearchSettings`: how a search weighs what it finds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """How a search weighs what it finds."""
+
+    weights: dict[str, float] = field(default_factory=dict)
+    """Of the lists "dense", "lexical" and "image"; what is not named is taken from the index's manifest."""
+    depth: int = 40
+    """How many records each list gives."""
+    weighed: int = 24
+    """How many of the joined documents are looked at closely."""
+    floor: float = 0.5
+    """Support below which nothing is shown, in [0, 1]."""
+    drop: float = 0.6
+    """A piece is shown only if it has at least this share of the best support."""
+    rank_constant: float = 10.0
+    """Of the fusion: the smaller, the more the first places count."""
+    other_modality: float = 0.4
+    """Factor on the score of a document about another modality than the one asked for."""
+    not_named: float = 0.85
+    """Factor on the score of a document unless its finding, or another name of it, stands in the query."""
+    chance: float = 2.5
+    """Standard deviations above the mean cosine that support nothing yet."""
+    certain: float = 6.0
+    """Standard deviations above the mean cosine that support fully."""
+    whole_words: int = 320
+    """A document of at most this many words is returned whole, a longer one by the chunk that fits best."""
+    diversity: float = 0.0
+    """0 keeps the order of relevance; towards 1, pieces that share words with a better one come later."""

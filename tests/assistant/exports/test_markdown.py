@@ -1,0 +1,42 @@
+from assistant.conversation import NOT_FOR_CLINICAL_USE
+from assistant.exports.markdown import EMPTY_SECTION, report_markdown
+
+RECORD = {
+    "study": "0123456789abcdef",
+    "inputs": ["scans/a.png"],
+    "sections": {"technique": "Chest radiograph.", "findings": "Clear lungs.", "impression": ""},
+    "confidence": 0.83,
+    "abstained": False,
+    "cautions": ["The window was assumed.", NOT_FOR_CLINICAL_USE],
+    "evidence": [{"title": "Clear lungs", "text": "Dark\nlungs.", "source": "A card", "licence": "CC0-1.0"}],
+    "model": {"name": "tiny", "fingerprint": "feed"},
+}
+
+
+def test_sections_stand_in_their_order_and_an_empty_one_is_said():
+    page = report_markdown(RECORD)
+    assert page.index("## Technique") < page.index("## Findings") < page.index("## Impression")
+    assert f"## Impression\n\n{EMPTY_SECTION}" in page
+
+
+def test_the_notice_stands_once_and_at_the_head():
+    page = report_markdown(RECORD)
+    assert page.count(NOT_FOR_CLINICAL_USE) == 1
+    assert page.index(NOT_FOR_CLINICAL_USE) < page.index("## Technique")
+
+
+def test_evidence_is_numbered_with_source_and_licence():
+    assert "1. **Clear lungs.** Dark lungs.  \n   Source: A card (CC0-1.0)" in report_markdown(RECORD)
+
+
+def test_confidence_cautions_study_and_model_are_named():
+    page = report_markdown(RECORD)
+    for text in ("fairly high (83 %)", "- The window was assumed.", "`0123456789abcdef`", "`scans/a.png`", "`feed`"):
+        assert text in page
+
+
+def test_sections_alone_make_a_page():
+    page = report_markdown({"sections": {"findings": "Clear lungs."}})
+    assert "Clear lungs." in page
+    assert "## Evidence" not in page
+    assert "## Cautions" not in page

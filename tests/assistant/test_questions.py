@@ -1,0 +1,102 @@
+import pytest
+
+from assistant.conversation import Question, Turn
+from assistant.questions import (
+    YES_NO,
+    is_elliptic,
+    matching_option,
+    newest,
+    options_in,
+    options_of,
+    standalone,
+    written_forms,
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Is there a pleural effusion?",
+        "Does this chest X-ray show pneumonia?",
+        "Is/Are the heart enlarged? -yes/no",
+        "Besides the mass, are there other enhancements?",
+        "Can you see the fourth ventricle?",
+        "Any evidence of a mass?",
+        "Is there a mass or nodule?",
+        "Would you describe the mass as cystic?",
+        "Is this MRI normal?",
+    ],
+)
+def test_yes_no_questions_are_closed(text):
+    assert options_in(text) == YES_NO
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("How would it be classified: normal, benign or malignant?", ("Normal", "Benign", "Malignant")),
+        ("Which is it: glioma, pituitary tumor, or no tumor?", ("Glioma", "Pituitary tumor", "No tumor")),
+        ("Is this the left or the right eye?", ("Left", "Right")),
+        ("Is the lesion on the right side or left side?", ("Right", "Left")),
+        ("Is this a CT or an MRI?", ("CT", "MRI")),
+        ("Is the abnormality hyperintense or hypointense?", ("Hyperintense", "Hypointense")),
+        ("Is the contour regular or irregular?", ("Regular", "Irregular")),
+        ("Which is more likely? Cancer or hemorrhage?", ("Cancer", "Hemorrhage")),
+    ],
+)
+def test_named_alternatives_are_the_options(text, options):
+    assert options_in(text) == options
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "What kind of image is this?",
+        "Where is the lesion?",
+        "Can you describe the image?",
+        "Could you please tell me what this shows?",
+        "Is this an abscess or cancer?",
+        "Is the lesion more or less dense than the tissue around it?",
+        "How many white blood cells are there?",
+        "Describe the findings: what is seen or suspected in the lower zone of the left lung at its base?",
+        "",
+    ],
+)
+def test_other_questions_are_open(text):
+    assert options_in(text) == ()
+
+
+def test_given_options_go_before_the_wording():
+    assert options_of(Question("Is it a glioma?", options=("Glioma", " Cyst ", "Glioma"))) == ("Glioma", "Cyst")
+
+
+def test_forms_cover_capitals():
+    assert written_forms("pituitary tumor") == ("pituitary tumor", "Pituitary tumor")
+    assert written_forms("Yes") == ("Yes", "yes")
+
+
+@pytest.mark.parametrize(
+    ("text", "option"),
+    [("yes", "Yes"), ("No.", "No"), ("No, it is clear", "No"), ("Nothing", None), ("", None), ("left", None)],
+)
+def test_a_free_answer_is_matched_to_its_option(text, option):
+    assert matching_option(text, YES_NO) == option
+
+
+def test_the_longest_option_that_an_answer_begins_with_is_meant():
+    assert matching_option("no tumor is seen", ("No", "No tumor")) == "No tumor"
+
+
+def test_a_follow_up_is_searched_with_the_question_before_it():
+    history = (Turn("user", "Is there a pneumothorax?"), Turn("assistant", "Yes"))
+    assert standalone(Question("On which side is it?", history=history)).text.startswith("Is there a pneumothorax? On")
+    whole = Question("What does a meningioma look like on a brain MRI with contrast?", history=history)
+    assert standalone(whole) is whole
+    assert is_elliptic("And on the left?")
+    assert not is_elliptic("What kind of image is shown here?")
+
+
+def test_history_is_cut_at_a_turn_of_the_person():
+    turns = [Turn("user", "a"), Turn("assistant", "b"), Turn("user", "c"), Turn("assistant", "d")]
+    assert [turn.text for turn in newest(turns, 3)] == ["c", "d"]
+    assert newest(turns, 0) == ()

@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from assistant.conversation import Turn
+from assistant.errors import ImageError
+from assistant.ui.session import MAX_UPLOADS, Session, preview, preview_file, read_uploads
+
+ASKED = {"role": "user", "content": ["?"]}
+
+
+def test_a_follow_up_keeps_pictures_and_turns(make_picture):
+    first = Session().asked("What?", [make_picture(1)], [ASKED]).answered("A scan.")
+    second = first.asked("Where?", [], [ASKED])
+    assert second.pictures == first.pictures
+    assert second.turns == (Turn("user", "What?"), Turn("assistant", "A scan."))
+    assert len(second.shown) == 2
+
+
+def test_new_pictures_begin_a_new_subject_and_leave_the_page_as_it_is(make_picture):
+    first = Session().asked("What?", [make_picture(1)], [ASKED]).answered("A scan.")
+    second = first.asked("And this?", [make_picture(2)], [ASKED])
+    assert second.turns == ()
+    assert len(second.pictures) == 1
+    assert len(second.shown) == 2
+
+
+def test_a_withdrawn_question_is_no_turn():
+    assert Session().asked("What?", [], [ASKED]).withdrawn() == Session(shown=(ASKED,))
+
+
+def test_uploads_are_deleted_once_read(upload):
+    path = upload("scan.png")
+    (picture,) = read_uploads([path])
+    assert picture.size == (30, 40)
+    assert not Path(path).exists()
+
+
+def test_uploads_are_deleted_when_one_is_broken_and_only_its_name_is_told(upload, uploads):
+    paths = [upload("scan.png"), upload("broken.png", b"no picture")]
+    with pytest.raises(ImageError, match=r"^broken\.png: ") as caught:
+        read_uploads(paths)
+    assert str(uploads) not in str(caught.value)
+    assert not any(Path(path).exists() for path in paths)
+
+
+def test_too_many_images_are_refused(upload):
+    paths = [upload(f"{number}.png") for number in range(MAX_UPLOADS + 1)]
+    with pytest.raises(ImageError, match=f"{MAX_UPLOADS + 1} images were sent. Send at most {MAX_UPLOADS}"):
+        read_uploads(paths)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "shown"), [(30, 20, (256, 171)), (300, 200, (300, 200)), (2560, 1280, (640, 320))]
+)
+def test_previews_are_neither_tiny_nor_huge(make_picture, width, height, shown):
+    assert preview(make_picture(0, width, height)).size == shown
+
+
+def test_a_preview_holds_pixels_and_nothing_else(make_picture, uploads):
+    path = Path(preview_file(make_picture(0)))
+    assert uploads in path.parents
+    with Image.open(path) as image:
+        assert image.info == {}
+        assert image.size == (256, 192)

@@ -1,0 +1,153 @@
+"""Puts encoder, connector and language model together into one model folder with an untrained connector."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from assistant.errors import ConfigError
+from training.recipe import stage_main
+
+
+@dataclass(frozen=True)
+class LlamaShape:
+    """A new, small Llama with random weights; `new_llm:` in a recipe."""
+
+    hidden_size: int = 256
+    """Width."""
+    intermediate_size: int = 704
+    """Width inside the feed-forward layers."""
+    num_hidden_layers: int = 6
+    """Layers."""
+    num_attention_heads: int = 4
+    """Attention heads."""
+    num_key_value_heads: int = 4
+    """Key-value heads; fewer than attention heads is grouped-query attention."""
+    max_position_embeddings: int = 2048
+    """Longest sequence in tokens."""
+
+    def __post_init__(self) -> None:
+        if self.hidden_size % self.num_attention_heads:
+            raise ConfigError(
+                f"new_llm.hidden_size {self.hidden_size} is no multiple of its {self.num_attention_heads} heads."
+            )
+
+
+@dataclass(frozen=True)
+class NewTokenizer:
+    """A byte-level BPE tokenizer trained for a new language model; `new_tokenizer:` in a recipe."""
+
+    data: tuple[Path, ...]
+    """JSONL files of examples whose words it learns, or folders of Markdown cards."""
+    size: int = 3000
+    """Entries of the vocabulary."""
+
+    def __post_init__(self) -> None:
+        if self.size < 300:
+            raise ConfigError(f"new_tokenizer.size is {self.size}; the 256 bytes and the special tokens need 300 at least.")
+
+
+@dataclass(frozen=True)
+class AssembleSettings:
+    """Settings of `python -m training.assemble`; a preset of `assistant/model/presets` fits as it stands."""
+
+    encoder: str
+    """An open_clip folder or hub id."""
+    out: Path
+    """The model folder to make."""
+    llm: str | None = None
+    """Folder or hub id of a causal language model; leave out with `new_llm`."""
+    new_llm: LlamaShape | None = None
+    """Shape of a new language model."""
+    new_tokenizer: NewTokenizer | None = None
+    """Its tokenizer."""
+    connector: Literal["linear", "mlp2x_gelu"] = "mlp2x_gelu"
+    """Kind of connector."""
+    feature_layer: int = -1
+    """Which layer of the tower the connector reads: -1 or -2."""
+    quantization: Literal["nf4", "int8"] | None = None
+    """How the language model is loaded on a GPU when nothing else is asked."""
+    licence: str = "unknown"
+    """Licence of the language model's weights, or of the whole if it is new."""
+    name: str | None = None
+    """What the model is called in answers; the folder's name if left out."""
+    training_data: tuple[str, ...] = ()
+    """One line for each data set behind the weights, with its licence."""
+    capabilities: dict[str, str] | None = None
+    """What the model can do besides the usual; see `assistant.model.contract`."""
+    seed: int = 0
+    """Start of every random weight."""
+    gpu_memory_gb: float | None = None
+    """For a reader of a preset; not used here."""
+    note: str | None = None
+    """For a reader of a preset; not used here."""
+
+    def __post_init__(self) -> None:
+        if (self.llm is None) == (self.new_llm is None):
+            raise ConfigError("give either `llm`, a language model to take, or `new_llm`, the shape of a new one.")
+        if (self.new_llm is None) != (self.new_tokenizer is None):
+            raise ConfigError("`new_llm` and `new_tokenizer` go together: a new language model needs its own words.")
+
+
+def describe(settings: AssembleSettings) -> str:
+    """Say what a run would do."""
+    model = settings.llm or f"a new Llama of width {settings.new_llm.hidden_size if settings.new_llm else 0}"
+    return f"{settings.encoder} + {settings.connector} + {model} to {settings.out}"
+
+
+def texts_of(sources: Iterable[Path]) -> Iterator[str]:
+    """Yield every text of example files and of folders of Markdown cards."""
+    from data_recipes.schema import read_examples
+
+    for source in sources:
+        if source.is_dir():
+            yield from (path.read_text(encoding="utf-8") for path in sorted(source.glob("*.md")))
+            continue
+        for example in read_examples(source):
+            yield from (message["content"] for message in example.messages)
+
+
+def run(settings: AssembleSettings, resume: bool = False) -> None:
+    """Make the model folder.
+
+    Args:
+        settings: what to put together.
+        resume: without meaning here; the folder appears whole or not at all.
+    """
+    from assistant.model.build import assemble_folder
+    from assistant.prompts import PROMPT_VERSION
+    from training.tokenizer import train_bpe
+
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer_dir = None
+        if settings.new_tokenizer is not None:
+            tokenizer_dir = Path(folder)
+            train_bpe(texts_of(settings.new_tokenizer.data), settings.new_tokenizer.size).save_pretrained(tokenizer_dir)
+        assemble_folder(
+            settings.encoder,
+            dataclasses.asdict(settings.new_llm) if settings.new_llm else str(settings.llm),
+            tokenizer_dir,
+            settings.out,
+            connector=settings.connector,
+            feature_layer=settings.feature_layer,
+            seed=settings.seed,
+            name=settings.name,
+            licence=settings.licence,
+            training_data=settings.training_data,
+            quantization=settings.quantization,
+            prompt_version=PROMPT_VERSION,
+            capabilities=settings.capabilities,
+        )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line of the stage."""
+    return stage_main("assemble", AssembleSettings, describe, run, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

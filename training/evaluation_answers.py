@@ -1,0 +1,162 @@
+"""`Asker`: what the model answers to questions and requests for reports, and whether the assistant would abstain.
+
+Made of the assistant's own parts in the assistant's own order. Unlike `MedicalAssistant` it asks the model even where
+the assistant would stop, and says why it would have stopped. No evidence is searched: the model alone is measured.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from assistant.asking import PromptMaker
+from assistant.case import Case
+from assistant.confidence import Kind, threshold
+from assistant.config import GenerationConfig
+from assistant.conversation import Question, ReportRequest
+from assistant.engine.features import PictureEncoder
+from assistant.engine.generate import Generator
+from assistant.finish import Finisher
+from assistant.guard import KnownPictures, Stop, check_familiar, check_premise, check_text, modality_of
+from assistant.lookup import Lookup
+from assistant.prompts import render_report
+from assistant.questions import options_of, written_forms
+from assistant.scope import check_scope
+
+if TYPE_CHECKING:
+    from assistant.model.loaded import LoadedModel
+
+Request = Question | ReportRequest
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer or report of the model, whether or not the assistant would give it."""
+
+    text: str
+    """Empty if the model wrote nothing that can be used."""
+    confidence: float
+    """Calibrated as the model's contract says."""
+    kind: Kind
+    """Which numbers calibrate it: closed where the question's words leave answers to choose from."""
+    stop: str | None
+    """Why the assistant would abstain: scope, unfamiliar, premise, no picture, empty, unsure; None if it would not."""
+    seconds: float
+    """Its share of the time that its batch took."""
+
+
+class Asker:
+    """Asks one model.
+
+    Args:
+        model: as loaded; its contract's calibration is used.
+        settings: batch size and lengths; the thresholds only decide on `Reply.stop`.
+    """
+
+    def __init__(self, model: LoadedModel, settings: GenerationConfig) -> None:
+        self.model, self.settings = model, settings
+        self._encoder = PictureEncoder(model, max_items=settings.picture_cache, batch_size=settings.batch_size)
+        self._generator = Generator(model, settings)
+        self._prompts = PromptMaker(self._generator.encoder, settings, model.contract.capabilities)
+        self._known = KnownPictures.open(model.folder)
+        always = replace(settings, abstain_below=0.0)
+        self._finisher = Finisher(model, always, Lookup(None, settings))
+
+    def ask(self, requests: Sequence[Request]) -> list[Reply]:
+        """Put questions and requests for reports to the model.
+
+        Args:
+            requests: any mixture; those about the same picture should stand in one call, so that it is encoded once.
+
+        Returns:
+            A reply to each, in order.
+
+        Raises:
+            ConfigError: a question is empty, or too long for the model.
+        """
+        cases = [self._case(request) for request in requests]
+        replies: dict[int, Reply] = {}
+        for wanted, limit in ((Question, None), (ReportRequest, self.settings.report_max_new_tokens)):
+            rows = [row for row, request in enumerate(requests) if isinstance(request, wanted)]
+            replies.update(zip(rows, self._ask([cases[row] for row in rows], limit), strict=True))
+        return [replies[row] for row in range(len(requests))]
+
+    def _case(self, request: Request) -> Case:
+        if isinstance(request, ReportRequest):
+            return Case((*request.priors, *request.pictures), request=request)
+        check_text(request.text)
+        case = Case(request.pictures, question=request)
+        case.options = options_of(request)
+        case.forms = [(option, form) for option in case.options for form in written_forms(option)]
+        return case
+
+    def _ask(self, cases: Sequence[Case], limit: int | None) -> list[Reply]:
+        if not cases:
+            return []
+        started = time.perf_counter()
+        features = iter(self._encoder.encode([picture for case in cases for picture in case.pictures]))
+        for case in cases:
+            case.features = [next(features) for _ in case.pictures]
+            case.sights = [self._known.look(one.joint) for one in case.features] if self._known else []
+            case.modality = modality_of(case.pictures, case.sights)
+            if case.question is not None:
+                case.prompt = self._prompts.for_question(case, case.question)
+            elif case.request is not None:
+                case.prompt = self._prompts.for_report(case, case.request)
+        prompts = [case.prompt for case in cases if case.prompt is not None]
+        forms = [[form for _, form in case.forms] for case in cases]
+        for case, made in zip(cases, self._generator.answer(prompts, forms, max_new_tokens=limit), strict=True):
+            case.generated, case.scores = made
+        seconds = (time.perf_counter() - started) / len(cases)
+        return [self._reply(case, seconds) for case in cases]
+
+    def _reply(self, case: Case, seconds: float) -> Reply:
+        if case.request is not None:
+            report = self._finisher.report(case, seconds)
+            text, confidence, empty = render_report(report.sections), report.confidence, report.abstained
+            kind: Kind = "report"
+        else:
+            answer = self._finisher.answer(case, seconds)
+            text, confidence, empty = answer.text, answer.confidence, answer.abstained
+            kind = "closed" if case.options else "open"
+        stop = self._stop(case, kind, confidence, empty)
+        return Reply("" if empty else text, confidence, kind, stop, seconds)
+
+    def _stop(self, case: Case, kind: Kind, confidence: float, empty: bool) -> str | None:
+        """Return why the assistant would abstain, in the order in which it checks."""
+        calibration = self.model.contract.calibration
+        text = case.question.text if case.question else ""
+        if text and check_scope(text):
+            return "scope"
+        if self.settings.check_images and self._known is not None:
+            if check_familiar(case.sights, self._known.names, calibration, ()):
+                return "unfamiliar"
+        if text and case.pictures and isinstance(check_premise(text, case.modality), Stop):
+            return "premise"
+        if not case.pictures and self.model.contract.capabilities.get("text_only") == "quote":
+            return "no picture"
+        if empty:
+            return "empty"
+        return "unsure" if confidence < threshold(kind, calibration, self.settings.abstain_below) else None
+
+
+def ask_all(
+    asker: Asker, requests: Sequence[Callable[[], Request]], *, chunk: int = 256, told: Callable[[int], None]
+) -> Iterator[Reply]:
+    """Ask any number of requests, a chunk at a time.
+
+    Args:
+        asker: of the model.
+        requests: each makes its request when its turn comes, so that only a chunk's pictures are in memory.
+        chunk: how many go together; prompts of like length are batched within it.
+        told: called after each chunk with the number of requests done.
+
+    Yields:
+        A reply to each, in order.
+    """
+    for start in range(0, len(requests), chunk):
+        part = [make() for make in requests[start : start + chunk]]
+        yield from asker.ask(part)
+        told(start + len(part))

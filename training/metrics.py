@@ -1,0 +1,223 @@
+"""Scores of answers and reports against the truth. Pure functions of texts; all but BLEU are for one pair.
+
+METEOR is left out: its score rests on a stemmer and on WordNet's synonyms, and a version without them gives other
+numbers under the same name. ROUGE-L and the findings' F1 stand in for it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from assistant.review import without_citations
+from assistant.vocabulary import canonical_modality
+
+YES_NO = ("yes", "no")
+
+_ARTICLES = frozenset({"a", "an", "the"})
+_NUMBERS = {
+    word: str(number)
+    for number, word in enumerate("zero one two three four five six seven eight nine ten".split())
+}  # fmt: skip
+_WORD = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+")
+
+
+def normalise_answer(text: str) -> str:
+    """Return an answer in the form in which answers are compared.
+
+    Small letters, no citations, punctuation or articles, number words as digits, a gap between number and unit.
+
+    Args:
+        text: such as "The lesion is 12mm. [1]".
+
+    Returns:
+        Words with single gaps, such as "lesion is 12 mm".
+    """
+    words = _WORD.findall(without_citations(text).lower().replace("'", ""))
+    return " ".join(_NUMBERS.get(word, word) for word in words if word not in _ARTICLES)
+
+
+def answer_tokens(text: str) -> list[str]:
+    """Return the words of `normalise_answer`."""
+    return normalise_answer(text).split()
+
+
+def exact_match(prediction: str, truth: str) -> bool:
+    """Tell whether two answers are the same once normalised; both empty counts as the same."""
+    return normalise_answer(prediction) == normalise_answer(truth)
+
+
+def same_answer(prediction: str, truth: str) -> bool:
+    """Tell whether an open answer is right: the same once normalised, or another name of the same modality."""
+    if exact_match(prediction, truth):
+        return True
+    modality = canonical_modality(truth)
+    return modality is not None and canonical_modality(without_citations(prediction).strip(" .")) == modality
+
+
+def first_option(text: str, options: Sequence[str]) -> str | None:
+    """Return the option that a text names first; of two at the same place the longer one; None if it names none."""
+    said = f" {normalise_answer(text)} "
+    found: list[tuple[int, int, str]] = []
+    for option in options:
+        wanted = normalise_answer(option)
+        place = said.find(f" {wanted} ") if wanted else -1
+        if place >= 0:
+            found.append((place, -len(wanted), option))
+    return min(found)[2] if found else None
+
+
+def closed_right(prediction: str, truth: str, options: Sequence[str] = ()) -> bool:
+    """Tell whether the answer to a closed question is right: the first option that it names is the true one.
+
+    Args:
+        prediction: the model's words.
+        truth: the true answer.
+        options: what there is to choose from; yes and no if none is given and the truth begins with one of them.
+
+    Returns:
+        Whether it is right. Where no options are known, or the truth is none of them, whether the texts are the same.
+    """
+    choices: Sequence[str] = options
+    if not choices and answer_tokens(truth)[:1] and answer_tokens(truth)[0] in YES_NO:
+        choices = YES_NO
+    wanted = first_option(truth, choices)
+    if wanted is None:
+        return same_answer(prediction, truth)
+    return first_option(prediction, choices) == wanted
+
+
+def closed_accuracy(predictions: Sequence[str], truths: Sequence[str], options: Sequence[Sequence[str]]) -> float:
+    """Return the share of closed questions answered right, by `closed_right`; nan for none."""
+    right = [closed_right(*row) for row in zip(predictions, truths, options, strict=True)]
+    return sum(right) / len(right) if right else math.nan
+
+
+def open_recall(prediction: str, truth: str) -> float:
+    """Return the share of the truth's words that stand in the prediction, as LLaVA-Med scores open questions.
+
+    LLaVA-Med counts a shared word as often as the prediction says it; here it counts at most as often as the truth
+    has it, so that saying a word again gains nothing.
+
+    Args:
+        prediction: the model's words.
+        truth: the true answer.
+
+    Returns:
+        0 to 1; for a truth without words 1 if the prediction has none either.
+    """
+    said, wanted = Counter(answer_tokens(prediction)), Counter(answer_tokens(truth))
+    if not wanted:
+        return float(not said)
+    return sum((said & wanted).values()) / sum(wanted.values())
+
+
+def token_f1(prediction: str, truth: str) -> float:
+    """Return the harmonic mean of the words' precision and recall, as SQuAD counts it."""
+    said, wanted = Counter(answer_tokens(prediction)), Counter(answer_tokens(truth))
+    if not said or not wanted:
+        return float(said == wanted)
+    shared = sum((said & wanted).values())
+    return 2 * shared / (sum(said.values()) + sum(wanted.values()))
+
+
+def bleu4(predictions: Sequence[str], truths: Sequence[str]) -> float:
+    """Return the BLEU-4 of a whole set, one reference each, not smoothed.
+
+    Args:
+        predictions: texts.
+        truths: as many references.
+
+    Returns:
+        0 to 1; 0 where the set shares no four words in a row.
+
+    Source: Papineni et al., ACL 2002.
+    """
+    shared, said = [0] * 4, [0] * 4
+    length, wanted_length = 0, 0
+    for prediction, truth in zip(predictions, truths, strict=True):
+        words, wanted = answer_tokens(prediction), answer_tokens(truth)
+        length, wanted_length = length + len(words), wanted_length + len(wanted)
+        for n in range(1, 5):
+            grams, others = _grams(words, n), _grams(wanted, n)
+            said[n - 1] += sum(grams.values())
+            shared[n - 1] += sum((grams & others).values())
+    if not all(shared):
+        return 0.0
+    precision = sum(math.log(part / whole) for part, whole in zip(shared, said, strict=True)) / 4
+    return math.exp(min(0.0, 1 - wanted_length / length) + precision)
+
+
+def _grams(words: Sequence[str], n: int) -> Counter[tuple[str, ...]]:
+    return Counter(tuple(words[start : start + n]) for start in range(len(words) - n + 1))
+
+
+def rouge_l(prediction: str, truth: str) -> float:
+    """Return the F1 of the longest common subsequence of words; both empty gives 1.
+
+    Source: Lin, ROUGE, 2004, with equal weight of precision and recall.
+    """
+    said, wanted = answer_tokens(prediction), answer_tokens(truth)
+    if not said or not wanted:
+        return float(said == wanted)
+    row = [0] * (len(wanted) + 1)
+    for word in said:
+        before = 0
+        for place, other in enumerate(wanted, start=1):
+            before, row[place] = row[place], before + 1 if word == other else max(row[place], row[place - 1])
+    return 2 * row[-1] / (len(said) + len(wanted))
+
+
+Finding = tuple[str, "str | None", "str | None"]
+"""Name, side, zone."""
+
+
+@dataclass(frozen=True)
+class FindingCounts:
+    """How the findings of a report compare with the true ones; sums over reports give micro-averages."""
+
+    shared: int
+    """Reported and true."""
+    extra: int
+    """Reported, not true: made up, or on the wrong side."""
+    missed: int
+    """True, not reported."""
+
+    @property
+    def precision(self) -> float:
+        """Share of the reported findings that are true; 1 if none is reported."""
+        return self.shared / (self.shared + self.extra) if self.shared + self.extra else 1.0
+
+    @property
+    def recall(self) -> float:
+        """Share of the true findings that are reported; 1 if there is none."""
+        return self.shared / (self.shared + self.missed) if self.shared + self.missed else 1.0
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of the two; 1 if there is nothing to report and nothing is."""
+        whole = 2 * self.shared + self.extra + self.missed
+        return 2 * self.shared / whole if whole else 1.0
+
+
+def compare_findings(report: str, truth: Collection[Finding], *, places: bool = True) -> FindingCounts:
+    """Read the findings out of a report on a phantom and compare them with the true ones.
+
+    Args:
+        report: its text; see `data_recipes.phantom.report_findings` for what is read.
+        truth: the true findings.
+        places: side and zone must agree too; without, names alone count.
+
+    Returns:
+        The counts.
+    """
+    from data_recipes.phantom import report_findings
+
+    said, wanted = Counter(report_findings(report)), Counter(set(truth))
+    if not places:
+        said, wanted = Counter({(one[0], None, None) for one in said}), Counter({(one[0], None, None) for one in wanted})
+    shared = sum((said & wanted).values())
+    return FindingCounts(shared, sum(said.values()) - shared, sum(wanted.values()) - shared)

@@ -1,0 +1,214 @@
+"""Makes the starter model from a manifest folder with one command: data, encoder, language model, index, scores, card.
+
+`python -m training.starter --data DIR --out DIR`. DIR is a folder with `manifest.jsonl` and its images; passages for
+the text tower are taken from `DIR/text/*.jsonl` if there are any, and from the shipped knowledge cards. Each step
+leaves its result under `--out`; a step whose result is there is not done again, and a step that was cut short goes on
+from its last saved state.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from assistant.errors import AssistantError, DataError
+
+logger = logging.getLogger("training.starter")
+
+RECIPES = Path(__file__).parent / "recipes"
+KNOWLEDGE = Path(__file__).parents[1] / "retrieval" / "knowledge"
+PHANTOMS = 5000
+PHANTOM_SEED = 7
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: it is done when `result` is there."""
+
+    name: str
+    result: Path
+    work: Callable[[], Any]
+
+
+class Starter:
+    """The whole chain.
+
+    Args:
+        data: manifest folder.
+        out: where everything is written.
+        scale: factor on every number of training steps and of phantoms, for a quick try.
+        threads: CPU threads of the training stages.
+    """
+
+    def __init__(self, data: Path, out: Path, *, scale: float = 1.0, threads: int = 1) -> None:
+        self.data, self.out, self.scale, self.threads = data, out, scale, threads
+        self.sets = out / "data"
+
+    def steps(self) -> list[Step]:
+        """Return the steps in order."""
+        sets, out = self.sets, self.out
+        phantoms = max(20, int(PHANTOMS * self.scale))
+        return [
+            Step("manifest", sets / "pack", lambda: self._data("manifest", self.data, "pack")),
+            Step("instruct", sets / "instruct", lambda: self._data("instruct", sets / "pack" / "train.jsonl", "instruct")),
+            Step("phantoms", sets / "phantoms", lambda: self._data("phantom", None, "phantoms", phantoms)),
+            Step(
+                "phantom-instruct",
+                sets / "phantom-instruct",
+                lambda: self._data("instruct", sets / "phantoms" / "train.jsonl", "phantom-instruct"),
+            ),
+            Step("contrast", out / "contrast" / "encoder", self._contrast),
+            Step("assemble", out / "assembled", self._assemble),
+            Step("align", out / "align" / "model", lambda: self._llava("align", out / "assembled")),
+            Step("sft", out / "sft" / "model", lambda: self._llava("sft", out / "align" / "model")),
+            Step("calibrate", out / "model", self._calibrate),
+            Step("index", out / "index", self._index),
+            Step("evaluate", out / "scores" / "metrics.json", self._evaluate),
+            Step("card", out / "model" / "README.md", self._card),
+        ]
+
+    def run(self) -> None:
+        """Do what is not done yet."""
+        for step in self.steps():
+            if step.result.exists():
+                logger.info("%s: done before", step.name)
+                continue
+            logger.info("%s: begins", step.name)
+            step.work()
+
+    def _data(self, recipe: str, source: Path | None, name: str, limit: int | None = None) -> None:
+        from data_recipes.build import build_data
+
+        build_data(recipe, source, self.sets / name, limit=limit, seed=PHANTOM_SEED)
+
+    def _steps(self, count: int) -> int:
+        return max(2, int(count * self.scale))
+
+    def _contrast(self) -> None:
+        from training.contrast import ContrastSettings, run
+        from training.recipe import load_recipe
+
+        recipe = RECIPES / "starter_contrast.yaml"
+        plain = load_recipe(ContrastSettings, recipe)
+        passages = [*sorted((self.data / "text").glob("*.jsonl")), KNOWLEDGE]
+        pack = self.sets / "pack"
+        changes = [
+            f"data=[{pack / 'train.jsonl'}]",
+            f"dev={pack / 'dev.jsonl' if (pack / 'dev.jsonl').exists() else 'null'}",
+            f"passages=[{', '.join(map(str, passages))}]",
+            f"out={self.out / 'contrast'}",
+            f"steps={self._steps(plain.steps)}",
+            f"teacher.steps={self._steps(plain.teacher.steps if plain.teacher else 1)}",
+            f"phantoms.count={max(40, int(plain.phantoms.count * self.scale))}",
+            f"threads={self.threads}",
+        ]
+        run(load_recipe(ContrastSettings, recipe, changes), resume=(self.out / "contrast" / "run.json").exists())
+
+    def _assemble(self) -> None:
+        from training.assemble import AssembleSettings, run
+        from training.recipe import load_recipe
+
+        words = [self.sets / "phantoms" / "train.jsonl", *self._instruct_files(), KNOWLEDGE]
+        changes = [
+            f"encoder={self.out / 'contrast' / 'encoder'}",
+            f"new_tokenizer.data=[{', '.join(map(str, words))}]",
+            f"out={self.out / 'assembled'}",
+        ]
+        settings = load_recipe(AssembleSettings, RECIPES / "starter_assemble.yaml", changes)
+        run(settings)
+
+    def _instruct_files(self) -> list[Path]:
+        return sorted((self.sets / "instruct").glob("*.jsonl"))
+
+    def _llava(self, stage: str, model: Path) -> None:
+        from training.llava import run_stage
+        from training.recipe import load_recipe
+        from training.settings import LlavaSettings
+
+        recipe = RECIPES / f"starter_{stage}.yaml"
+        plain = load_recipe(LlavaSettings, recipe)
+        parts = self._parts({Path(*part.path.parts[-2:]): part.weight for part in plain.data}, stage)
+        changes = [
+            f"model={model}",
+            f"data=[{', '.join(parts)}]",
+            f"out={self.out / stage}",
+            f"steps={self._steps(plain.steps)}",
+            f"threads={self.threads}",
+        ]
+        run_stage(load_recipe(LlavaSettings, recipe, changes), resume=(self.out / stage / "run.json").exists())
+
+    def _parts(self, weights: dict[Path, float], stage: str) -> list[str]:
+        """Return the data parts that exist; instruction files that the recipe does not name get half a share."""
+        if stage == "sft":
+            for path in self._instruct_files():
+                weights.setdefault(path.relative_to(self.sets), 0.5)
+        found = {self.sets / name: weight for name, weight in weights.items() if (self.sets / name).is_file()}
+        return [f"{{path: {path}, weight: {weight}}}" for path, weight in found.items()]
+
+    def _calibrate(self) -> None:
+        from training.calibrate import main
+
+        pack = self.sets / "pack"
+        arguments = ["--model", self.out / "sft" / "model", "--data", pack / "dev.jsonl", "--known", pack / "train.jsonl"]
+        unlike = pack / "smoke.jsonl"
+        arguments += ["--unlike", unlike] if unlike.exists() else []
+        _command("calibrate", main, [*arguments, "--out", self.out / "model"])
+
+    def _index(self) -> None:
+        from retrieval.build import main
+
+        _command("index", main, ["knowledge", "--model", self.out / "model", "--out", self.out / "index"])
+
+    def _evaluate(self) -> None:
+        from training.evaluate import main
+
+        for name, data in (("dev", self.sets / "pack" / "dev.jsonl"), ("phantoms", self.sets / "phantoms" / "test.jsonl")):
+            where = self.out / "scores" / name
+            _command("evaluate", main, ["--model", self.out / "model", "--data", data, "--out", where, "--controls"])
+
+    def _card(self) -> None:
+        from training.card import main
+
+        metrics = sorted((self.out / "scores").glob("*/metrics.json"))
+        target = self.out / "model" / "README.md"
+        _command("card", main, ["--model", self.out / "model", "--metrics", *metrics, "--out", target])
+
+
+def _command(name: str, main: Callable[[list[str]], int], arguments: Sequence[object]) -> None:
+    """Run another command's `main`; its own message is already on stderr when it fails."""
+    if main([str(one) for one in arguments]) != 0:
+        raise DataError(f"the step {name!r} failed; see the message above. Mend it and start the same command again.")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m training.starter", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder with manifest.jsonl, images, and text/*.jsonl")
+    parser.add_argument("--out", type=Path, required=True, help="folder for everything that is made")
+    parser.add_argument("--scale", type=float, default=1.0, help="factor on steps and phantoms; 0.01 is a quick try")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of training (default 1)")
+    parser.add_argument("--dry-run", action="store_true", help="list the steps and which are done, and stop")
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
+    try:
+        if not (arguments.data / "manifest.jsonl").is_file():
+            raise DataError(f"{arguments.data} has no manifest.jsonl; give a manifest folder with --data.")
+        starter = Starter(arguments.data, arguments.out, scale=arguments.scale, threads=arguments.threads)
+        if arguments.dry_run:
+            for step in starter.steps():
+                sys.stdout.write(f"{step.name}\t{step.result}\t{'done' if step.result.exists() else 'to do'}\n")
+            return 0
+        starter.run()
+    except AssistantError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
