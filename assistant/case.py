@@ -38,6 +38,8 @@ class Case:
     forms: list[tuple[str, str]] = field(default_factory=list)
     """(option, one way to write it)."""
     cautions: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    """Time spent on it, for the reader."""
     stop: Stop | None = None
     """Why to abstain; no step after the first stop adds to a case."""
 

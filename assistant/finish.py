@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _QUOTES = 2
 _CLOSE = 0.9
+# What a sentence scores that holds every word and has the form that was asked for.
+_FULL_SCORE = 1.5
 _NOTHING = Stop("The model wrote nothing that can be used.", "Ask in other words, or send a clearer image.")
 
 
@@ -39,15 +41,17 @@ class Finisher:
         self._settings = settings
         self._lookup = lookup
 
-    def answer(self, case: Case) -> Answer:
+    def answer(self, case: Case, seconds: float = 0.0) -> Answer:
         """Finish a question that was stopped, generated, or is to be quoted.
 
         Args:
             case: as it left the model.
+            seconds: time spent on it.
 
         Returns:
-            The answer, its seconds still to be filled in.
+            The answer.
         """
+        case.seconds = seconds
         if case.stop is not None:
             return self._answer(case, case.stop.text, 0.0, abstained=True)
         if case.prompt is None:
@@ -67,15 +71,17 @@ class Finisher:
         text = review.cite(text, case.evidence, statement, modality=case.modality) if statement else text
         return self._answer(case, text, confidence, abstained=False)
 
-    def report(self, case: Case) -> Report:
+    def report(self, case: Case, seconds: float = 0.0) -> Report:
         """Finish a report that was stopped or generated.
 
         Args:
             case: as it left the model.
+            seconds: time spent on it.
 
         Returns:
-            The report, its seconds still to be filled in.
+            The report.
         """
+        case.seconds = seconds
         if case.stop is not None or case.generated is None:
             return self._no_report(case, case.stop or _NOTHING, 0.0)
         if not case.generated.finished:
@@ -107,7 +113,7 @@ class Finisher:
             return self._answer(case, stop.text, 0.0, abstained=True)
         close = [quote for quote in quotes if quote.score >= _CLOSE * quotes[0].score]
         text = " ".join(f'"{quote.sentence}" [{quote.evidence_index + 1}]' for quote in close)
-        raw = min(1.0, max(0.0, quotes[0].score))
+        raw = min(1.0, max(0.0, quotes[0].score / _FULL_SCORE))
         confidence = calibrate(raw, "quote", self._model.contract.calibration)
         case.warn("No image was given: the answer is quoted from the numbered evidence.")
         unsure = self._unsure(confidence, "quote")
@@ -178,7 +184,7 @@ class Finisher:
             cautions=tuple(case.cautions),
             model_name=self._model.name,
             model_fingerprint=self._model.fingerprint,
-            seconds=0.0,
+            seconds=case.seconds,
         )
 
     def _report(self, case: Case, sections: dict[str, str], confidence: float, *, abstained: bool) -> Report:
@@ -191,7 +197,7 @@ class Finisher:
             cautions=tuple(case.cautions),
             model_name=self._model.name,
             model_fingerprint=self._model.fingerprint,
-            seconds=0.0,
+            seconds=case.seconds,
         )
 
 

@@ -120,6 +120,8 @@ def conversation(
         images: how many pictures; their slots stand in the first user message.
         history: earlier turns, oldest first.
         system: a system prompt, for models whose contract asks for one.
+    Returns:
+        Messages for a chat template.
     """
     messages: list[Message] = []
     if system:

@@ -22,6 +22,8 @@ def build(cls: type[T], values: Mapping[str, Any], *, where: str) -> T:
         cls: a dataclass with annotated fields of int, float, str, bool, Path, tuple, dict, dataclass or X | None.
         values: keys are field names.
         where: what is being read, for messages: a file's path or a command.
+    Returns:
+        The dataclass, its own checks passed.
     Raises:
         ConfigError: lists every unknown key, missing key, wrong type and refused value.
     """
@@ -35,6 +37,10 @@ def build(cls: type[T], values: Mapping[str, Any], *, where: str) -> T:
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return the mapping in a YAML file.
 
+    Args:
+        path: the file.
+    Returns:
+        Its keys and values; nothing for an empty file.
     Raises:
         ConfigError: the file is missing, is not YAML, or holds something other than a mapping.
     """
@@ -58,6 +64,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def override(values: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
     """Return `values` with `a.b=c` assignments applied; the right side is read as YAML.
 
+    Args:
+        values: left as they are.
+        assignments: applied in order.
+    Returns:
+        A deep copy with the changes.
     Raises:
         ConfigError: an assignment has no "=", or goes through something that is no mapping.
     """

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from assistant.evidence import Evidence
 from assistant.prompts import evidence_lines, header_line, question_text, render_report, report_text
+from data_recipes.instruct_cards import Cards
 from data_recipes.instruct_words import (
     COUNT_WORDS,
     FINDING_QUESTIONS,
@@ -29,7 +29,6 @@ from data_recipes.instruct_words import (
 )
 from data_recipes.phantom_findings import KINDS
 from data_recipes.schema import Example, read_examples, write_examples
-from retrieval.corpus import Passage, read_corpora
 
 logger = logging.getLogger(__name__)
 
@@ -41,9 +40,7 @@ EVIDENCE_WORDS = 70
 """Most words of evidence in a prompt."""
 
 
-def build(
-    source: Path, out: Path, *, limit: int | None = None, seed: int = 0, link: bool = False
-) -> dict[str, int]:
+def build(source: Path, out: Path, *, limit: int | None = None, seed: int = 0, link: bool = False) -> dict[str, int]:
     """Write instruction examples, one JSONL file a source of the pictures.
 
     Args:
@@ -91,62 +88,6 @@ def place_image(origin: Path, target: Path, *, link: bool) -> None:
         target.write_bytes(origin.read_bytes())
 
 
-class Cards:
-    """Knowledge cards, found by what they are about.
-
-    Args:
-        passages: the cards' first chunks.
-    """
-
-    def __init__(self, passages: Sequence[Passage]) -> None:
-        self.evidence = [
-            Evidence(p.id, p.kind, p.title, p.text, p.source, p.licence, 0.0, p.modality, p.anatomy) for p in passages
-        ]
-
-    @classmethod
-    def shipped(cls) -> Cards:
-        """Return the cards that come with the project."""
-        return cls([one for one in read_corpora(["knowledge"]).passages if "#" not in one.id])
-
-    def pick(
-        self, answer: str, rivals: Sequence[str], modality: str | None, region: str | None, rng: random.Random
-    ) -> tuple[list[Evidence], int | None]:
-        """Return one to three cards and the number, from 1, of the first that is about the answer, if one is there.
-
-        The cards are chosen without regard to the truth: each possible answer's card has the same chance.
-
-        Args:
-            answer: the right answer.
-            rivals: every answer that the picture could have had, the right one among them.
-            modality: of the picture; other cards are drawn from the same modality.
-            region: of the picture.
-            rng: source of chance.
-        """
-        same = [one for one in self.evidence if one.modality in (modality, "any")] or self.evidence
-        chosen: list[Evidence] = []
-        for rival in rng.sample(list(rivals), min(len(rivals), rng.randint(0, 3))):
-            about = [one for one in same if is_about(one, rival, region)]
-            chosen += [rng.choice(about)] if about else []
-        others = [one for one in same if one not in chosen]
-        chosen += rng.sample(others, max(0, rng.randint(1, 3) - len(chosen)))
-        chosen = list({one.id: one for one in chosen}.values()) or [rng.choice(same)]
-        rng.shuffle(chosen)
-        right = (place for place, one in enumerate(chosen, start=1) if is_about(one, answer, region))
-        return chosen, next(right, None)
-
-
-def is_about(card: Evidence, answer: str, region: str | None) -> bool:
-    """Tell whether a card's title names an answer; "normal" counts only for the same region."""
-    title, key = (_american(text).lower() for text in (card.title, answer.rstrip(".")))
-    if key == "normal":
-        return "normal" in title and card.anatomy == region
-    return re.search(rf"\b{re.escape(key)}", title) is not None
-
-
-def _american(text: str) -> str:
-    return text.replace("tumour", "tumor").replace("aemia", "emia").replace("aemo", "emo").replace("aemat", "emat")
-
-
 def instruct(examples: Sequence[Example], cards: Cards, rng: random.Random) -> list[Example]:
     """Return the examples of one picture with those that follow from them, ids "<first id>~<n>" for the new ones.
 
@@ -154,6 +95,8 @@ def instruct(examples: Sequence[Example], cards: Cards, rng: random.Random) -> l
         examples: all of one picture.
         cards: for evidence.
         rng: source of chance.
+    Returns:
+        The given ones, tidied, then the new ones.
     """
     own = [replace(one, messages=tidy(one.messages)) for one in examples]
     first = own[0]
@@ -201,7 +144,7 @@ def _modality_checks(modality: str, rng: random.Random) -> Iterator[tuple[str, s
     names = ("X-ray", "CT", "MRI", "ultrasound", "dermoscopy", "fundus photography")
     wrong = rng.choice([one for one in names if one.lower() != modality.lower()])
     for name, answer in ((modality if modality.isupper() else modality.lower(), "Yes"), (wrong, "No")):
-        article = "an" if name[0] in "aeioMXx" or name.startswith("ultra") else "a"
+        article = "an" if name[0] in "aeioMOXx" or name.startswith("ultra") else "a"
         named = "X-ray" if name.lower() == "x-ray" else name
         yield rng.choice(MODALITY_CHECKS).format(a=article, modality=named), answer, "closed"
 

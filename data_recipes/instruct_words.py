@@ -83,7 +83,9 @@ LABEL_SETS: dict[str, LabelSet] = {
             "Which class fits this breast ultrasound: normal, benign or malignant?",
         ),
         labels={
-            "normal": Label("Normal", "No breast lesion is seen.", "Normal breast ultrasound.", "Is this breast normal?"),
+            "normal": Label(
+                "Normal", "No breast lesion is seen.", "Normal breast ultrasound.", "Is this breast normal?"
+            ),
             "benign": Label(
                 "Benign",
                 "There is a breast lesion with benign features.",

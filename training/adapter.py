@@ -44,8 +44,12 @@ def add_lora(llava: LlavaForConditionalGeneration, settings: LoraSettings, *, co
         llava: the frozen model.
         settings: rank and scale.
         connector: whether the connector is trained whole and saved with the adapter.
+    Returns:
+        PEFT's wrapper around the same model.
     """
-    from peft import LoraConfig, get_peft_model
+    from peft import LoraConfig
+
+    from assistant.model.adapter import wrap
 
     config = LoraConfig(
         r=settings.rank,
@@ -56,4 +60,4 @@ def add_lora(llava: LlavaForConditionalGeneration, settings: LoraSettings, *, co
         modules_to_save=["multi_modal_projector"] if connector else None,
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(llava, config)  # type: ignore[return-value]
+    return wrap(llava, config)

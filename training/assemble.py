@@ -48,7 +48,9 @@ class NewTokenizer:
 
     def __post_init__(self) -> None:
         if self.size < 300:
-            raise ConfigError(f"new_tokenizer.size is {self.size}; the 256 bytes and the special tokens need 300 at least.")
+            raise ConfigError(
+                f"new_tokenizer.size is {self.size}; the 256 bytes and the special tokens need 300 at least."
+            )
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,8 @@ def build_table(known: Sequence[Mapping[str, str]], *, like: AttributeTable | No
     Args:
         known: one mapping a picture, attribute to category.
         like: keep this table's attributes and categories; others become `UNKNOWN`. For a second split.
+    Returns:
+        One row a picture. Attributes with a single category teach nothing and are left out.
     """
     if like is not None:
         names, values = like.names, like.values
@@ -81,6 +83,8 @@ def attribute_loss(logits: Sequence[Tensor], targets: Tensor, weights: Tensor, *
         targets: int64 (B, A), `UNKNOWN` where not known.
         weights: (A,) weight of each attribute.
         smoothing: label smoothing.
+    Returns:
+        (B,), zero where nothing is known.
     """
     total = torch.zeros(len(targets), device=targets.device)
     for column, one in enumerate(logits):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from training.encoder_data import EncoderData
 from training.augment_settings import AugmentSettings
+from training.encoder_data import EncoderData
 from training.pictures import augment
 
 

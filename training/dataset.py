@@ -7,6 +7,7 @@ the losses of its examples taken one by one, at a fraction of the work.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 IGNORED = -100
 
+_SIDE = re.compile(r"\b(?:left|right)", re.IGNORECASE)
+
 
 @dataclass(frozen=True)
 class Turned:
@@ -40,7 +43,7 @@ class PictureGroup:
     images: tuple[Path, ...]
     questions: list[Turned] = field(default_factory=list)
     sided: bool = False
-    """Some answer depends on left and right, so the pictures are never mirrored."""
+    """Some question or answer names left or right, so the pictures are never mirrored."""
     region: str = ""
 
 
@@ -62,8 +65,12 @@ class Tokens:
         self.image_id = found
 
     def turns(self, example: Example) -> list[Turned]:
-        """Return one prompt and answer for every assistant turn of an example.
+        """Turn an example into prompts and answers.
 
+        Args:
+            example: any number of turns.
+        Returns:
+            One for every assistant turn; the prompt of a later one holds the earlier ones.
         Raises:
             DataError: the chat template does not render the prompt as the beginning of the whole.
         """
@@ -109,6 +116,8 @@ def group_by_pictures(examples: Iterable[tuple[Path, Example]], tokens: Tokens) 
     Args:
         examples: each with the folder of its data file.
         tokens: turns them into ids.
+    Returns:
+        One group a tuple of pictures, in the order they came; last, if there are any, questions without pictures.
     """
     groups: dict[tuple[Path, ...], PictureGroup] = {}
     lonely = PictureGroup(())
@@ -117,14 +126,19 @@ def group_by_pictures(examples: Iterable[tuple[Path, Example]], tokens: Tokens) 
         group = groups.setdefault(images, PictureGroup(images)) if images else lonely
         group.questions.extend(tokens.turns(example))
         group.region = str((example.truth or {}).get("region", ""))
-        answer = example.messages[-1]["content"].lower()
-        group.sided |= any(word in answer.split() for word in ("left", "right", "left.", "right."))
+        group.sided |= names_side(example)
     return [*groups.values(), *([lonely] if lonely.questions else [])]
+
+
+def names_side(example: Example) -> bool:
+    """Tell whether a question or an answer names left or right; evidence lines before the question do not count."""
+    texts = (one["content"].splitlines()[-1] if one["role"] == "user" else one["content"] for one in example.messages)
+    return any(_SIDE.search(text) for text in texts)
 
 
 @dataclass(frozen=True)
 class Pack:
-    """One sequence of L tokens: `ids`, `labels` (`IGNORED` outside answers), `positions`, `branch` (0 is the prefix)."""
+    """One sequence of L tokens: `ids`, `labels` (`IGNORED` but in answers), `positions`, `branch` (0 is the prefix)."""
 
     ids: Tensor
     labels: Tensor
@@ -139,13 +153,17 @@ def make_pack(questions: Sequence[Turned], image_id: int, longest: int) -> Pack:
         questions: at least one; their prompts share the beginning up to the last picture token.
         image_id: the picture token.
         longest: most tokens; questions that do not fit any more are left out, the first always stays.
+    Returns:
+        The prefix and one branch a question.
     Raises:
         DataError: the first question alone is longer than `longest`.
     """
     shared = _shared_prefix([one.prompt for one in questions], image_id)
     first = len(questions[0].prompt) + len(questions[0].answer)
     if first > longest:
-        raise DataError(f"an example takes {first} tokens, more than `longest` {longest}. Raise it or shorten the text.")
+        raise DataError(
+            f"an example takes {first} tokens, more than `longest` {longest}. Raise it or shorten the text."
+        )
     ids, labels = list(questions[0].prompt[:shared]), [IGNORED] * shared
     positions, branch = list(range(shared)), [0] * shared
     for number, one in enumerate(questions, start=1):
@@ -165,7 +183,9 @@ def _shared_prefix(prompts: Sequence[tuple[int, ...]], image_id: int) -> int:
     last_picture = max((i for i, one in enumerate(first) if one == image_id), default=-1)
     shared = last_picture + 1
     if any(one[:shared] != first[:shared] for one in prompts):
-        raise DataError("questions of one pack do not begin with the same pictures; group them by their pictures first.")
+        raise DataError(
+            "questions of one pack do not begin with the same pictures; group them by their pictures first."
+        )
     return shared
 
 

@@ -18,26 +18,14 @@ from assistant.errors import ConfigError, DataError
 from data_recipes.phantom import MASK_CLASSES, make_phantom, phantom_caption
 from data_recipes.schema import read_examples
 from training.attributes import AttributeTable, build_table, flat_attributes
+from training.contrast_settings import PhantomSettings
 from training.pictures import build_store
 from training.run_folder import write_json
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class PhantomSettings:
-    """Drawn training pictures with exact truth; `phantoms:` in a recipe."""
-
-    count: int = 6000
-    """How many are drawn, once."""
-    seed: int = 1
-    """Start of their series; evaluation uses other seeds."""
-    share: float = 0.3
-    """Share of each batch."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.share < 1:
-            raise ConfigError(f"phantoms.share is {self.share}; it is a share of the batch, at least 0 and below 1.")
+LEAST_PHANTOM = 64
+"""Pixels a side below which `make_phantom` draws nothing."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +70,10 @@ def caption_from(attributes: dict[str, str]) -> str:
 def gather_real(files: Sequence[Path]) -> tuple[list[Path], list[dict[str, str]]]:
     """Return each picture of the data files once, with all that its examples know of it.
 
+    Args:
+        files: JSONL files of examples; of an example with several pictures the first counts.
+    Returns:
+        Paths, and as many mappings from attribute to category.
     Raises:
         DataError: the files name no pictures.
     """
@@ -95,19 +87,34 @@ def gather_real(files: Sequence[Path]) -> tuple[list[Path], list[dict[str, str]]
     return list(known), list(known.values())
 
 
-def draw_phantoms(settings: PhantomSettings, side: int, cache: Path) -> tuple[Any, Any, list[dict[str, Any]], list[str]]:
+def draw_phantoms(
+    settings: PhantomSettings, side: int, cache: Path
+) -> tuple[Any, Any, list[dict[str, Any]], list[str]]:
     """Draw the phantoms, or open them if they were drawn before.
 
+    Args:
+        settings: how many, and which.
+        side: pixels a side.
+        cache: folder to keep them in.
     Returns:
         pixels uint8 (N, 3, side, side), masks uint8 (N, side, side), truths, captions.
+    Raises:
+        ConfigError: the pictures are too small to draw.
     """
+    if settings.count and side < LEAST_PHANTOM:
+        raise ConfigError(
+            f"phantoms are drawn at the encoder's size, {side} pixels, and take {LEAST_PHANTOM} at least. "
+            "Raise shape.image_size, or set phantoms.count to 0."
+        )
     cache.mkdir(parents=True, exist_ok=True)
     key = hashlib.sha256(f"{settings.count}|{settings.seed}|{side}|{MASK_CLASSES}".encode()).hexdigest()[:16]
     arrays, words = cache / f"phantoms-{key}.npz", cache / f"phantoms-{key}.json"
     if not words.exists():
         drawn = [make_phantom(settings.seed, number, size=side) for number in range(settings.count)]
-        pixels = np.stack([one.pixels.transpose(2, 0, 1) for one in drawn])
-        np.savez(arrays, pixels=pixels, masks=np.stack([one.mask for one in drawn]))
+        pixels, masks = np.zeros((len(drawn), 3, side, side), np.uint8), np.zeros((len(drawn), side, side), np.uint8)
+        for number, one in enumerate(drawn):
+            pixels[number], masks[number] = one.pixels.transpose(2, 0, 1), one.mask
+        np.savez(arrays, pixels=pixels, masks=masks)
         write_json(words, {"truths": [one.truth for one in drawn], "captions": [phantom_caption(one) for one in drawn]})
     stored, told = np.load(arrays), json.loads(words.read_text(encoding="utf-8"))
     return stored["pixels"], stored["masks"], told["truths"], told["captions"]
@@ -119,6 +126,7 @@ def patch_classes(masks: np.ndarray, grid: int, *, least: float = 0.08) -> Tenso
     Args:
         masks: uint8 (N, S, S), class of each pixel; S is a multiple of `grid`.
         grid: patches a side.
+        least: share of a patch below which a finding does not count.
     Returns:
         int64 (N, grid, grid).
     """
@@ -157,6 +165,8 @@ def load_encoder_data(
         cache: folder for decoded pictures.
         mirror: regions whose pictures may be mirrored.
         turn: regions whose pictures may be turned.
+    Returns:
+        Pictures, categories, captions and patch classes.
     """
     paths, known = gather_real(files)
     pixels = build_store(paths, side, cache)

@@ -5,51 +5,18 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from assistant.errors import ConfigError
 from assistant.model.openclip import make_openclip_folder, open_openclip
 from training.tokenizer import train_wordpiece
 
 if TYPE_CHECKING:
-    from training.contrast import ContrastSettings
-
-
-@dataclass(frozen=True)
-class EncoderShape:
-    """Size of a new BiomedCLIP-shaped encoder; `shape:` in a recipe."""
-
-    image_size: int = 128
-    """Pixels a side of the input."""
-    patch_size: int = 16
-    """Pixels a side of a patch."""
-    width: int = 192
-    """Width of the vision transformer."""
-    depth: int = 12
-    """Its layers."""
-    heads: int = 3
-    """Its attention heads."""
-    embed_dim: int = 256
-    """Width of the space that pictures and texts share."""
-    text_width: int = 192
-    """Width of the text tower."""
-    text_depth: int = 4
-    """Its layers."""
-    text_heads: int = 3
-    """Its attention heads."""
-    vocabulary: int = 8000
-    """Entries of its WordPiece vocabulary."""
-
-    def __post_init__(self) -> None:
-        if self.image_size % self.patch_size:
-            raise ConfigError(f"shape.image_size {self.image_size} is no multiple of shape.patch_size {self.patch_size}.")
-        if self.width % self.heads or self.text_width % self.text_heads:
-            raise ConfigError("shape.width and shape.text_width must be multiples of their numbers of heads.")
+    from training.contrast_settings import ContrastSettings
 
 
 def make_encoder(
@@ -106,19 +73,17 @@ def position_grid(grid: int, width: int) -> Tensor:
 
 
 @torch.no_grad()
-def init_transformer(trunk: nn.Module) -> None:
+def init_transformer(trunk: Any) -> None:
     """Start a timm ViT so that attention already looks at its own place, and values already undo a little.
 
     Source: Trockman and Kolter, Mimetic Initialization of Self-Attention Layers, 2023.
     """
-    width, heads = trunk.embed_dim, trunk.blocks[0].attn.num_heads  # type: ignore[index,union-attr]
-    grid = trunk.patch_embed.grid_size[0]  # type: ignore[union-attr,index]
-    positions = position_grid(int(grid), int(width))  # type: ignore[call-overload]
-    trunk.pos_embed[0, 1:] = positions * 0.5  # type: ignore[index]
-    depth = width // heads  # type: ignore[operator]
-    for block in trunk.blocks:  # type: ignore[union-attr]
+    width, heads = int(trunk.embed_dim), int(trunk.blocks[0].attn.num_heads)
+    trunk.pos_embed[0, 1:] = position_grid(int(trunk.patch_embed.grid_size[0]), width) * 0.5
+    depth = width // heads
+    for block in trunk.blocks:
         query, key, value = block.attn.qkv.weight.chunk(3)
-        for head in range(int(heads)):  # type: ignore[call-overload]
+        for head in range(heads):
             rows = slice(head * depth, (head + 1) * depth)
             wanted = 0.7 * torch.randn(width, width) / math.sqrt(width) + 0.7 * torch.eye(width)
             left, size, right = torch.linalg.svd(wanted)

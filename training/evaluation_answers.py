@@ -61,8 +61,8 @@ class Asker:
         self._generator = Generator(model, settings)
         self._prompts = PromptMaker(self._generator.encoder, settings, model.contract.capabilities)
         self._known = KnownPictures.open(model.folder)
-        always = replace(settings, abstain_below=0.0)
-        self._finisher = Finisher(model, always, Lookup(None, settings))
+        # Never unsure here: what the assistant would make of the confidence is decided in `_stop`.
+        self._finisher = Finisher(model, replace(settings, abstain_below=0.0), Lookup(None, settings))
 
     def ask(self, requests: Sequence[Request]) -> list[Reply]:
         """Put questions and requests for reports to the model.
@@ -114,11 +114,11 @@ class Asker:
 
     def _reply(self, case: Case, seconds: float) -> Reply:
         if case.request is not None:
-            report = self._finisher.report(case, seconds)
+            report = self._finisher.report(case)
             text, confidence, empty = render_report(report.sections), report.confidence, report.abstained
             kind: Kind = "report"
         else:
-            answer = self._finisher.answer(case, seconds)
+            answer = self._finisher.answer(case)
             text, confidence, empty = answer.text, answer.confidence, answer.abstained
             kind = "closed" if case.options else "open"
         stop = self._stop(case, kind, confidence, empty)
@@ -130,9 +130,9 @@ class Asker:
         text = case.question.text if case.question else ""
         if text and check_scope(text):
             return "scope"
-        if self.settings.check_images and self._known is not None:
-            if check_familiar(case.sights, self._known.names, calibration, ()):
-                return "unfamiliar"
+        names = self._known.names if self._known and self.settings.check_images else None
+        if names is not None and check_familiar(case.sights, names, calibration, ()):
+            return "unfamiliar"
         if text and case.pictures and isinstance(check_premise(text, case.modality), Stop):
             return "premise"
         if not case.pictures and self.model.contract.capabilities.get("text_only") == "quote":

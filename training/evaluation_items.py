@@ -12,12 +12,10 @@ from assistant.conversation import Question, ReportRequest, Turn
 from assistant.imaging.picture import Picture
 from assistant.vocabulary import canonical_modality
 from data_recipes.schema import Example
-from training.metrics import Finding, closed_right, exact_match, normalise_answer, same_answer
+from training.metrics import Finding, closed_right, normalise_answer, same_answer
 
 MODALITY_QUESTION = "What kind of image is this?"
 REGION_QUESTION = "Which body region is shown?"
-STANDARD = "standard questions"
-"""The `attribute_of` questions that are put to each picture besides those of the data."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ class Item:
         return Question(self.question, tuple(pictures), self.history)
 
     def right(self, prediction: str) -> bool | None:
-        """Tell whether an answer is right; None for captions and reports of unknown findings, which are not so judged."""
+        """Tell whether an answer is right; None for captions and for reports of unknown findings: they are not judged."""
         if self.answer_type == "report":
             return None if self.findings is None else _read(prediction) == self.findings
         if self.task == "caption":
@@ -81,6 +79,7 @@ def make_item(example: Example, root: Path) -> Item:
     *before, asked, answer = example.messages
     truth = example.truth or {}
     images = tuple(example.image_paths(root))
+    whole = example.task in ("report", "caption")
     return Item(
         id=example.id,
         images=images,
@@ -95,8 +94,8 @@ def make_item(example: Example, root: Path) -> Item:
         task=example.task,
         choices=example.choices or (),
         source=example.source,
-        attribute=None if example.task in ("report", "caption") else attribute_of(asked["content"], answer["content"], truth),
-        kind=example.task if example.task in ("report", "caption") else question_kind(asked["content"]),
+        attribute=None if whole else attribute_of(asked["content"], answer["content"], truth),
+        kind=example.task if whole else question_kind(asked["content"]),
         group=example.patient or (str(images[0]) if images else example.id),
         findings=_true_findings(truth) if example.answer_type == "report" else None,
     )
@@ -221,8 +220,3 @@ def _true_findings(truth: Mapping[str, Any]) -> frozenset[Finding] | None:
     if not isinstance(listed, list):
         return None
     return frozenset((one["name"], one.get("side"), one.get("zone")) for one in listed)
-
-
-def is_listed(choices: Sequence[str], answer: str) -> bool:
-    """Tell whether an answer is one of the choices."""
-    return any(exact_match(choice, answer) for choice in choices)

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,9 @@ from training.loop import Loop
 from training.pictures import augment, build_store
 from training.run_folder import RunFolder
 from training.settings import LlavaSettings
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 logger = logging.getLogger(__name__)
 
@@ -65,9 +69,7 @@ class Material:
             return torch.zeros(0, 3, size, size)
         pixels = torch.from_numpy(self.store[list(rows)])
         off = torch.zeros(len(rows), dtype=torch.bool)
-        return augment(
-            pixels, size, self.settings.augment, generator, mirror=torch.tensor(mirror), turn=off, still=off
-        )
+        return augment(pixels, size, self.settings.augment, generator, mirror=torch.tensor(mirror), turn=off, still=off)
 
 
 class LlavaTrainer:
@@ -75,7 +77,9 @@ class LlavaTrainer:
 
     def __init__(self, settings: LlavaSettings, folder: RunFolder) -> None:
         self.settings, self.folder = settings, folder
-        self.loaded: LoadedModel = load_model(settings.model, quantization=settings.lora.quantization if settings.lora else None)
+        # Not asked for is none at all: the contract's own quantization is for answering, and could not be saved.
+        quantization: Literal["nf4", "int8", "none"] = (settings.lora and settings.lora.quantization) or "none"
+        self.loaded: LoadedModel = load_model(settings.model, quantization=quantization)
         self.tokens = Tokens(self.loaded.tokenizer, self.loaded.contract.image_tokens)
         self.material = Material(settings, self.tokens)
         processor = self.loaded.processor.image_processor
@@ -101,7 +105,8 @@ class LlavaTrainer:
         """Return the frozen tower's patch features, (N, P, D)."""
         llava = self.loaded.llava
         with torch.no_grad():
-            output = llava.model.vision_tower(((images - self.mean) / self.std).to(self.loaded.device), output_hidden_states=True)
+            pixels = ((images - self.mean) / self.std).to(self.loaded.device)
+            output = llava.model.vision_tower(pixels, output_hidden_states=True)
         hidden: Tensor = output.hidden_states[self.loaded.contract.feature_layer]
         return hidden[:, 1:]
 
@@ -131,7 +136,9 @@ class LlavaTrainer:
     def run(self, resume: bool) -> Path:
         """Train and write the model."""
         settings = self.settings
-        loop = Loop(self.network, settings.optimizer, steps=settings.steps, seed=settings.seed, average=settings.average)
+        loop = Loop(
+            self.network, settings.optimizer, steps=settings.steps, seed=settings.seed, average=settings.average
+        )
         if resume:
             loop.restore(self.folder)
         size, total, count = self.loaded.contract.image_size, 0.0, 0
@@ -150,7 +157,7 @@ class LlavaTrainer:
         out = self.settings.out / "model"
         self.loaded.llava.eval()
         if self.settings.lora is not None:
-            return save_adapter(self.network, self.loaded, out)
+            return save_adapter(cast("PeftModel", self.network), self.loaded, out)
         return save_model(self.loaded, out)
 
 
@@ -177,4 +184,3 @@ def run_stage(settings: LlavaSettings, resume: bool = False) -> Path:
     torch.manual_seed(settings.seed)
     folder = RunFolder(settings.out, settings, inputs=[part.path for part in settings.data], resume=resume)
     return LlavaTrainer(settings, folder).run(resume)
-

@@ -61,7 +61,7 @@ class Loop:
 
     def update(self, loss: Tensor) -> None:
         """Back-propagate and take one step."""
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         parameters = [one for group in self.optimizer.param_groups for one in group["params"]]
         nn.utils.clip_grad_norm_(parameters, self.settings.clip_norm)
         for group in self.optimizer.param_groups:
@@ -98,6 +98,10 @@ class Loop:
         tensors |= {f"average/{name}": one for name, one in self.averaged.items()}
         tensors |= {f"optimizer/{key}": value for key, value in _flatten(self.optimizer)}
         tensors["generator"] = self.generator.get_state()
+        # Dropout draws from torch's own generators.
+        tensors["chance/cpu"] = torch.get_rng_state()
+        if torch.cuda.is_available():
+            tensors["chance/cuda"] = torch.cuda.get_rng_state()
         folder.save_state(tensors, {"step": self.step_number, **numbers})
 
     def restore(self, folder: RunFolder) -> dict[str, Any] | None:
@@ -106,11 +110,14 @@ class Loop:
         if state is None:
             return None
         tensors, numbers = state
-        part = lambda prefix: {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}  # noqa: E731
-        self.module.load_state_dict(part("weight/"))
-        self.averaged = part("average/")
+        self.module.load_state_dict(_part(tensors, "weight/"))
+        self.averaged = _part(tensors, "average/")
         self.generator.set_state(tensors["generator"])
-        _unflatten(self.optimizer, part("optimizer/"))
+        if "chance/cpu" in tensors:
+            torch.set_rng_state(tensors["chance/cpu"])
+        if "chance/cuda" in tensors and torch.cuda.is_available():
+            torch.cuda.set_rng_state(tensors["chance/cuda"])
+        _unflatten(self.optimizer, _part(tensors, "optimizer/"))
         self.step_number = int(numbers["step"])
         return numbers
 
@@ -118,13 +125,17 @@ class Loop:
         return ((name, one) for name, one in self.module.named_parameters() if one.requires_grad)
 
 
-def _flatten(optimizer: torch.optim.Optimizer) -> Iterable[tuple[str, Tensor]]:
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): one for name, one in tensors.items() if name.startswith(prefix)}
+
+
+def _flatten(optimizer: Any) -> Iterable[tuple[str, Tensor]]:
     for index, slots in optimizer.state_dict()["state"].items():
         for name, value in slots.items():
             yield f"{index}/{name}", torch.as_tensor(value)
 
 
-def _unflatten(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+def _unflatten(optimizer: Any, tensors: dict[str, Tensor]) -> None:
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         index, name = key.split("/", 1)

@@ -18,10 +18,9 @@ from assistant.vocabulary import canonical_modality
 YES_NO = ("yes", "no")
 
 _ARTICLES = frozenset({"a", "an", "the"})
-_NUMBERS = {
-    word: str(number)
-    for number, word in enumerate("zero one two three four five six seven eight nine ten".split())
-}  # fmt: skip
+_NUMBERS = dict(
+    zero="0", one="1", two="2", three="3", four="4", five="5", six="6", seven="7", eight="8", nine="9", ten="10"
+)
 _WORD = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+")
 
 
@@ -218,6 +217,6 @@ def compare_findings(report: str, truth: Collection[Finding], *, places: bool = 
 
     said, wanted = Counter(report_findings(report)), Counter(set(truth))
     if not places:
-        said, wanted = Counter({(one[0], None, None) for one in said}), Counter({(one[0], None, None) for one in wanted})
+        said, wanted = (Counter({(name, None, None) for name, _, _ in one}) for one in (said, wanted))
     shared = sum((said & wanted).values())
     return FindingCounts(shared, sum(said.values()) - shared, sum(wanted.values()) - shared)

@@ -45,6 +45,8 @@ def load_recipe(cls: type[T], path: Path, assignments: Sequence[str] = ()) -> T:
         cls: the stage's settings class.
         path: a YAML file.
         assignments: "a.b=c" from the command line, applied over the file.
+    Returns:
+        The settings.
     Raises:
         ConfigError: names every mistake at once.
     """
@@ -69,7 +71,8 @@ def stage_main(
     Returns:
         Exit code: 0 done, 2 wrong usage or input that must be mended.
     """
-    parser = argparse.ArgumentParser(prog=f"python -m training.{stage}", description=sys.modules[run.__module__].__doc__)
+    about = sys.modules[run.__module__].__doc__
+    parser = argparse.ArgumentParser(prog=f"python -m training.{stage}", description=about)
     parser.add_argument("recipe", type=Path, help="YAML file; see training/recipes")
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="change one value of the recipe")
     parser.add_argument("--dry-run", action="store_true", help="check recipe and inputs, say what would run, and stop")

@@ -81,14 +81,16 @@ class RunFolder:
                     "Undo the change, or start a new run in another `out`."
                 )
         path.mkdir(parents=True, exist_ok=True)
-        write_json(marker, {**record, "versions": versions(), "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())})
+        started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        write_json(marker, {**record, "versions": versions(), "started": started})
 
     def log(self, step: int, **values: float | str) -> None:
         """Append one line of metrics."""
         line = json.dumps({"step": step, "time": round(time.time(), 1), **values})
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(line + "\n")
-        logger.info("step %d %s", step, " ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in values.items()))
+        told = " ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in values.items())
+        logger.info("step %d %s", step, told)
 
     def save_state(self, tensors: dict[str, torch.Tensor], numbers: dict[str, Any]) -> None:
         """Keep what is needed to go on: tensors in one safetensors file, numbers in its header, renamed into place."""

@@ -81,6 +81,10 @@ class LlavaSettings:
 def describe(settings: LlavaSettings) -> str:
     """Say what a run would do, after a look at the data files.
 
+    Args:
+        settings: of the run.
+    Returns:
+        One line.
     Raises:
         DataError: a data file is missing.
     """
@@ -89,4 +93,5 @@ def describe(settings: LlavaSettings) -> str:
             raise DataError(f"{part.path} does not exist. Build it with python -m data_recipes.build, or mend `data:`.")
     files = ", ".join(f"{part.path.name} x{part.weight:g}" for part in settings.data)
     how = f"LoRA rank {settings.lora.rank}" if settings.lora else "all weights"
-    return f"{settings.model}: {settings.steps} steps of {settings.pictures} pictures from {files}; trains {', '.join(settings.train)} ({how})"
+    what = f"trains {', '.join(settings.train)} ({how})"
+    return f"{settings.model}: {settings.steps} steps of {settings.pictures} pictures from {files}; {what}"

@@ -1,4 +1,4 @@
-"""Tunes connector and language model on questions, reports and dialogues; with `lora:` the language model by adapters."""
+"""Tunes connector and language model on questions, reports and dialogues; with `lora:` by adapters."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Makes the starter model from a manifest folder with one command: data, encoder, language model, index, scores, card.
 
 `python -m training.starter --data DIR --out DIR`. DIR is a folder with `manifest.jsonl` and its images; passages for
-the text tower are taken from `DIR/text/*.jsonl` if there are any, and from the shipped knowledge cards. Each step
+the text tower are taken from `DIR/text` where the recipe names them, and from the shipped knowledge cards. Each step
 leaves its result under `--out`; a step whose result is there is not done again, and a step that was cut short goes on
 from its last saved state.
 """
@@ -9,8 +9,11 @@ from its last saved state.
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
 import logging
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +98,7 @@ class Starter:
 
         recipe = RECIPES / "starter_contrast.yaml"
         plain = load_recipe(ContrastSettings, recipe)
-        passages = [*sorted((self.data / "text").glob("*.jsonl")), KNOWLEDGE]
+        passages = [*passage_files(self.data), KNOWLEDGE]
         pack = self.sets / "pack"
         changes = [
             f"data=[{pack / 'train.jsonl'}]",
@@ -120,7 +123,7 @@ class Starter:
             f"out={self.out / 'assembled'}",
         ]
         settings = load_recipe(AssembleSettings, RECIPES / "starter_assemble.yaml", changes)
-        run(settings)
+        run(dataclasses.replace(settings, training_data=training_data(self.data)))
 
     def _instruct_files(self) -> list[Path]:
         return sorted((self.sets / "instruct").glob("*.jsonl"))
@@ -177,6 +180,38 @@ class Starter:
         metrics = sorted((self.out / "scores").glob("*/metrics.json"))
         target = self.out / "model" / "README.md"
         _command("card", main, ["--model", self.out / "model", "--metrics", *metrics, "--out", target])
+
+
+def passage_files(data: Path) -> list[Path]:
+    """Return those of the passages that the encoder's recipe names which lie in the manifest folder's `text`."""
+    from training.contrast import ContrastSettings
+    from training.recipe import load_recipe
+
+    named = load_recipe(ContrastSettings, RECIPES / "starter_contrast.yaml").passages
+    return [data / "text" / path.name for path in named if (data / "text" / path.name).is_file()]
+
+
+def training_data(data: Path) -> tuple[str, ...]:
+    """Return one line for each source of a manifest folder that is trained on, with its licence, for the model card.
+
+    Args:
+        data: folder with `manifest.jsonl`, and `text/*.jsonl` whose passages name source and licence.
+    """
+    counts: Counter[tuple[str, str, str]] = Counter()
+    with (data / "manifest.jsonl").open(encoding="utf-8") as lines:
+        for record in map(json.loads, lines):
+            if record.get("split") == "train":
+                counts[(record["source"], record["licence"], record.get("attribution") or "")] += 1
+    found = [
+        f"{source}: {number} images, {licence}{f'; {credit}' if credit else ''}"
+        for (source, licence, credit), number in sorted(counts.items())
+    ]
+    for path in passage_files(data):
+        with path.open(encoding="utf-8") as lines:
+            first = json.loads(next(lines))
+            number = 1 + sum(1 for _ in lines)
+        found.append(f"{first.get('source', path.stem)}: {number} passages, {first.get('licence', 'licence not stated')}")
+    return (*found, f"phantoms: {PHANTOMS} drawn images, CC0-1.0", "knowledge cards of this project, Apache-2.0")
 
 
 def _command(name: str, main: Callable[[list[str]], int], arguments: Sequence[object]) -> None:

@@ -9,38 +9,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from assistant.errors import ConfigError
 from training.attributes import AttributeHeads, attribute_loss
 from training.batches import Batch, BatchMaker
+from training.contrast_settings import TeacherSettings
 from training.loop import Loop
-from training.recipe import OptimizerSettings
 from training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 
 Evaluate = Callable[[Callable[[Tensor], list[Tensor]]], dict[str, float]]
-
-
-@dataclass(frozen=True)
-class TeacherSettings:
-    """The teacher; `teacher:` in a recipe, null for none."""
-
-    arch: str = "resnet18"
-    """A convolutional network of timm."""
-    steps: int = 1200
-    """Updates."""
-    optimizer: OptimizerSettings = field(default_factory=lambda: OptimizerSettings(lr=2e-3, weight_decay=0.05))
-    """Its own schedule."""
-
-    def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ConfigError(f"teacher.steps is {self.steps}; use 1 or more, or `teacher: null` for none.")
 
 
 class Teacher(nn.Module):
@@ -50,11 +32,12 @@ class Teacher(nn.Module):
         import timm
 
         super().__init__()
-        self.trunk = timm.create_model(arch, pretrained=False, features_only=True)
-        channels: list[int] = self.trunk.feature_info.channels()
+        trunk: Any = timm.create_model(arch, pretrained=False, features_only=True)
+        self.trunk = trunk
+        channels: list[int] = trunk.feature_info.channels()
         self.grid_width = channels[-2]
         self.heads = AttributeHeads(channels[-1], sizes)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
         """Return logits, one (B, categories) an attribute, and grid features (B, C, S/16, S/16)."""
@@ -95,6 +78,8 @@ def train_teacher(
         autocast: makes the context of reduced precision.
         resume: go on from the folder's state.
         report_every: steps between two reports.
+    Returns:
+        The teacher with its averaged weights, frozen.
     """
     torch.manual_seed(seed)
     table = maker.data.table

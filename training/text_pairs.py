@@ -1,4 +1,4 @@
-"""Pairs of texts that mean the same, for the text tower: a title and a sentence of its passage, a finding and its card."""
+"""Pairs of texts that mean the same, for the text tower: a title and a sentence of it, a finding and its card."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ _SENTENCES = re.compile(r"(?<=[.!?])\s+")
 def read_passages(file: Path) -> Iterator[tuple[str, str]]:
     """Yield (title, text) from a JSON Lines file with those keys, or from a folder of Markdown cards.
 
+    Args:
+        file: the file or folder. Records without a title or a text are left out.
+    Yields:
+        One pair a record; of a card, one for each of its names.
     Raises:
         DataError: a line is no JSON.
     """

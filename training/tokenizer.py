@@ -17,9 +17,11 @@ def train_wordpiece(texts: Iterable[str], size: int) -> PreTrainedTokenizerFast:
     Args:
         texts: what it is to cut well.
         size: most entries of the vocabulary.
+    Returns:
+        The tokenizer, with BERT's special tokens.
     """
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-    from transformers import BertTokenizerFast
+    from transformers import BertTokenizer
 
     specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
@@ -31,7 +33,8 @@ def train_wordpiece(texts: Iterable[str], size: int) -> PreTrainedTokenizerFast:
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=ends
     )
-    return BertTokenizerFast(tokenizer_object=tokenizer, do_lower_case=True, model_max_length=256)
+    made: PreTrainedTokenizerFast = BertTokenizer(tokenizer_object=tokenizer, do_lower_case=True, model_max_length=256)
+    return made
 
 
 def train_bpe(texts: Iterable[str], size: int) -> PreTrainedTokenizerFast:
@@ -40,6 +43,8 @@ def train_bpe(texts: Iterable[str], size: int) -> PreTrainedTokenizerFast:
     Args:
         texts: what it is to cut well.
         size: entries of the vocabulary, special tokens included.
+    Returns:
+        The tokenizer, with `BPE_SPECIALS`.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast

@@ -1,4 +1,4 @@
-"""How far a number can be trusted: bootstrap intervals by group; and how far a confidence can: ECE, Brier, risk-coverage.
+"""How far a number can be trusted: bootstrap intervals; and how far a confidence can: ECE, Brier, risk-coverage.
 
 N answers, G groups, R resamples. `confidence` is (N,) in [0, 1], `right` (N,) 0 or 1.
 """

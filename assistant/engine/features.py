@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,12 +40,20 @@ class PictureEncoder:
         self._model = model
         self._max_items = max_items
         self._batch_size = batch_size
+        self._lock = Lock()
         self._known: OrderedDict[str, PictureFeatures] = OrderedDict()
         self.passes = 0
         """Pictures that went through the tower so far."""
 
     def encode(self, pictures: Sequence[Picture]) -> list[PictureFeatures]:
-        """Return the features of each picture, in order; equal pictures go through the tower once."""
+        """Return the features of each picture, in order; equal pictures go through the tower once.
+
+        Several threads may call this; they take turns.
+        """
+        with self._lock:
+            return self._encode_new(pictures)
+
+    def _encode_new(self, pictures: Sequence[Picture]) -> list[PictureFeatures]:
         wanted = [picture.content_id for picture in pictures]
         found = {key: self._known[key] for key in wanted if key in self._known}
         missing = {key: picture for key, picture in zip(wanted, pictures, strict=True) if key not in found}

@@ -58,8 +58,8 @@ def read_dicom(
     """
     stream, dataset, element = _open(stream, max_pixels)
     whole = Header(dataset)
-    _refuse_what_is_no_picture(whole, element)
-    assert element is not None  # _refuse_what_is_no_picture has raised
+    if element is None or _kind(whole) in _NOT_PICTURES:
+        raise ImageError(_why_no_picture(whole))
     layout = read_layout(whole, element, max_pixels)
     index = _choose_frame(whole, layout.frames, frame)
     header = Header(dataset, index)
@@ -126,26 +126,29 @@ def _transfer_syntax(dataset: FileDataset) -> uid.UID:
     return uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
 
 
-def _refuse_what_is_no_picture(header: Header, element: PixelElement | None) -> None:
-    """Raise ImageError for reports, plans, signals, masks, and for images whose pixels are gone."""
+def _kind(header: Header) -> uid.UID:
+    """The kind of object: (0008,0016) SOP Class UID, or the meta header's (0002,0002) for a DICOMDIR."""
     meta = Header(getattr(header.dataset, "file_meta", Dataset()))
-    sop = uid.UID(header.text("SOPClassUID") or meta.text("MediaStorageSOPClassUID"))
+    return uid.UID(header.text("SOPClassUID") or meta.text("MediaStorageSOPClassUID"))
+
+
+def _why_no_picture(header: Header) -> str:
+    """Say what a report, plan, signal or mask is, or that an image has lost its pixels."""
+    sop = _kind(header)
     kind = sop.name if sop.is_valid and sop.name != str(sop) else ""
     if sop in _NOT_PICTURES:
-        raise ImageError(f"the DICOM object is {kind}, {_NOT_PICTURES[sop]}.")
-    if element is not None:
-        return
+        return f"the DICOM object is {kind}, {_NOT_PICTURES[sop]}."
     if not kind and not header.text("Modality"):
-        raise ImageError(
+        return (
             "there is no DICOM image in it (no pixel data, and no kind of object is named). "
             "Give a file that a viewer can show."
         )
     if "Image Storage" in kind or (not kind and header.get("Rows") is not None):
-        raise ImageError(
+        return (
             f"the DICOM object ({kind or 'an image'}) has no pixel data; it is cut off or only its header was "
             "kept. Copy or send it again."
         )
-    raise ImageError(f"the DICOM object is {kind or 'of a kind'}, which holds no picture. Give an image of the study.")
+    return f"the DICOM object is {kind or 'of a kind'}, which holds no picture. Give an image of the study."
 
 
 def _choose_frame(header: Header, frames: int, frame: int | None) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from pydicom.dataset import Dataset
 
@@ -175,19 +173,18 @@ class GreyScale:
         """The usable VOI tables and windows of the header, in their order; tables first (C.11.2.1)."""
         function = self._header.text("VOILUTFunction") or "LINEAR"
         centers, widths = self._header.numbers("WindowCenter"), self._header.numbers("WindowWidth")
-        names = self._header.get("WindowCenterWidthExplanation") or []
-        names = [names] if isinstance(names, str) else [str(n) for n in names]
+        names = self._header.texts("WindowCenterWidthExplanation")
         names += [""] * (len(centers) - len(names))
         windows = [Window(c, w, function, _plain(n)) for c, w, n in zip(centers, widths, names, strict=False)]
         return [*self._tables("VOILUTSequence"), *(w for w in windows if w.usable)]
 
     def _tables(self, keyword: str) -> list[LookupTable]:
         """Read the lookup tables of a sequence (PS3.3 C.11.1.1 and C.11.2.1.1)."""
-        return [_read_table(item, self._layout.signed, self._little_endian) for item in self._header.get(keyword) or []]
+        return [_read_table(item, self._layout.signed, self._little_endian) for item in self._header.items(keyword)]
 
 
-def _plain(text: Any) -> str:
-    return " ".join(str(text or "").lower().replace("_", " ").split())
+def _plain(text: str) -> str:
+    return " ".join(text.lower().replace("_", " ").split())
 
 
 def _flat(pixels: np.ndarray) -> bool:
@@ -199,7 +196,7 @@ def _read_table(item: Dataset, signed: bool, little_endian: bool) -> LookupTable
     header = Header(item)
     described = [int(v) for v in header.numbers("LUTDescriptor")]
     data = header.get("LUTData")
-    if len(described) != 3 or not 8 <= described[2] <= 16 or data is None:
+    if len(described) != 3 or not 8 <= described[2] <= 16:
         raise ImageError(f"a lookup table in the DICOM header is described by {described}; export the image again.")
     count, first, bits = described[0] % 65536 or 65536, described[1], described[2]
     if signed and first > 32767:
@@ -208,11 +205,11 @@ def _read_table(item: Dataset, signed: bool, little_endian: bool) -> LookupTable
         word = ("<u2" if little_endian else ">u2") if len(data) >= 2 * count else "u1"
         entries = np.frombuffer(data, word, len(data) // np.dtype(word).itemsize)
     else:
-        entries = np.atleast_1d(np.asarray(data, dtype=np.int64)) % 65536
+        entries = np.array(header.numbers("LUTData"), np.int64) % 65536
         if 2 * len(entries) in (count, count + 1) and bits == 8:
             entries = np.frombuffer(entries.astype("<u2").tobytes(), "u1")
     if len(entries) < count:
         raise ImageError(
             f"a lookup table in the DICOM header has {len(entries)} entries instead of {count}; export the image again."
         )
-    return LookupTable(first, entries[:count], bits, _plain(header.get("LUTExplanation")))
+    return LookupTable(first, entries[:count], bits, _plain(header.text("LUTExplanation")))

@@ -12,6 +12,9 @@ from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
+from pydicom.tag import BaseTag
 
 from assistant.errors import ImageError
 from assistant.imaging.identity import key
@@ -45,12 +48,21 @@ class Header:
                 return value
         return None
 
-    def text(self, keyword: str) -> str:
-        """Return the first value as upper-case text without blanks at its ends, "" if there is none."""
+    def texts(self, keyword: str) -> list[str]:
+        """Return all values as text without blanks at their ends."""
         value = self.get(keyword)
-        if value is not None and not isinstance(value, (str, bytes)) and hasattr(value, "__len__"):
-            value = value[0]
-        return str(value).strip(" \0").upper() if value is not None else ""
+        if value is None:
+            return []
+        return [str(v).strip(" \0") for v in (value if isinstance(value, MultiValue) else [value])]
+
+    def text(self, keyword: str) -> str:
+        """Return the first value as upper-case text, "" if there is none."""
+        return (self.texts(keyword) or [""])[0].upper()
+
+    def items(self, keyword: str) -> list[Dataset]:
+        """Return the items of a sequence, none if the element is absent or no sequence."""
+        value = self.get(keyword)
+        return list(value) if isinstance(value, Sequence) else []
 
     def numbers(self, keyword: str) -> list[float]:
         """Return all values as numbers, none at all if one of them is no number."""
@@ -83,7 +95,7 @@ class Header:
         return int(numbers[0])
 
 
-def _value(dataset: Dataset, keyword: str) -> Any:
+def _value(dataset: Dataset, keyword: str | BaseTag) -> Any:
     try:
         return dataset.get(keyword)
     except Exception:  # pydicom decodes on access, and a damaged element may fail in any way; it counts as absent
@@ -99,12 +111,13 @@ def _present(dataset: Dataset, keyword: str) -> bool:
 
 def _groups(dataset: Dataset, keyword: str, index: int) -> Iterator[Dataset]:
     """Yield the first item of each functional group macro of one frame."""
-    items = _value(dataset, keyword) or []
-    if not 0 <= index < len(items):
+    items = _value(dataset, keyword)
+    if not isinstance(items, Sequence) or not 0 <= index < len(items):
         return
-    for element in items[index]:
-        if element.VR == "SQ" and element.value:
-            yield element.value[0]
+    for tag in list(items[index].keys()):
+        macro = _value(items[index], tag)
+        if isinstance(getattr(macro, "value", None), Sequence) and macro.value:
+            yield macro.value[0]
 
 
 def modality(header: Header) -> str | None:
@@ -124,9 +137,7 @@ def anatomy(header: Header) -> str | None:
     Source: DICOM PS3.16 Annex L (body parts); PS3.3 C.7.6.16.2.8 (frame anatomy).
     """
     candidates = [header.text("BodyPartExamined")]
-    region = header.get("AnatomicRegionSequence")
-    if region:
-        candidates.append(str(_value(region[0], "CodeMeaning") or "").upper())
+    candidates += [Header(item).text("CodeMeaning") for item in header.items("AnatomicRegionSequence")]
     for text in candidates:
         found = BODY_PARTS.get("".join(c for c in text if c.isalpha()))
         if found:
@@ -150,8 +161,8 @@ def view(header: Header, modality_name: str | None) -> str | None:
     position = "".join(c for c in header.text("ViewPosition") if c.isalpha())
     if position in VIEWS:
         return VIEWS[position]
-    codes = header.get("ViewCodeSequence")
-    return VIEW_CODES.get(str(_value(codes[0], "CodeValue") or "")) if codes else None
+    codes = [Header(item).text("CodeValue") for item in header.items("ViewCodeSequence")]
+    return VIEW_CODES.get(codes[0]) if codes else None
 
 
 def plane(orientation: list[float]) -> str | None:
@@ -176,8 +187,7 @@ def plane(orientation: list[float]) -> str | None:
 
 def is_localizer(header: Header) -> bool:
     """Whether this is a scout view: value 3 of (0008,0008) Image Type is LOCALIZER (PS3.3 C.8.2.1.1.1)."""
-    kinds = header.get("ImageType")
-    return bool(kinds) and any(str(kind).upper() == "LOCALIZER" for kind in kinds)
+    return "LOCALIZER" in [kind.upper() for kind in header.texts("ImageType")]
 
 
 def laterality(header: Header) -> str | None:

@@ -10,12 +10,13 @@ from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from pydicom import uid
-from pydicom.encaps import get_frame
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels.decoders.base import get_decoder
 
 from assistant.errors import ImageError
 from assistant.imaging.codestream import check_frame
 from assistant.imaging.header import Header
+from assistant.imaging.isolated import GDCM
 
 UNDEFINED = 0xFFFFFFFF
 _KEYWORDS = {0x0008: "FloatPixelData", 0x0009: "DoubleFloatPixelData", 0x0010: "PixelData"}
@@ -23,6 +24,8 @@ _VRS = (b"OB", b"OW", b"OF", b"OD", b"UN")
 _COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 _GREYS = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")
 _JPEG_FAMILY = uid.JPEGTransferSyntaxes + uid.JPEGLSTransferSyntaxes + uid.JPEG2000TransferSyntaxes
+_GDCM = (uid.JPEGLossless, uid.JPEGLosslessSV1, *uid.JPEGLSTransferSyntaxes)  # nothing else in use decodes these
+_OPENJPEG = uid.JPEG2000TransferSyntaxes
 _SEND_AGAIN = "Copy or send it again."
 
 
@@ -140,16 +143,10 @@ def read_frame(stream: BinaryIO, header: Header, element: PixelElement, layout: 
             f"the transfer syntax {_syntax_name(syntax)} cannot be decoded; "
             "export the picture as JPEG 2000, JPEG or uncompressed DICOM."
         ) from None
-    offsets = _offsets(header)
-    if syntax.is_encapsulated:
-        _check_encapsulated(stream, element, layout, frame, offsets)
-    else:
-        _check_native(stream, element, layout)
     options: dict[str, Any] = {
         "transfer_syntax_uid": syntax,
         "pixel_keyword": element.keyword,
         "pixel_vr": element.vr or "OW",
-        "number_of_frames": layout.frames,
         "rows": layout.rows,
         "columns": layout.columns,
         "samples_per_pixel": layout.samples,
@@ -159,24 +156,45 @@ def read_frame(stream: BinaryIO, header: Header, element: PixelElement, layout: 
     }
     if element.keyword == "PixelData":
         options |= {"bits_stored": layout.stored, "pixel_representation": int(layout.signed)}
-    if offsets:
-        options["extended_offsets"] = offsets
-    if not syntax.is_encapsulated:
-        options["view_only"] = True  # the bytes were read for this call alone, so they need no copy
+    try:
+        if syntax.is_encapsulated:
+            encoded = _encoded_frame(stream, element, layout, frame, _offsets(header))
+            pixels = _decode(encoded, options, layout)
+        else:
+            _check_native(stream, element, layout)
+            stream.seek(element.offset)
+            options |= {"number_of_frames": layout.frames, "view_only": True}  # read for this call: needs no copy
+            pixels, _ = decoder.as_array(stream, index=frame, **options)
+    except ImageError:
+        raise
+    except Exception:  # pydicom's message may quote header values, so it stays here
+        raise ImageError(_why_not_decoded(syntax, layout)) from None
+    return np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
+
+
+def _decode(encoded: bytes, options: dict[str, Any], layout: Layout) -> np.ndarray:
+    """Decode one compressed frame with the one library that is right for its syntax."""
+    syntax: uid.UID = options["transfer_syntax_uid"]
+    options["number_of_frames"] = 1
     if syntax == uid.JPEGExtended12Bit and layout.stored > 8:
         # pydicom bars GDCM from 12-bit JPEG Extended, but GDCM reads the process from the codestream and decodes it
         # right when it is called JPEG Lossless: checked against the values of pydicom's own reference files.
-        decoder = get_decoder(uid.JPEGLossless)
-        options["transfer_syntax_uid"] = uid.JPEGLossless
-    stream.seek(element.offset)
-    try:
-        pixels, _ = decoder.as_array(stream, index=frame, **options)
-    except Exception:  # pydicom's message may quote header values, so it stays here
-        raise ImageError(
-            f"the pixel data ({_syntax_name(syntax)}, {layout.columns} x {layout.rows}, {layout.stored} of "
-            f"{layout.allocated} bits) cannot be decoded; the file is damaged. Export or send it again."
-        ) from None
-    return np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
+        options["transfer_syntax_uid"] = syntax = uid.JPEGLossless
+    if syntax in _GDCM:
+        pixels = GDCM.decode(encoded, options)
+        if pixels is None:
+            raise ImageError(_why_not_decoded(syntax, layout))
+        return pixels
+    plugin = "pydicom" if syntax == uid.RLELossless else "pylibjpeg" if syntax in _OPENJPEG else "pillow"
+    source = encapsulate([encoded], has_bot=False)
+    return get_decoder(syntax).as_array(source, index=0, decoding_plugin=plugin, **options)[0]
+
+
+def _why_not_decoded(syntax: uid.UID, layout: Layout) -> str:
+    return (
+        f"the pixel data ({_syntax_name(syntax)}, {layout.columns} x {layout.rows}, {layout.stored} of "
+        f"{layout.allocated} bits) cannot be decoded; the file is damaged. Export or send it again."
+    )
 
 
 def inflate(stream: BinaryIO, start: int, limit: int) -> BinaryIO:
@@ -240,10 +258,10 @@ def _check_native(stream: BinaryIO, element: PixelElement, layout: Layout) -> No
         )
 
 
-def _check_encapsulated(
+def _encoded_frame(
     stream: BinaryIO, element: PixelElement, layout: Layout, frame: int, offsets: tuple[bytes, bytes] | None
-) -> None:
-    """Walk the fragments to the end (PS3.5 A.4), then look into the frame's own header."""
+) -> bytes:
+    """Walk the fragments to the end (PS3.5 A.4), take one frame's, and look into their own header."""
     if element.length != UNDEFINED:
         raise ImageError(f"the transfer syntax is compressed but the pixel data are not. {_SEND_AGAIN}")
     end = element.offset + _remaining(stream, element.offset)
@@ -267,3 +285,4 @@ def _check_encapsulated(
         ) from None
     if element.syntax in _JPEG_FAMILY:
         check_frame(encoded, layout.rows, layout.columns)
+    return encoded

@@ -1,8 +1,10 @@
-"""Puts a PEFT adapter onto its base."""
+"""Puts a PEFT adapter, saved or fresh, onto its base."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -10,6 +12,7 @@ from assistant.errors import ModelError
 from assistant.model.tensors import read_header
 
 if TYPE_CHECKING:
+    from peft import PeftConfig, PeftModel
     from transformers import LlavaForConditionalGeneration
 
 
@@ -31,15 +34,13 @@ def attach(llava: LlavaForConditionalGeneration, folder: Path, *, merge: bool = 
     mend = "Load it on the base it was trained on, or train it again with python -m training.sft."
     read_header(folder / "adapter_model.safetensors")
     try:
-        with warnings.catch_warnings():
-            # PEFT asks transformers for a flag by its old name; nothing that a user could change.
-            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        with _without_peft_noise():
             # Missing keys are named below.
             warnings.filterwarnings("ignore", message="Found missing adapter keys", category=UserWarning)
             wrapped = PeftModel.from_pretrained(llava, str(folder), is_trainable=False)
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"The adapter in {folder} does not fit its base: {error}. {mend}") from error
-    wanted = set(get_peft_model_state_dict(wrapped))
+    wanted = set(get_peft_model_state_dict(wrapped, save_embedding_layers=False))
     given = set(load_peft_weights(str(folder), device="cpu"))
     if wanted != given:
         raise ModelError(
@@ -47,6 +48,29 @@ def attach(llava: LlavaForConditionalGeneration, folder: Path, *, merge: bool = 
             f"extra {sorted(given - wanted)[:4]}. {mend}"
         )
     return cast("LlavaForConditionalGeneration", wrapped.merge_and_unload() if merge else wrapped.get_base_model())
+
+
+def wrap(llava: LlavaForConditionalGeneration, settings: PeftConfig) -> PeftModel:
+    """Put a fresh adapter onto a base, to train it.
+
+    Args:
+        llava: the base; changed in place.
+        settings: PEFT's, such as a `LoraConfig`.
+    Returns:
+        PEFT's wrapper, whose adapter alone is trainable.
+    """
+    from peft import get_peft_model
+
+    with _without_peft_noise():
+        return cast("PeftModel", get_peft_model(llava, settings))
+
+
+@contextmanager
+def _without_peft_noise() -> Iterator[None]:
+    """Hide a warning that no user can act on: PEFT asks transformers for a flag by its old name."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        yield
 
 
 def refuse_quantized(llava: LlavaForConditionalGeneration) -> None:

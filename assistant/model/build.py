@@ -86,7 +86,8 @@ def assemble_folder(
     parts = read_encoder(encoder)
     tokenizer, template = prepare_tokenizer(str(tokenizer_dir or llm))
     language = _language_model(llm, tokenizer, seed)
-    model = _join(parts, language, tokenizer, connector, feature_layer, seed)
+    with _seeded(seed):
+        model = _join(parts, language, tokenizer, connector, feature_layer)
     _set_generation(model, tokenizer, None if isinstance(llm, Mapping) else language.generation_config)
     processor = make_processor(parts, tokenizer, template)
     torch_type = _torch_dtype(dtype, language)
@@ -111,6 +112,7 @@ def assemble_folder(
 def _language_model(
     llm: str | Path | Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, seed: int
 ) -> PreTrainedModel:
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
     if isinstance(llm, Mapping):
@@ -119,7 +121,7 @@ def _language_model(
         try:
             with _seeded(seed):
                 return LlamaForCausalLM(LlamaConfig(**settings))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, StrictDataclassError) as error:
             raise ModelError(f"The language model's configuration {dict(llm)} does not work: {error}.") from error
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(llm, dtype="auto", use_safetensors=True)
@@ -137,7 +139,6 @@ def _join(
     tokenizer: PreTrainedTokenizerBase,
     connector: Connector,
     feature_layer: int,
-    seed: int,
 ) -> LlavaForConditionalGeneration:
     import torch
     from transformers import LlavaForConditionalGeneration, ViTModel
@@ -153,10 +154,9 @@ def _join(
     _load_exact(tower, parts.vision_state, ignore=("pooler.",))
     torch.nn.init.zeros_(tower.pooler.dense.weight)  # never read; zeros keep the folder reproducible
     projector = LlavaMultiModalProjector(config)
-    with _seeded(seed):
-        for layer in (projector.linear_1, projector.linear_2):
-            torch.nn.init.xavier_uniform_(layer.weight)
-            torch.nn.init.zeros_(layer.bias)
+    for layer in (projector.linear_1, projector.linear_2):
+        torch.nn.init.xavier_uniform_(layer.weight)
+        torch.nn.init.zeros_(layer.bias)
     model.model.vision_tower = tower
     model.model.multi_modal_projector = projector
     model.model.language_model = language.base_model
@@ -266,7 +266,8 @@ def _save_encoder_side(parts: EncoderParts, folder: Path, torch_type: Any) -> No
         {key: value.to(torch_type).contiguous() for key, value in parts.projection.items()},
         folder / "projection.safetensors",
     )
-    bert = BertModel(parts.text_config, add_pooling_layer=False)
+    with _seeded(0):  # every value is replaced, but making it would use up the caller's random numbers
+        bert: Any = BertModel(parts.text_config, add_pooling_layer=False)
     _load_exact(bert, parts.text_state)
     bert.to(torch_type).save_pretrained(folder / "text_tower")
     tokenizer = AutoTokenizer.from_pretrained(parts.tokenizer_dir)

@@ -56,6 +56,7 @@ def load_model(
     folder = resolve(name)
     base_folder = adapter_base(folder)
     check_files(base_folder or folder)
+    weight_files(folder)  # an adapter's own
     contract = Contract.read(folder)
     if base_folder is not None:
         check_base(contract, folder, base_folder)
@@ -220,6 +221,7 @@ def _open_llava(
     folder: Path, device: str, dtype: torch.dtype, quantization: str | None
 ) -> LlavaForConditionalGeneration:
     import torch
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import LlavaForConditionalGeneration
 
     from assistant.model.quantize import quantization_config
@@ -236,7 +238,7 @@ def _open_llava(
             loaded: Any = LlavaForConditionalGeneration.from_pretrained(
                 folder, output_loading_info=True, ignore_mismatched_sizes=True, **options
             )
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError, StrictDataclassError) as error:
         raise ModelError(f"{folder} cannot be opened: {error}. Restore its files from their source.") from error
     model, info = loaded
     _refuse_misfit(info, folder)

@@ -62,7 +62,8 @@ def make_openclip_folder(
     folder = Path(out).resolve()
     (folder / TRUNK_CONFIG_NAME).parent.mkdir(parents=True, exist_ok=True)
     args = {**(trunk_args or {}), "img_size": image_size}
-    probe: Any = timm.create_model(timm_name, pretrained=False, **args)
+    with torch.device("meta"):
+        probe: Any = timm.create_model(timm_name, pretrained=False, **args)
     trunk = {
         "architecture": timm_name,
         "num_features": 0,

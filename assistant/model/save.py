@@ -87,7 +87,7 @@ def save_adapter(model: PeftModel, base: LoadedModel, out: str | Path, **changes
     for settings in model.peft_config.values():
         settings.base_model_name_or_path = "starter" if shipped else str(base.folder.resolve())
     with atomic_folder(target) as folder:
-        model.save_pretrained(str(folder))
+        model.save_pretrained(str(folder), save_embedding_layers=False)
         base.processor.save_pretrained(folder)
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty form of a card
         measured = describe(model.get_base_model(), base.processor, base.folder)

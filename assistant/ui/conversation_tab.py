@@ -204,7 +204,7 @@ def build_conversation_tab(service: AssistantService, examples: Sequence[Example
             )
             with gr.Row(elem_classes="ma-below"):
                 gr.HTML(
-                    f"<p class='ma-empty'>Up to {MAX_UPLOADS} images a question; what follows is about the last.</p>"
+                    f"<p class='ma-empty'>Up to {MAX_UPLOADS} images a question; follow-ups are about the last sent.</p>"
                 )
                 fresh = gr.Button("New conversation", size="sm", variant="secondary", scale=0, min_width=160)
         with gr.Column(scale=4, min_width=300):

@@ -107,14 +107,22 @@ def build_report_tab(service: AssistantService) -> None:
     kinds = ["image", ".dcm", ".dicom", ".tif", ".tiff", ".webp"]
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):
-            files = gr.File(label="Images of the study", file_count="multiple", file_types=kinds, height=140)
+            files = gr.File(
+                label="Images of the study", elem_id="study", file_count="multiple", file_types=kinds, height=140
+            )
             with gr.Accordion("Earlier images and indication (optional)", open=False):
                 priors = gr.File(
                     label="Earlier images, to compare", file_count="multiple", file_types=kinds, height=140
                 )
                 indication = gr.Textbox("", label="Indication", placeholder="Why was the study made?", max_length=500)
             button = gr.Button("Draft report", variant="primary", elem_id="draft")
-            previews = gr.Gallery(label="Images as the model sees them", columns=2, height=260, buttons=["fullscreen"])
+            previews = gr.Gallery(
+                label="Images as the model sees them",
+                columns=2,
+                height=260,
+                object_fit="contain",
+                buttons=["fullscreen"],
+            )
         with gr.Column(scale=6, min_width=320):
             technique = gr.Textbox(label="Technique", lines=2, interactive=True)
             findings = gr.Textbox(label="Findings", lines=6, interactive=True)

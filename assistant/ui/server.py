@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -137,6 +138,7 @@ def listen(host: str, port: int) -> socket.socket:
     server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         server.bind((host, port))
+        server.listen(128)  # a browser that comes before the page is built waits instead of being refused
     except (OSError, OverflowError) as error:
         server.close()
         raise ConfigError(
@@ -146,7 +148,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def serve(service: AssistantService, *, host: str, port: int, login: Login | None, loopback: bool) -> None:
-    """Serve the page until it is interrupted.
+    """Serve the page until it is interrupted; to be called in the main thread.
 
     Args:
         service: answers and drafts.
@@ -158,6 +160,8 @@ def serve(service: AssistantService, *, host: str, port: int, login: Login | Non
         ConfigError: the port cannot be opened.
     """
     listener = listen(host, port)
+    # uvicorn shuts down at these signals and then raises them again: both must pass through the clean-up below.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with private_uploads():
             import uvicorn
@@ -168,5 +172,7 @@ def serve(service: AssistantService, *, host: str, port: int, login: Login | Non
             sys.stdout.write(f"Open http://{shown}:{listener.getsockname()[1]} in a browser. Ctrl-C ends it.\n")
             sys.stdout.flush()
             uvicorn.Server(config).run(sockets=[listener])
+    except KeyboardInterrupt:
+        sys.stderr.write("\nEnded; uploads are deleted.\n")
     finally:
         listener.close()

@@ -60,7 +60,8 @@ footer { display: none !important; }
 .ma-error { border-left: 4px solid #d92d20; background: #fef3f2; color: #7a271a; border-radius: 8px;
   padding: 10px 14px; }
 .dark .ma-error { background: #3b1512; color: #fecdca; }
-.ma-below { align-items: center; } .ma-below p { margin: 0; }
+.ma-below { align-items: center; } .ma-below p { margin: 0; font-size: 0.86rem; }
+#conversation .placeholder-content { padding: 0 16px; }
 #conversation .message img { max-height: 260px; width: auto; border-radius: 8px; }
 #conversation button[aria-label="Share"] { display: none !important; }
 @media (max-width: 760px) {

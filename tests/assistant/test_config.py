@@ -50,13 +50,13 @@ def test_yaml_becomes_nested_settings(tmp_path):
 
 def test_every_mistake_is_named_at_once_with_the_nearest_key(tmp_path):
     path = tmp_path / "settings.yaml"
-    path.write_text("modle: starter\nport: eighty\ngeneration:\n  max_tokens: 5\n  seed: soon\n")
+    path.write_text("models: starter\nport: eighty\ngeneration:\n  max_tokens: 5\n  seed: soon\n")
     with pytest.raises(ConfigError) as caught:
         AssistantConfig.from_yaml(path)
     said = str(caught.value)
     assert str(path) in said
     for part in (
-        "modle: unknown key; did you mean 'model'",
+        "models: unknown key; did you mean 'model'",
         "port: 'eighty'",
         "generation.max_tokens",
         "generation.seed",

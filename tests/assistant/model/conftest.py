@@ -49,8 +49,9 @@ def batch() -> Callable[[LoadedModel, list[str]], dict[str, Any]]:
 def adapter_folder(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An adapter on the tiny model: random LoRA on queries and values, and a connector that was moved."""
     import torch
-    from peft import LoraConfig, get_peft_model
+    from peft import LoraConfig
 
+    from assistant.model.adapter import wrap
     from assistant.model.load import load_model
     from assistant.model.save import save_adapter
 
@@ -63,7 +64,7 @@ def adapter_folder(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) 
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        model: Any = get_peft_model(base.llava, settings)
+        model = wrap(base.llava, settings)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "modules_to_save" in name:

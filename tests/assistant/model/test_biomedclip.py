@@ -21,16 +21,23 @@ from assistant.model.text import TextTower
 SENTENCES = ["Is there a glioma?", "The right lung is clear, and the left lung is normal.", "CT"]
 
 
+def opened(kind: Any, config: Any, state: dict[str, torch.Tensor]) -> Any:
+    """Make a model of exactly these tensors, without drawing random ones first."""
+    model, info = kind.from_pretrained(
+        None, config=config, state_dict=state, add_pooling_layer=False, output_loading_info=True
+    )
+    assert not any(info[problem] for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    return model.eval()
+
+
 def largest_differences(folder: Path) -> dict[str, float]:
     """Compare every output that is used with open_clip's own, on noise and `SENTENCES`."""
     import open_clip
     from transformers import AutoTokenizer, BertModel, ViTModel
 
     parts = read_encoder(folder)
-    vit = ViTModel(parts.vision_config, add_pooling_layer=False).eval()
-    vit.load_state_dict(parts.vision_state)
-    bert = BertModel(parts.text_config, add_pooling_layer=False).eval()
-    bert.load_state_dict(parts.text_state)
+    vit = opened(ViTModel, parts.vision_config, parts.vision_state)
+    bert = opened(BertModel, parts.text_config, parts.text_state)
     head = [parts.projection[name] for name in ("text.0.weight", "text.1.weight") if name in parts.projection]
     text = TextTower(bert, AutoTokenizer.from_pretrained(parts.tokenizer_dir), head, parts.context_length)
     theirs = open_openclip(folder)

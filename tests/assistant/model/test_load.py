@@ -271,9 +271,7 @@ def test_bfloat16_keeps_the_contract(tiny_folder: Path, batch: Callable[..., Any
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
-def test_gpu_answers_as_the_cpu_does(
-    tiny_folder: Path, tiny_model: Any, batch: Callable[..., Any], dtype: str
-) -> None:
+def test_gpu_answers_as_the_cpu_does(tiny_folder: Path, tiny_model: Any, batch: Callable[..., Any], dtype: str) -> None:
     model = load_model(tiny_folder, device="cuda", dtype=dtype)
     inputs = batch(model, ["CT?"])
     with torch.inference_mode():

@@ -114,8 +114,8 @@ def test_merged_adapter_is_equal(adapter_folder: Path, tmp_path: Path, batch: Ca
     assert merged.contract.base is None
     assert merged.name == "merged"
     assert not any("lora" in name for name in merged.llava.state_dict())
-    difference = logits(merged, batch) - logits(load_model(adapter_folder, device="cpu"), batch)
-    assert float(difference.abs().max()) <= 1e-5
+    apart = logits(load_model(adapter_folder, device="cpu"), batch)
+    assert float((logits(merged, batch) - apart).abs().max()) <= 1e-5 * float(apart.abs().max())
     assert json.loads((tmp_path / "merged" / "contract.json").read_text())["base"] is None
 
 
@@ -149,9 +149,9 @@ def test_adapter_on_another_base_is_refused(adapter: Path, copy: Path) -> None:
     state = load_file(copy / "model.safetensors")
     state["language_model.model.norm.weight"] *= 2
     save_file(state, copy / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ModelError, match=r"base is .* the adapter was trained on another base"):
+    with pytest.raises(ModelError, match=r"base is .*the adapter was trained on another base"):
         load_model(adapter, device="cpu")
-    with pytest.raises(ModelError, match=r"base is .* the adapter was trained on another base"):
+    with pytest.raises(ModelError, match=r"base is .*the adapter was trained on another base"):
         merge_adapter(adapter, adapter.parent / "out")
 
 

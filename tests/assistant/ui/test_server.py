@@ -1,28 +1,34 @@
+import json
 import os
+import signal
 import socket
 import stat
+from urllib.error import HTTPError
+from urllib.parse import urlencode
 
 import pytest
-from fastapi.testclient import TestClient
 
 from assistant.errors import ConfigError
-from assistant.ui.login import Login
-from assistant.ui.server import SECURITY_HEADERS, build_app, listen, private_uploads
+from assistant.ui.server import SECURITY_HEADERS, listen, private_uploads
 
 
-@pytest.fixture
-def client(service, uploads):
-    with TestClient(build_app(service), base_url="http://127.0.0.1") as made:
-        yield made
+@pytest.fixture(scope="module")
+def page(start_page):
+    return start_page()
 
 
-def test_the_page_and_its_health_are_served_with_every_security_header(client):
+def test_the_page_and_its_health_are_served_with_every_security_header(page):
     for path in ("/", "/healthz", "/config"):
-        response = client.get(path)
-        assert response.status_code == 200
+        response = page.get(path)
+        assert response.status == 200
         for name, value in SECURITY_HEADERS.items():
             assert response.headers[name] == value
-    assert client.get("/healthz").json() == {"status": "ok", "model": "ready"}
+
+
+def test_the_page_is_up_before_the_model_and_says_when_it_is_ready(page):
+    assert json.load(page.get("/healthz"))["status"] == "ok"
+    page.wait_until_loaded()
+    assert json.load(page.get("/healthz"))["model"] == "ready"
 
 
 def test_the_browser_may_fetch_images_from_this_page_only():
@@ -31,34 +37,51 @@ def test_the_browser_may_fetch_images_from_this_page_only():
     assert policy["connect-src"] == "'self'"
 
 
-def test_a_request_under_a_foreign_name_is_refused(client):
-    assert client.get("/", headers={"host": "far.example"}).status_code == 400
+def test_a_request_under_a_foreign_name_is_refused(page):
+    with pytest.raises(HTTPError, match="400") as caught:
+        page.get("/", host="far.example")
+    caught.value.close()
 
 
-def test_nothing_is_kept_watched_or_offered_to_scripts(client):
-    config = client.get("/config").json()
+def test_nothing_is_kept_watched_or_offered_to_scripts(page):
+    config = json.load(page.get("/config"))
     assert config["run_history"] is False
     assert config["analytics_enabled"] is False
-    assert client.get("/monitoring").status_code in (401, 403, 404)
-    assert all(one["api_visibility"] == "private" for one in config["dependencies"])
-    info = client.get("/gradio_api/info").json()
-    assert info["named_endpoints"] == {}
+    assert {one["api_visibility"] for one in config["dependencies"]} == {"private"}
+    assert json.load(page.get("/gradio_api/info"))["named_endpoints"] == {}
+    with pytest.raises(HTTPError, match="40[134]") as caught:
+        page.get("/monitoring")
+    caught.value.close()
 
 
-def test_the_page_names_no_outside_host_to_fetch_from(client):
-    config = client.get("/config").json()
-    assert "fonts.googleapis" not in str(config["theme"]) + client.get("/theme.css").text
+def test_no_font_is_fetched_from_outside(page):
+    assert "fonts.g" not in page.get("/theme.css").read().decode()
+    assert "fonts.googleapis.com/css" not in page.get("/").read().decode()
 
 
-def test_with_a_login_nothing_is_shown_before_it(service, uploads):
-    app = build_app(service, login=Login({"ann": "correct horse"}), loopback=False)
-    with TestClient(app, base_url="http://assistant.example") as client:
-        assert client.get("/config").status_code == 401
-        refused = client.post("/login", data={"username": "ann", "password": "wrong"})
-        assert refused.status_code == 400
-        accepted = client.post("/login", data={"username": "ann", "password": "correct horse"})
-        assert accepted.status_code == 200
-        assert client.get("/config").status_code == 200
+def test_with_a_login_nothing_is_shown_before_it(start_page, tmp_path):
+    path = tmp_path / "login"
+    path.write_text("ann:correct horse\n")
+    path.chmod(0o600)
+    page = start_page("--login", str(path))
+    for attempt in (None, urlencode({"username": "ann", "password": "wrong"}).encode()):
+        with pytest.raises(HTTPError, match="40[01]") as caught:
+            page.get("/login" if attempt else "/config", attempt)
+        caught.value.close()
+    right = urlencode({"username": "ann", "password": "correct horse"}).encode()
+    assert page.get("/login", right).status == 200
+    assert page.get("/config").status == 200
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_ending_the_page_leaves_no_upload_folder(start_page, tmp_path, monkeypatch, how):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    page = start_page()
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("medassist-")]
+    page.get("/healthz")
+    page.stop(how)
+    assert page.process.returncode == 0
+    assert not [path.name for path in tmp_path.iterdir() if path.name.startswith("medassist-")]
 
 
 def test_uploads_are_private_and_end_with_the_page(monkeypatch):
@@ -73,7 +96,6 @@ def test_uploads_are_private_and_end_with_the_page(monkeypatch):
 
 def test_a_port_that_is_taken_is_told_with_the_mend():
     with listen("127.0.0.1", 0) as taken:
-        taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=f"cannot listen on 127.0.0.1 port {port} .*Try --port"):
             listen("127.0.0.1", port)

@@ -4,7 +4,7 @@ from assistant.ui.style import CSS, theme
 def test_nothing_in_the_style_is_fetched():
     assert "url(" not in CSS
     assert "@import" not in CSS
-    assert "http" not in theme()._get_theme_css() + "".join(theme()._font_css)
+    assert theme()._stylesheets == []
 
 
 def test_every_colour_that_is_written_out_for_light_has_one_for_dark():

@@ -1,0 +1,69 @@
+import pytest
+
+from assistant.case import Case
+from assistant.config import GenerationConfig
+from assistant.conversation import Question, ReportRequest
+from assistant.guard import Stop
+from assistant.lookup import Lookup, statement_of
+
+
+class Recorder:
+    """Finds what it was given and keeps what it was asked."""
+
+    fingerprint = "recorder"
+
+    def __init__(self, *found):
+        self.found = found
+        self.asked = []
+
+    def search(self, query, *, image_embedding=None, k=3, modality=None, exclude_patient=None):
+        self.asked.append((query, k, modality, exclude_patient))
+        return self.found[:k]
+
+
+@pytest.fixture
+def piece(make_evidence):
+    return make_evidence("Glioma", "A tumor.")
+
+
+def test_a_search_after_the_answer_holds_the_answer_but_no_plain_yes(piece, make_picture):
+    recorder = Recorder(piece)
+    lookup = Lookup(recorder, GenerationConfig(evidence_count=2))
+    picture = make_picture(patient_key="k")
+    case = Case((picture,), question=Question("Which tumor?", (picture,)), modality="MRI")
+    assert lookup.about(case, "Glioma") == (piece,)
+    lookup.about(case, "Yes")
+    assert recorder.asked == [("Which tumor? Glioma MRI", 2, "MRI", "k"), ("Which tumor? MRI", 2, "MRI", "k")]
+
+
+def test_a_report_is_searched_by_indication_and_impression(piece, make_picture):
+    recorder = Recorder(piece)
+    case = Case((make_picture(),), request=ReportRequest((make_picture(),), indication="Headache"))
+    Lookup(recorder, GenerationConfig()).about(case, "Glioma.")
+    assert recorder.asked == [("Headache Glioma.", 3, None, None)]
+
+
+def test_a_question_alone_is_narrowed_by_the_modality_it_names(piece):
+    recorder = Recorder(piece)
+    lookup = Lookup(recorder, GenerationConfig())
+    assert lookup.on_subject(Question("What does the CT of a stroke show?")) == (piece,)
+    assert recorder.asked == [("What does the CT of a stroke show?", 3, "CT", None)]
+
+
+def test_nothing_to_search_and_nothing_found_are_told_apart(piece):
+    question = Question("What is a glioma?")
+    for lookup in (Lookup(None, GenerationConfig()), Lookup(Recorder(piece), GenerationConfig(evidence_count=0))):
+        stop = lookup.on_subject(question)
+        assert isinstance(stop, Stop)
+        assert "no evidence index is loaded" in stop.text
+    stop = Lookup(Recorder(), GenerationConfig()).on_subject(question)
+    assert isinstance(stop, Stop)
+    assert "found no evidence" in stop.text
+
+
+def test_yes_claims_what_was_asked_and_no_claims_nothing():
+    question = Question("Is there a glioma?")
+    assert statement_of(question, "Yes") == "Is there a glioma?"
+    assert statement_of(question, "No") == ""
+    assert statement_of(question, "Glioma") == "Glioma"
+    assert statement_of(None, "Glioma.") == "Glioma."

@@ -1,0 +1,83 @@
+"""The tiny random model of the assistant's tests, and small data to ask it about."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_recipes.schema import Example, write_examples
+
+_SPEC = importlib.util.spec_from_file_location(
+    "assistant_fixtures", Path(__file__).parents[1] / "assistant" / "conftest.py"
+)
+assert _SPEC is not None
+assert _SPEC.loader is not None
+_FIXTURES = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(_FIXTURES)
+
+tiny_folder = _FIXTURES.tiny_folder
+tiny_model = _FIXTURES.tiny_model
+
+
+def small_examples(root: Path, count: int = 6, seed: int = 0) -> list[Example]:
+    """Write `count` noise pictures, half called MRI and half X-ray, and make three questions on each."""
+    from PIL import Image
+
+    (root / "images").mkdir(parents=True, exist_ok=True)
+    examples = []
+    for number in range(count):
+        name = f"images/{seed}-{number}.png"
+        pixels = np.random.default_rng([seed, number]).integers(0, 255, (24, 30, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(root / name)
+        scan = number % 2 == 0
+        truth = {"modality": "MRI" if scan else "X-ray", "region": "brain" if scan else "chest"}
+        truth["brain finding" if scan else "chest finding"] = "glioma" if scan else "normal"
+        asked = [
+            ("What imaging modality is shown?", truth["modality"], "open", None),
+            ("Is there a tumor?", "Yes" if scan else "No", "closed", None),
+            (
+                "Which is it: glioma, normal or other?",
+                "Glioma" if scan else "Normal",
+                "choice",
+                ("Glioma", "Normal", "Other"),
+            ),
+        ]
+        examples += [
+            Example(
+                id=f"p{seed}-{number}#{place}",
+                images=(name,),
+                messages=[{"role": "user", "content": question}, {"role": "assistant", "content": answer}],
+                task="vqa",
+                answer_type=answer_type,
+                choices=choices,
+                truth=truth,
+                modality=truth["modality"],
+                anatomy=truth["region"],
+                patient=f"patient {seed}-{number}",
+                source="noise",
+                licence="CC0-1.0",
+            )
+            for place, (question, answer, answer_type, choices) in enumerate(asked)
+        ]
+    return examples
+
+
+@pytest.fixture(scope="session")
+def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data file of 18 questions on 6 noise pictures."""
+    root = tmp_path_factory.mktemp("small")
+    write_examples(root / "dev.jsonl", small_examples(root))
+    return root / "dev.jsonl"
+
+
+@pytest.fixture(scope="session")
+def phantom_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data file on four phantoms: questions, captions, reports."""
+    from data_recipes.phantom_recipe import build
+
+    root = tmp_path_factory.mktemp("phantoms")
+    build(None, root, limit=40)
+    return root / "dev.jsonl"

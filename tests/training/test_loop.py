@@ -1,0 +1,125 @@
+"""The update loop: schedule, averages, and a state that loses nothing."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import nn
+
+from assistant.errors import ConfigError
+from training.loop import Loop
+from training.recipe import OptimizerSettings
+from training.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Of a run without any."""
+
+    steps: int = 8
+
+
+def network() -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        return nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 1))
+
+
+def step(loop: Loop) -> float:
+    """Take one step on data from the loop's own chance; dropout draws from torch's."""
+    inputs = torch.randn(6, 4, generator=loop.generator)
+    loss = (loop.module(inputs) - inputs.sum(1, keepdim=True)).square().mean()
+    loop.update(loss)
+    return loss.item()
+
+
+def test_learning_rate_rises_then_falls_as_half_a_cosine():
+    settings = OptimizerSettings(lr=1.0, warmup_steps=4, final_lr_share=0.1)
+    loop = Loop(network(), settings, steps=100, seed=0)
+    found = {}
+    for number in (0, 1, 3, 50, 100, 120):
+        loop.step_number = number
+        found[number] = loop.learning_rate()
+    cosine = {number: 0.1 + 0.9 * (0.5 + 0.5 * math.cos(math.pi * number / 100)) for number in (0, 1, 3)}
+    expected = {0: 0.25 * cosine[0], 1: 0.5 * cosine[1], 3: cosine[3], 50: 0.55, 100: 0.1, 120: 0.1}
+    assert found == pytest.approx(expected)
+
+
+def test_slow_parts_and_vectors_get_their_own_settings():
+    loop = Loop(network(), OptimizerSettings(lr=1e-2, warmup_steps=1), steps=9, seed=0, slow={"0.": 0.1})
+    step(loop)
+    groups = {(one["weight_decay"], one["factor"]): one for one in loop.optimizer.param_groups}
+    assert set(groups) == {(0.05, 0.1), (0.0, 0.1), (0.0, 1.0), (0.05, 1.0)}
+    assert groups[0.05, 0.1]["lr"] == pytest.approx(groups[0.05, 1.0]["lr"] / 10)
+
+
+def test_frozen_weights_stay():
+    module = network()
+    module[0].requires_grad_(False)
+    before = module[0].weight.clone()
+    loop = Loop(module, OptimizerSettings(warmup_steps=1), steps=3, seed=0, average=0.9)
+    step(loop)
+    assert torch.equal(module[0].weight, before)
+    assert not any(name.startswith("0.") for name in loop.averaged)
+
+
+def test_averages_follow_the_weights_by_the_decay():
+    loop = Loop(nn.Linear(1, 1, bias=False), OptimizerSettings(warmup_steps=1), steps=9, seed=0, average=0.5)
+    weight = loop.module.weight
+    expected = weight.detach().clone()
+    for number in range(1, 4):
+        loop.update((weight * 2).sum())
+        # A short history is not mixed with the random start: the decay begins at 1 / 11.
+        decay = min(0.5, number / (number + 10))
+        expected = decay * expected + (1 - decay) * weight.detach()
+    assert torch.allclose(loop.averaged["weight"], expected)
+
+
+def test_averages_go_in_and_out():
+    loop = Loop(network(), OptimizerSettings(warmup_steps=1), steps=9, seed=0, average=0.9)
+    step(loop)
+    now = {name: one.clone() for name, one in loop.module.named_parameters()}
+    kept = loop.use_average()
+    assert all(torch.equal(one, loop.averaged[name]) for name, one in loop.module.named_parameters())
+    loop.put_back(kept)
+    assert all(torch.equal(one, now[name]) for name, one in loop.module.named_parameters())
+
+
+def test_gradients_are_clipped_to_the_norm():
+    loop = Loop(nn.Linear(1, 1, bias=False), OptimizerSettings(clip_norm=0.5, warmup_steps=1), steps=9, seed=0)
+    loop.update((loop.module.weight * 100).sum())
+    (state,) = loop.optimizer.state.values()
+    assert state["exp_avg"].item() == pytest.approx(0.5 * (1 - 0.9), rel=1e-4)
+
+
+def test_a_resumed_loop_goes_on_as_if_it_had_never_stopped(tmp_path):
+    settings = OptimizerSettings(lr=1e-2, warmup_steps=3)
+    folder = RunFolder(tmp_path / "run", Settings())
+    torch.manual_seed(0)
+    loop = Loop(network(), settings, steps=8, seed=1, average=0.9)
+    for _ in range(4):
+        step(loop)
+    loop.save(folder, note="half")
+    trace = [step(loop) for _ in range(4)]
+
+    torch.manual_seed(99)
+    again = Loop(network(), settings, steps=8, seed=7, average=0.9)
+    assert again.restore(folder) == {"step": 4, "note": "half"}
+    assert [step(again) for _ in range(4)] == trace
+    for name, one in loop.module.state_dict().items():
+        assert torch.equal(one, again.module.state_dict()[name]), name
+    assert all(torch.equal(one, again.averaged[name]) for name, one in loop.averaged.items())
+
+
+def test_nothing_to_go_on_from_is_none(tmp_path):
+    loop = Loop(network(), OptimizerSettings(), steps=8, seed=1)
+    assert loop.restore(RunFolder(tmp_path / "run", Settings())) is None
+
+
+@pytest.mark.parametrize(("field", "value"), [("lr", 0.0), ("clip_norm", -1.0)])
+def test_settings_that_cannot_train_are_refused(field, value):
+    with pytest.raises(ConfigError, match=rf"optimizer\.{field} is {value}; use a number above 0"):
+        OptimizerSettings(**{field: value})
