@@ -64,6 +64,8 @@ def all_checks(config: AssistantConfig, open_assistant: Opener) -> Iterator[Chec
     Args:
         config: the model and index to check.
         open_assistant: loads them.
+    Yields:
+        One check at a time.
     """
     for name, look in _MACHINE_CHECKS.items():
         yield _guarded(name, look)

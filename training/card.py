@@ -20,6 +20,8 @@ from training.evaluation_table import highlights_table, markdown_table, percent
 
 WEAK = 0.1
 """A closed score less than this above always giving the commonest answer is named among the limits."""
+FEW = 50
+"""A score of fewer questions is named there too."""
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
@@ -124,7 +126,7 @@ def _scores(measured: Sequence[Mapping[str, Any]]) -> str:
         highlights_table(rows)
         + "\nAll questions together, with abstention off:\n\n"
         + markdown_table(("Data", "Questions", "Right"), overall)
-        + "\nNone of these images was trained on. Intervals are 95 % bootstrap intervals over patients or images.\n\n"
+        + "\nMeasured on data kept out of training. Intervals are 95 % bootstrap intervals over patients or images.\n\n"
         + "\n".join(notes)
         + "\n"
     )
@@ -176,26 +178,22 @@ def _limits(measured: Sequence[Mapping[str, Any]]) -> str:
         f"({100 * row['value']:.0f} % against {100 * row['commonest_answer']:.0f} %). Do not rely on it."
         for one in measured
         for row in one["highlights"]
-        if "recall" not in row["name"] and row["value"] < row.get("commonest_answer", -1.0) + WEAK
+        if row["value"] < row.get("commonest_answer", -1.0) + WEAK
         and row.get("commonest_answer", 1.0) < 1 - WEAK
     ]  # fmt: skip
-    few = [
-        f"- {row['name']}: measured on {row['n']} questions only."
-        for one in measured
-        for row in one["highlights"]
-        if row["n"] < 50
-    ]
+    few = [f"{row['name']} ({row['n']})" for one in measured for row in one["highlights"] if row["n"] < FEW]
+    scarce = [f"- Measured on few questions, so that the score is rough: {'; '.join(few)}."] if few else []
     general = [
         f"- {NOT_FOR_CLINICAL_USE}",
-        "- It knows the kinds of image and the findings of its training data and no others. What a score above does not "
-        "name was not measured.",
+        "- It knows the kinds of image and the findings of its training data and no others. What no score above names "
+        "was not measured.",
         "- Its images are small: what is a few pixels wide at its image size is not seen. Lengths in millimetres are "
         "estimates learnt from drawn phantoms.",
         "- Most of its labels were not checked by a clinician, sources without patient identities may hold one patient "
         "in training and in measurement, and a class may be told by the look of its source.",
         "- It is not for triage, screening, or any decision on a patient.",
     ]
-    return "\n".join([*general, *weak, *few]) + "\n"
+    return "\n".join([*general, *weak, *scarce]) + "\n"
 
 
 def _again(contract: Contract, measured: Sequence[Mapping[str, Any]]) -> str:

@@ -54,7 +54,7 @@ class Item:
         return Question(self.question, tuple(pictures), self.history)
 
     def right(self, prediction: str) -> bool | None:
-        """Tell whether an answer is right; None for captions and for reports of unknown findings: they are not judged."""
+        """Tell whether an answer is right; None for what is not so judged: captions, reports of unknown findings."""
         if self.answer_type == "report":
             return None if self.findings is None else _read(prediction) == self.findings
         if self.task == "caption":
@@ -94,7 +94,7 @@ def make_item(example: Example, root: Path) -> Item:
         task=example.task,
         choices=example.choices or (),
         source=example.source,
-        attribute=None if whole else attribute_of(asked["content"], answer["content"], truth),
+        attribute=None if whole else attribute_of(asked["content"], answer["content"], truth, example.choices or ()),
         kind=example.task if whole else question_kind(asked["content"]),
         group=example.patient or (str(images[0]) if images else example.id),
         findings=_true_findings(truth) if example.answer_type == "report" else None,
@@ -151,16 +151,17 @@ def same_region(prediction: str, truth: str) -> bool:
     return said == wanted or any({said, wanted} <= group for group in _REGIONS)
 
 
-def attribute_of(question: str, answer: str, truth: Mapping[str, Any]) -> str | None:
+def attribute_of(question: str, answer: str, truth: Mapping[str, Any], choices: Sequence[str] = ()) -> str | None:
     """Return the attribute that a question asks for.
 
-    That is the one whose value is the answer; else, for yes or no, one whose name the question says; else, for yes
-    or no, the picture's only attribute that is called a finding.
+    That is the one whose value is the answer, of several the one whose name the question says; else, for a question
+    that leaves answers to choose from, the picture's only attribute that is called a finding.
 
     Args:
         question: its words.
         answer: the true one.
         truth: what is known of the picture; values that are no text are passed over.
+        choices: the answers to choose from, other than yes and no.
 
     Returns:
         The attribute's name, or None.
@@ -173,7 +174,7 @@ def attribute_of(question: str, answer: str, truth: Mapping[str, Any]) -> str | 
         return (both or found)[0]
     if canonical_modality(answer) and canonical_modality(answer) == flat.get("modality"):
         return "modality"
-    if normalise_answer(answer) not in ("yes", "no"):
+    if not choices and normalise_answer(answer) not in ("yes", "no"):
         return None
     findings = [name for name in flat if name.endswith(" finding")]
     return findings[0] if len(findings) == 1 else None

@@ -263,7 +263,7 @@ def highlights(metrics: dict[str, Any]) -> list[dict[str, Any]]:
     for one in HIGHLIGHTS:
         inner, estimate = _walk(metrics, one.path[:-1]), _walk(metrics, one.path)
         if isinstance(inner, dict) and isinstance(estimate, dict):
-            extra = {"commonest_answer": inner["commonest_answer"]} if "commonest_answer" in inner else {}
+            extra = {key: inner[key] for key in ("commonest_answer",) if key in inner and one.path[-1] != "recall"}
             found.append({"name": one.name, "n": inner["n"], **estimate, **extra})
     return found
 

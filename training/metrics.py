@@ -157,7 +157,7 @@ def _grams(words: Sequence[str], n: int) -> Counter[tuple[str, ...]]:
 def rouge_l(prediction: str, truth: str) -> float:
     """Return the F1 of the longest common subsequence of words; both empty gives 1.
 
-    Source: Lin, ROUGE, 2004, with equal weight of precision and recall.
+    Source: Lin, 2004 (ROUGE-L), with equal weight of precision and recall.
     """
     said, wanted = answer_tokens(prediction), answer_tokens(truth)
     if not said or not wanted:
@@ -215,8 +215,9 @@ def compare_findings(report: str, truth: Collection[Finding], *, places: bool = 
     """
     from data_recipes.phantom import report_findings
 
-    said, wanted = Counter(report_findings(report)), Counter(set(truth))
+    found: list[Collection[Finding]] = [report_findings(report), truth]
     if not places:
-        said, wanted = (Counter({(name, None, None) for name, _, _ in one}) for one in (said, wanted))
+        found = [{(name, None, None) for name, _, _ in one} for one in found]
+    said, wanted = (Counter(set(one)) for one in found)
     shared = sum((said & wanted).values())
     return FindingCounts(shared, sum(said.values()) - shared, sum(wanted.values()) - shared)

@@ -12,6 +12,7 @@ import argparse
 import dataclasses
 import json
 import logging
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -27,6 +28,8 @@ RECIPES = Path(__file__).parent / "recipes"
 KNOWLEDGE = Path(__file__).parents[1] / "retrieval" / "knowledge"
 PHANTOMS = 5000
 PHANTOM_SEED = 7
+EXAMPLE_SEED = 2_500_000
+EVALUATED = 1200
 
 
 @dataclass(frozen=True)
@@ -69,10 +72,12 @@ class Starter:
             Step("assemble", out / "assembled", self._assemble),
             Step("align", out / "align" / "model", lambda: self._llava("align", out / "assembled")),
             Step("sft", out / "sft" / "model", lambda: self._llava("sft", out / "align" / "model")),
+            Step("compact", out / "compact", self._compact),
             Step("calibrate", out / "model", self._calibrate),
             Step("index", out / "index", self._index),
             Step("evaluate", out / "scores" / "metrics.json", self._evaluate),
-            Step("card", out / "model" / "README.md", self._card),
+            Step("card", out / "card.md", self._card),
+            Step("examples", out / "model" / "examples", self._examples),
         ]
 
     def run(self) -> None:
@@ -153,11 +158,18 @@ class Starter:
         found = {self.sets / name: weight for name, weight in weights.items() if (self.sets / name).is_file()}
         return [f"{{path: {path}, weight: {weight}}}" for path, weight in found.items()]
 
+    def _compact(self) -> None:
+        """Halve the size on disk; the loader computes in float32 all the same."""
+        from assistant.model.load import load_model
+        from assistant.model.save import save_model
+
+        save_model(load_model(self.out / "sft" / "model"), self.out / "compact", dtype="bfloat16", name="starter")
+
     def _calibrate(self) -> None:
         from training.calibrate import main
 
         pack = self.sets / "pack"
-        arguments = ["--model", self.out / "sft" / "model", "--data", pack / "dev.jsonl", "--known", pack / "train.jsonl"]
+        arguments = ["--model", self.out / "compact", "--data", pack / "dev.jsonl", "--known", pack / "train.jsonl"]
         unlike = pack / "smoke.jsonl"
         arguments += ["--unlike", unlike] if unlike.exists() else []
         _command("calibrate", main, [*arguments, "--out", self.out / "model"])
@@ -170,16 +182,31 @@ class Starter:
     def _evaluate(self) -> None:
         from training.evaluate import main
 
-        for name, data in (("dev", self.sets / "pack" / "dev.jsonl"), ("phantoms", self.sets / "phantoms" / "test.jsonl")):
-            where = self.out / "scores" / name
-            _command("evaluate", main, ["--model", self.out / "model", "--data", data, "--out", where, "--controls"])
+        data = [self.sets / "pack" / "dev.jsonl", self.sets / "phantoms" / "test.jsonl"]
+        arguments = ["--model", self.out / "model", "--data", *data, "--out", self.out / "scores"]
+        _command("evaluate", main, [*arguments, "--controls", "--limit", EVALUATED])
 
     def _card(self) -> None:
         from training.card import main
 
-        metrics = sorted((self.out / "scores").glob("*/metrics.json"))
-        target = self.out / "model" / "README.md"
-        _command("card", main, ["--model", self.out / "model", "--metrics", *metrics, "--out", target])
+        card = self.out / "card.md"
+        metrics = self.out / "scores" / "metrics.json"
+        _command("card", main, ["--model", self.out / "model", "--metrics", metrics, "--out", card])
+        shutil.copyfile(card, self.out / "model" / "README.md")
+
+    def _examples(self) -> None:
+        """Draw one phantom of each kind, for the page to offer; of a series that is never trained on."""
+        from PIL import Image
+
+        from data_recipes.phantom import KINDS, make_phantom
+
+        partial = self.out / "model" / "examples.partial"
+        partial.mkdir(parents=True, exist_ok=True)
+        for kind in KINDS:
+            numbers = (make_phantom(EXAMPLE_SEED, number, size=256, kind=kind, site="A") for number in range(50))
+            shown = next(one for one in numbers if len(one.findings) == 1)
+            Image.fromarray(shown.pixels).save(partial / f"{kind.replace('_', '-')}.png")
+        partial.rename(self.out / "model" / "examples")
 
 
 def passage_files(data: Path) -> list[Path]:

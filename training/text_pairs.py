@@ -37,8 +37,9 @@ def read_passages(file: Path) -> Iterator[tuple[str, str]]:
                 record = json.loads(line)
             except json.JSONDecodeError as error:
                 raise DataError(f"{file}, line {number}: {error}; each line is one JSON object.") from error
-            if record.get("title") and record.get("text"):
-                yield str(record["title"]), str(record["text"])
+            title, text = str(record.get("title") or "").strip(), str(record.get("text") or "").strip()
+            if title and text:
+                yield title, text
             else:
                 skipped += 1
     if skipped:
@@ -85,7 +86,8 @@ class PairMaker:
         a subject and to join what belongs together.
         """
         first, second = [], []
-        for index in torch.multinomial(self.weights, count, generator=generator).tolist():
+        few = count > len(self.weights)
+        for index in torch.multinomial(self.weights, count, replacement=few, generator=generator).tolist():
             sentences = self.sentences[index]
             start = int(torch.randint(len(sentences), (1,), generator=generator))
             text = " ".join(" ".join(sentences[start : start + 3]).split()[: self.words])

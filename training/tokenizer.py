@@ -24,11 +24,23 @@ def train_wordpiece(texts: Iterable[str], size: int) -> PreTrainedTokenizerFast:
     from transformers import BertTokenizer
 
     specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece()
-    tokenizer.train_from_iterator(texts, trainers.WordPieceTrainer(vocab_size=size, special_tokens=specials))
+    normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
+
+    def empty(vocabulary: dict[str, int]) -> Tokenizer:
+        made = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+        made.normalizer, made.pre_tokenizer, made.decoder = normalizer, splitter, decoders.WordPiece()
+        return made
+
+    texts = list(texts)
+    words = {word for text in texts for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))}
+    # The trainer numbers inner letters in the random order of a hash table, and settles ties by number. As special
+    # tokens they come first and in order, so that equal texts give equal vocabularies; they are special no longer.
+    letters = sorted({f"##{letter}" for word in words for letter in word[1:]})
+    learner = empty({})
+    trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=[*specials, *letters], show_progress=False)
+    learner.train_from_iterator(texts, trainer)
+    tokenizer = empty(learner.get_vocab())
+    tokenizer.add_special_tokens(specials)
     ends = [("[CLS]", tokenizer.token_to_id("[CLS]")), ("[SEP]", tokenizer.token_to_id("[SEP]"))]
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=ends
@@ -60,6 +72,7 @@ def train_bpe(texts: Iterable[str], size: int) -> PreTrainedTokenizerFast:
         trainers.BpeTrainer(
             vocab_size=size,
             special_tokens=list(BPE_SPECIALS),
+            show_progress=False,
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         ),
     )

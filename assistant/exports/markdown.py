@@ -16,6 +16,8 @@ def report_markdown(record: Mapping[str, Any]) -> str:
 
     Args:
         record: the JSON form of `Report.to_dict`; `study` and `inputs` are shown when present.
+    Returns:
+        Markdown that ends with a line break.
     """
     lines = ["# Draft report", "", f"> {NOT_FOR_CLINICAL_USE}", ""]
     if record.get("study"):

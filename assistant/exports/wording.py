@@ -10,6 +10,8 @@ def confidence_words(confidence: float) -> str:
 
     Args:
         confidence: calibrated probability in [0, 1].
+    Returns:
+        One of "high", "fairly high", "moderate", "low", "very low".
     """
     return next((words for least, words in _STEPS if confidence >= least), "very low")
 

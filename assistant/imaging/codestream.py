@@ -10,7 +10,7 @@ _J2K_START = b"\xff\x4f\xff\x51"  # SOC followed by SIZ, T.800 A.5.1
 _END = b"\xff\xd9"  # EOI of JPEG and JPEG-LS, EOC of JPEG 2000
 
 
-def check_frame(encoded: bytes, rows: int, columns: int) -> None:
+def check_frame(encoded: bytes, rows: int, columns: int) -> bytes:
     """Refuse a compressed frame that is cut off or of another size than its header says.
 
     A decoder would fill the missing part with grey, or allocate whatever size the codestream claims.
@@ -19,6 +19,8 @@ def check_frame(encoded: bytes, rows: int, columns: int) -> None:
         encoded: one frame of a JPEG, JPEG-LS, JPEG 2000 or HTJ2K transfer syntax.
         rows: (0028,0010) Rows.
         columns: (0028,0011) Columns.
+    Returns:
+        the bare codestream: a JP2 wrapper, which DICOM does not allow and some writers add, is taken off.
     Raises:
         ImageError: no frame header, another size, or no end marker.
     """
@@ -39,13 +41,14 @@ def check_frame(encoded: bytes, rows: int, columns: int) -> None:
             f"the compressed frame ({len(encoded)} bytes) has no end marker; the file is cut off. "
             "Copy or send it again."
         )
+    return encoded if encoded[:2] == b"\xff\xd8" else encoded[encoded.index(_J2K_START) :]
 
 
 def _size(encoded: bytes) -> tuple[int, int, int] | None:
     """Return (offset after the size, height, width), or None when there is no frame header."""
     if encoded[:2] == b"\xff\xd8":
         return _jpeg_size(encoded)
-    siz = encoded.find(_J2K_START, 0, 4096)  # some writers wrap the codestream in a JP2 box
+    siz = encoded.find(_J2K_START, 0, 4096)
     if siz < 0 or len(encoded) < siz + 24:
         return None
     x1, y1, x0, y0 = (int.from_bytes(encoded[siz + 8 + 4 * k : siz + 12 + 4 * k], "big") for k in range(4))

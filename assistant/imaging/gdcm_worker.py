@@ -2,7 +2,8 @@
 
 GDCM ends the whole process when it meets some kinds of damage, so it never runs in the assistant's own process.
 Requests come on standard input: one line of JSON (decoding options and `bytes`, the length of the frame), then the
-frame. Answers go to standard output: one line of JSON (`shape` and `dtype`, or `failed`), then the pixels.
+frame. Answers go to standard output: one line of JSON (`shape` and `dtype`, or `failed`), then the pixels. Before
+the first request it says that it is ready.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import os
 import sys
 import warnings
 from typing import BinaryIO
+
+READY = b'{"ready": true}\n'
 
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
@@ -27,6 +30,8 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     from pydicom.uid import UID
 
     warnings.simplefilter("ignore")
+    answers.write(READY)
+    answers.flush()
     while line := requests.readline():
         options = json.loads(line)
         frame = requests.read(options.pop("bytes"))

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 TIMEOUT_S = 60.0
-"""A frame that takes longer is taken for damaged."""
+"""A frame that takes longer is taken for damaged; the start of the worker does not count."""
 
 _PROGRAM = Path(__file__).with_name("gdcm_worker.py")
 
@@ -83,6 +83,8 @@ class IsolatedDecoder:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
             )
+            assert self._worker.stdout is not None  # it was asked for
+            self._worker.stdout.readline()  # ready
         return self._worker
 
     def _end(self) -> None:

@@ -284,5 +284,5 @@ def _encoded_frame(
             f"{_SEND_AGAIN}"
         ) from None
     if element.syntax in _JPEG_FAMILY:
-        check_frame(encoded, layout.rows, layout.columns)
+        return check_frame(encoded, layout.rows, layout.columns)
     return encoded

@@ -57,8 +57,7 @@ def assemble_folder(
 
     Args:
         encoder: an open_clip folder or hub id; see `biomedclip.read_encoder`.
-        llm: a causal language model's folder or hub id, or the keywords of a `LlamaConfig` for a fresh random one
-            (its vocabulary size follows the tokenizer).
+        llm: a causal language model's folder or hub id, or `LlamaConfig` keywords for a fresh one (less vocab_size).
         tokenizer_dir: folder of the tokenizer; None takes the one that lies with the language model.
         out: the folder to make; it must not exist or must be empty. It appears whole or not at all.
         connector: "linear" or "mlp2x_gelu".
@@ -76,37 +75,36 @@ def assemble_folder(
     Raises:
         ModelError: a part is missing or broken, or the parts cannot be joined.
     """
-    if connector not in _ACTIVATIONS:
-        raise ModelError(f"connector is {connector!r}; choose one of: {', '.join(_ACTIVATIONS)}.")
-    if feature_layer not in (-1, -2):
-        raise ModelError(f"feature_layer is {feature_layer}; use -1 (last) or -2 (the one before).")
-    if isinstance(llm, Mapping) and tokenizer_dir is None:
-        raise ModelError("A language model made from a configuration has no tokenizer; give tokenizer_dir.")
-    target = Path(out)
-    parts = read_encoder(encoder)
+    _check_options(llm, tokenizer_dir, connector, feature_layer)
+    target, parts = Path(out), read_encoder(encoder)
     tokenizer, template = prepare_tokenizer(str(tokenizer_dir or llm))
     language = _language_model(llm, tokenizer, seed)
     with _seeded(seed):
         model = _join(parts, language, tokenizer, connector, feature_layer)
     _set_generation(model, tokenizer, None if isinstance(llm, Mapping) else language.generation_config)
     processor = make_processor(parts, tokenizer, template)
-    torch_type = _torch_dtype(dtype, language)
+    settings: dict[str, Any] = {
+        "name": name or target.resolve().name,
+        "created": today(),
+        "licence": licence,
+        "training_data": tuple(training_data),
+        "quantization": quantization,
+        "prompt_version": prompt_version,
+        "capabilities": dict(capabilities or {}),
+    }
     with atomic_folder(target) as folder:
-        model.to(torch_type).save_pretrained(folder)
-        processor.save_pretrained(folder)
-        _save_encoder_side(parts, folder, torch_type)
-        contract = Contract(
-            name=name or target.resolve().name,
-            created=today(),
-            licence=licence,
-            training_data=tuple(training_data),
-            quantization=quantization,
-            prompt_version=prompt_version,
-            capabilities=dict(capabilities or {}),
-            **describe(model, processor, folder),
-        )
-        contract.write(folder)
+        _save(model, parts, processor, folder, _torch_dtype(dtype, language))
+        Contract(**settings, **describe(model, processor, folder)).write(folder)
     return target
+
+
+def _check_options(llm: object, tokenizer_dir: str | Path | None, connector: str, feature_layer: int) -> None:
+    if connector not in _ACTIVATIONS:
+        raise ModelError(f"connector is {connector!r}; choose one of: {', '.join(_ACTIVATIONS)}.")
+    if feature_layer not in (-1, -2):
+        raise ModelError(f"feature_layer is {feature_layer}; use -1 (last) or -2 (the one before).")
+    if isinstance(llm, Mapping) and tokenizer_dir is None:
+        raise ModelError("A language model made from a configuration has no tokenizer; give tokenizer_dir.")
 
 
 def _language_model(
@@ -257,11 +255,13 @@ def _torch_dtype(dtype: str, language: PreTrainedModel) -> Any:
     return torch.bfloat16 if types[dtype] is torch.float16 else types[dtype]
 
 
-def _save_encoder_side(parts: EncoderParts, folder: Path, torch_type: Any) -> None:
-    """Write `projection.safetensors` and `text_tower/`."""
+def _save(model: Any, parts: EncoderParts, processor: Any, folder: Path, torch_type: Any) -> None:
+    """Write everything but the contract."""
     from safetensors.torch import save_file
     from transformers import AutoTokenizer, BertModel
 
+    model.to(torch_type).save_pretrained(folder)
+    processor.save_pretrained(folder)
     save_file(
         {key: value.to(torch_type).contiguous() for key, value in parts.projection.items()},
         folder / "projection.safetensors",

@@ -54,14 +54,33 @@ def make_openclip_folder(
     Returns:
         `out`.
     """
-    import timm
     import torch
     from safetensors.torch import save_file
     from transformers import BertConfig
 
     folder = Path(out).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_trunk(folder, timm_name, {**(trunk_args or {}), "img_size": image_size})
+    config = BertConfig(**{**text_config, "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id})
+    config.architectures = ["BertModel"]
+    config.save_pretrained(folder)
+    tokenizer.model_max_length = context_length
+    tokenizer.save_pretrained(folder)
+    model_cfg = _model_cfg(folder, image_size, embed_dim, text_head, context_length)
+    preprocess = {"mean": list(mean), "std": list(std), "interpolation": "bicubic", "resize_mode": "shortest"}
+    _write_json(folder / CONFIG_NAME, {"model_cfg": model_cfg, "preprocess_cfg": preprocess})
+    torch.manual_seed(seed)
+    model = _create(folder, load_weights=False)
+    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, folder / WEIGHTS_NAME)
+    return folder
+
+
+def _write_trunk(folder: Path, timm_name: str, args: dict[str, Any]) -> None:
+    """Write the file that timm makes the image tower from."""
+    import timm
+    import torch
+
     (folder / TRUNK_CONFIG_NAME).parent.mkdir(parents=True, exist_ok=True)
-    args = {**(trunk_args or {}), "img_size": image_size}
     with torch.device("meta"):
         probe: Any = timm.create_model(timm_name, pretrained=False, **args)
     trunk = {
@@ -69,12 +88,13 @@ def make_openclip_folder(
         "num_features": 0,
         "model_args": {**args, "num_heads": probe.blocks[0].attn.num_heads},
     }
-    _write_json(folder / TRUNK_CONFIG_NAME, {**trunk, "pretrained_cfg": {"input_size": [3, image_size, image_size]}})
-    config = BertConfig(**{**text_config, "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id})
-    config.architectures = ["BertModel"]
-    config.save_pretrained(folder)
-    tokenizer.model_max_length = context_length
-    tokenizer.save_pretrained(folder)
+    _write_json(
+        folder / TRUNK_CONFIG_NAME, {**trunk, "pretrained_cfg": {"input_size": [3, args["img_size"], args["img_size"]]}}
+    )
+
+
+def _model_cfg(folder: Path, image_size: int, embed_dim: int, text_head: str, context_length: int) -> dict[str, Any]:
+    """open_clip's description of a model whose parts all lie in `folder`."""
     text_cfg = {
         "hf_tokenizer_name": str(folder),
         "hf_model_name": str(folder),
@@ -90,13 +110,7 @@ def make_openclip_folder(
         "timm_proj": "linear",
         "image_size": image_size,
     }
-    model_cfg = {"embed_dim": embed_dim, "vision_cfg": vision_cfg, "text_cfg": text_cfg}
-    preprocess = {"mean": list(mean), "std": list(std), "interpolation": "bicubic", "resize_mode": "shortest"}
-    _write_json(folder / CONFIG_NAME, {"model_cfg": model_cfg, "preprocess_cfg": preprocess})
-    torch.manual_seed(seed)
-    model = _create(folder, load_weights=False)
-    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, folder / WEIGHTS_NAME)
-    return folder
+    return {"embed_dim": embed_dim, "vision_cfg": vision_cfg, "text_cfg": text_cfg}
 
 
 def open_openclip(folder: str | Path) -> Any:

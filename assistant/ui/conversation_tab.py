@@ -204,14 +204,26 @@ def build_conversation_tab(service: AssistantService, examples: Sequence[Example
             )
             with gr.Row(elem_classes="ma-below"):
                 gr.HTML(
-                    f"<p class='ma-empty'>Up to {MAX_UPLOADS} images a question; follow-ups are about the last sent.</p>"
+                    f"<p class='ma-empty'>Up to {MAX_UPLOADS} images a question; follow-ups are about the last.</p>"
                 )
                 fresh = gr.Button("New conversation", size="sm", variant="secondary", scale=0, min_width=160)
         with gr.Column(scale=4, min_width=300):
             panel = gr.HTML(NOTHING_YET, elem_id="grounds", elem_classes="ma-bare", label="What the answer stands on")
+    _connect(tab, session, box, chatbot, panel, fresh)
 
-    def pick(event: gr.SelectData, session: Session) -> Asked:
-        return tab.accept_example(event.index, session)
+
+def _connect(
+    tab: Conversation,
+    session: gr.State,
+    box: gr.MultimodalTextbox,
+    chatbot: gr.Chatbot,
+    panel: gr.HTML,
+    fresh: gr.Button,
+) -> None:
+    """Say what happens when something is sent, an example is clicked, or a new conversation begins."""
+
+    def pick(event: gr.SelectData, state: Session) -> Asked:
+        return tab.accept_example(event.index, state)
 
     hidden: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     shows = [box, chatbot, session, panel]

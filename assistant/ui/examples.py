@@ -27,6 +27,8 @@ def shipped_examples(folder: Path) -> tuple[Example, ...]:
     Args:
         folder: holds images, and `examples.json` with `{"file", "question"}` objects in a list if they have
             questions of their own; may be absent.
+    Returns:
+        At most `MOST`, those without an image last.
     """
     listed = folder / "examples.json"
     if listed.is_file():

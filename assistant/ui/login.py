@@ -35,6 +35,8 @@ class Login:
         Args:
             name: as typed.
             password: as typed.
+        Returns:
+            True when they do.
         """
         known = self._hashes.get(name)
         return hmac.compare_digest(self._hash(password), known or bytes(32)) and known is not None
@@ -45,6 +47,8 @@ def read_login(path: Path) -> Login:
 
     Args:
         path: lines of `name:password`; empty lines and those that begin with # are passed over.
+    Returns:
+        What checks names and passwords.
     Raises:
         ConfigError: it is missing, open to other users of this machine, or has a bad line.
     """

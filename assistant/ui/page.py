@@ -24,6 +24,8 @@ def build_page(service: AssistantService) -> gr.Blocks:
 
     Args:
         service: answers and drafts.
+    Returns:
+        The page, not yet served.
     """
     examples = shipped_examples(Path(assistant.__file__).parent / "starter" / "examples")
     page: gr.Blocks

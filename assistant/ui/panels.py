@@ -55,6 +55,8 @@ def grounds_html(
         abstained: whether the assistant declined to answer.
         evidence: in the order of its numbers.
         cautions: plain sentences.
+    Returns:
+        A framed panel.
     """
     if confidence is None:
         return panel_html("<p class='ma-empty'>How sure an answer is, and what it stands on, appears here.</p>")
@@ -66,6 +68,8 @@ def panel_html(inner: str) -> str:
 
     Args:
         inner: HTML that is safe already.
+    Returns:
+        The same in its frame.
     """
     return f"<div class='ma-panel'>{inner}</div>"
 

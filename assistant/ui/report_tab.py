@@ -85,6 +85,8 @@ def edited_markdown(record: dict[str, Any] | None, technique: str, findings: str
         technique: first section as it stands.
         findings: second section as it stands.
         impression: third section as it stands.
+    Returns:
+        The page; empty without a draft.
     """
     if record is None:
         return ""

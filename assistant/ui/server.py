@@ -66,6 +66,8 @@ def build_app(service: AssistantService, *, login: Login | None = None, loopback
         login: who may see the page; None lets everyone.
         loopback: answer requests for this machine's own names only, which stops a foreign site from reaching
             the page through a name that it points here.
+    Returns:
+        An application for any ASGI server.
     """
     import gradio as gr
     from fastapi import FastAPI
@@ -130,6 +132,8 @@ def listen(host: str, port: int) -> socket.socket:
     Args:
         host: address or name of this machine.
         port: 0 takes any free one.
+    Returns:
+        A socket that takes connections.
     Raises:
         ConfigError: the port is taken, or the host is no address of this machine.
     """

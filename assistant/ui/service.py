@@ -70,6 +70,8 @@ class AssistantService:
 
         Args:
             timeout_s: the longest wait.
+        Returns:
+            The loaded assistant.
         Raises:
             AssistantError: loading failed, or takes longer than the wait.
         """

@@ -114,6 +114,8 @@ def preview_file(picture: Picture) -> str:
 
     Args:
         picture: to show; the file holds its reduced pixels and nothing else.
+    Returns:
+        The file's path.
     """
     from gradio.utils import get_upload_folder
 

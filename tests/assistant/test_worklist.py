@@ -1,19 +1,11 @@
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import textwrap
-import time
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-import assistant
 from assistant.conversation import Report
 from assistant.errors import ConfigError, ImageError
 from assistant.imaging.load import load_picture
@@ -245,58 +237,6 @@ def test_an_interrupt_leaves_whole_batches(images, tmp_path):
         run(tmp_path / "out", reporter=Interrupting())
     assert len(lines(tmp_path / "out" / "reports.jsonl")) == 3
     assert run(tmp_path / "out").reported == 4
-
-
-SLOW_RUN = """
-    import sys, time
-    from pathlib import Path
-    from assistant.conversation import Report
-    from assistant.imaging.load import load_picture
-    from assistant.readahead import RunSettings
-    from assistant.studies import collect_studies
-    from assistant.worklist import run_worklist
-
-    class Slow:
-        def reports(self, requests, batch_size):
-            for request in requests:
-                time.sleep(0.01)
-                yield Report({"findings": "x" * 20_000}, 0.5, False, (), (), "slow", "feed", 0.01)
-
-    out = Path(sys.argv[1])
-    studies = collect_studies(["images"]).studies
-    run_worklist(studies, Slow(), RunSettings(out=out, model="feed", batch_size=2), load=load_picture)
-"""
-
-
-def test_a_run_that_is_killed_again_and_again_ends_with_each_study_once(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    make_images(tmp_path / "images", 40)
-    (tmp_path / "images" / "broken.png").write_bytes(b"no")
-    out = tmp_path / "out"
-    script = tmp_path / "run.py"
-    script.write_text(textwrap.dedent(SLOW_RUN))
-    root = str(Path(assistant.__file__).parent.parent)
-    command = [sys.executable, str(script), str(out)]
-    environment = {**os.environ, "PYTHONPATH": root}
-    reports = out / "reports.jsonl"
-    for number in range(3):
-        process = subprocess.Popen(command, env=environment)
-        wanted = reports.stat().st_size + 60_000 if reports.exists() else 1
-        deadline = time.monotonic() + 60
-        while process.poll() is None and time.monotonic() < deadline:
-            if reports.exists() and reports.stat().st_size >= wanted:
-                break
-            time.sleep(0.002 * (number + 1))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    torn = reports.read_bytes()
-    reports.write_bytes(torn + b'{"study": "half of a li')
-    subprocess.run(command, env=environment, check=True, timeout=120)
-    counted = Counter(one["inputs"][0] for one in lines(reports))
-    assert len(counted) == 40
-    assert set(counted.values()) == {1}
-    assert [one["inputs"] for one in lines(out / "failures.jsonl")] == [["images/broken.png"]]
-    assert len(list((out / "studies").glob("*.md"))) == 40
 
 
 def test_settings_without_a_page_format_are_refused(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ tiny_folder = _FIXTURES.tiny_folder
 tiny_model = _FIXTURES.tiny_model
 
 
-def small_examples(root: Path, count: int = 6, seed: int = 0) -> list[Example]:
+def _small_examples(root: Path, count: int = 6, seed: int = 0) -> list[Example]:
     """Write `count` noise pictures, half called MRI and half X-ray, and make three questions on each."""
     from PIL import Image
 
@@ -66,10 +67,16 @@ def small_examples(root: Path, count: int = 6, seed: int = 0) -> list[Example]:
 
 
 @pytest.fixture(scope="session")
+def small_examples() -> Callable[..., list[Example]]:
+    """Return a function that writes noise pictures into a folder and makes three examples on each."""
+    return _small_examples
+
+
+@pytest.fixture(scope="session")
 def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data file of 18 questions on 6 noise pictures."""
     root = tmp_path_factory.mktemp("small")
-    write_examples(root / "dev.jsonl", small_examples(root))
+    write_examples(root / "dev.jsonl", _small_examples(root))
     return root / "dev.jsonl"
 
 
@@ -81,3 +88,27 @@ def phantom_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("phantoms")
     build(None, root, limit=40)
     return root / "dev.jsonl"
+
+
+@pytest.fixture(scope="session")
+def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random open_clip folder: 64-pixel pictures of 16 patches, two layers."""
+    from assistant.model.openclip import make_openclip_folder
+    from training.tokenizer import train_wordpiece
+
+    return make_openclip_folder(
+        tmp_path_factory.mktemp("encoder") / "random",
+        timm_name="vit_tiny_patch16_224",
+        image_size=64,
+        embed_dim=16,
+        trunk_args={"patch_size": 16, "embed_dim": 32, "depth": 2, "num_heads": 2},
+        text_config={
+            "hidden_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "intermediate_size": 64,
+            "max_position_embeddings": 64,
+        },
+        tokenizer=train_wordpiece(["A glioma in the brain.", "The lungs are clear."], 60),
+        context_length=64,
+    )

@@ -32,6 +32,18 @@ def test_special_tokens_are_single_and_first(bpe):
     assert len(bpe) <= 320
 
 
+def test_equal_texts_give_equal_vocabularies():
+    first = train_wordpiece(TEXTS, 70)
+    assert all(train_wordpiece(TEXTS, 70).get_vocab() == first.get_vocab() for _ in range(5))
+    assert all(train_bpe(TEXTS, 320).get_vocab() == train_bpe(TEXTS, 320).get_vocab() for _ in range(3))
+
+
+def test_inner_letters_are_no_words_of_their_own():
+    made = train_wordpiece(TEXTS, 80)
+    assert made.tokenize("##a") == ["[UNK]", "[UNK]", "a"]
+    assert made.tokenize("[SEP]") == ["[SEP]"]
+
+
 def test_wordpiece_is_as_berts(tmp_path):
     made = train_wordpiece(TEXTS, 80)
     ids = made("The GLIOMA", "is clear")["input_ids"]

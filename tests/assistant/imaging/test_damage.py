@@ -202,6 +202,13 @@ def test_compressed_frames_are_looked_into(stream, said):
         check_frame(stream, 24, 32)
 
 
+def test_a_jp2_wrapper_is_taken_off_even_if_its_boxes_are_damaged(dicom):
+    wrapper = b"\0\0\0\x0cjP  \r\n\x87\n"
+    assert check_frame(wrapper + HTJ2K, 24, 32) == HTJ2K
+    endless = wrapper + bytes(8) + HTJ2K  # a box of length 0 never ends for a reader that trusts it
+    assert load_picture(htj2k(dicom, endless)).content_id == load_picture(htj2k(dicom)).content_id
+
+
 @pytest.mark.parametrize("name", ["SC_rgb_jpeg_dcmtk.dcm", "MR_small_jpeg_ls_lossless.dcm", "693_J2KI.dcm"])
 def test_real_frames_of_every_jpeg_family_pass(name):
     dataset = pydicom.dcmread(TEST_FILES / name)

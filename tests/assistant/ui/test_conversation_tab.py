@@ -5,7 +5,7 @@ from pydicom.data import get_testdata_file
 
 from assistant.conversation import Answer
 from assistant.errors import ModelError
-from assistant.ui.conversation_tab import DEFAULT_QUESTION, WAITING, Conversation
+from assistant.ui.conversation_tab import DEFAULT_QUESTION, WAITING, Conversation, _growing
 from assistant.ui.examples import Example
 from assistant.ui.service import AssistantService
 from assistant.ui.session import Session
@@ -27,11 +27,16 @@ def test_a_question_with_an_image_is_shown_and_answered_in_pieces(tab, upload):
     assert shown[1] == {"role": "assistant", "content": WAITING}
     states = list(tab.answer(session))
     shown, session, panel = states[-1]
-    assert len(states) > 2
+    assert len(states) >= 2
     assert "Confidence" in shown[-1]["content"]
     assert "ma-bar" in panel
     assert len(session.turns) == 2
     assert session.question is None
+
+
+def test_pieces_grow_into_the_text_and_the_reviewed_answer_takes_their_place():
+    done = Answer("A CT.", 0.9, False, (), (), "tiny", "feed", 0.1)
+    assert list(_growing(iter(["A ", "CT scan.", done]))) == [("A ", None), ("A CT scan.", None), ("A CT.", done)]
 
 
 def test_a_dicom_file_is_shown_as_a_picture(tab, upload):

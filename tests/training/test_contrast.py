@@ -1,0 +1,159 @@
+"""The encoder's stage, from data to an open_clip folder."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+import torch
+
+from assistant.errors import ConfigError, TrainingError
+from assistant.model.biomedclip import read_encoder
+from assistant.model.openclip import open_openclip
+from training.contrast import run
+from training.contrast_settings import ContrastSettings, EncoderShape, PhantomSettings, TeacherSettings, describe
+from training.recipe import OptimizerSettings
+
+PASSAGES = [
+    ("Glioma", "A glioma is a tumour of the brain. On MRI it is bright. It may have a rim."),
+    ("Chest X-ray", "The lungs are dark. The heart is bright. A normal chest has clear lungs."),
+]
+
+
+@pytest.fixture(scope="module")
+def recipe(small_data, tmp_path_factory):
+    """Return a function that makes settings of a run of a few seconds."""
+    passages = tmp_path_factory.mktemp("text") / "passages.jsonl"
+    passages.write_text("".join(json.dumps({"title": title, "text": text}) + "\n" for title, text in PASSAGES))
+
+    def make(out, **changes) -> ContrastSettings:
+        quick = OptimizerSettings(lr=1e-3, warmup_steps=2)
+        values = {
+            "data": (small_data,),
+            "dev": small_data,
+            "passages": (passages,),
+            "shape": EncoderShape(64, 16, 32, 2, 2, 16, 32, 2, 2, 80),
+            "phantoms": PhantomSettings(count=6, share=0.25),
+            "teacher": TeacherSettings("test_resnet", steps=2, optimizer=quick),
+            "optimizer": quick,
+            "steps": 6,
+            "batch_size": 8,
+            "store_side": 64,
+            "average": 0.9,
+            "bf16": False,
+            "report_every": 2,
+        }
+        return ContrastSettings(out=out, **{**values, **changes})
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def finished(recipe, tmp_path_factory):
+    settings = recipe(tmp_path_factory.mktemp("contrast") / "run")
+    run(settings)
+    return settings
+
+
+def metrics(folder):
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return {line.pop("step"): {key: value for key, value in line.items() if key != "time"} for line in lines}
+
+
+def test_every_loss_and_accuracy_is_reported(finished):
+    last = metrics(finished.out)[6]
+    assert {"lr", "category", "teacher", "places", "dense", "caption", "text"} <= set(last)
+    assert {"dev/modality", "dev/region"} <= set(last)
+    assert all(value == value for value in last.values())
+    assert set(metrics(finished.out / "teacher")[2]) >= {"loss", "modality"}
+
+
+def test_the_folder_is_open_clips_own_and_converts_to_equal_embeddings(finished):
+    from transformers import AutoTokenizer, BertConfig, BertModel, ViTModel
+
+    clip = open_openclip(finished.out / "encoder")
+    start = open_openclip(finished.out / "start")
+    assert not torch.equal(clip.visual.trunk.blocks[0].attn.qkv.weight, start.visual.trunk.blocks[0].attn.qkv.weight)
+    parts = read_encoder(finished.out / "encoder")
+    vision = ViTModel(parts.vision_config, add_pooling_layer=False).eval()
+    vision.load_state_dict(parts.vision_state)
+    assert isinstance(parts.text_config, BertConfig)
+    text = BertModel(parts.text_config, add_pooling_layer=False).eval()
+    text.load_state_dict(parts.text_state, strict=False)
+    images = torch.randn(2, 3, 64, 64)
+    ids = AutoTokenizer.from_pretrained(finished.out / "encoder")(["a glioma"], return_tensors="pt")["input_ids"]
+    with torch.inference_mode():
+        joint = vision(images).last_hidden_state[:, 0] @ parts.projection["visual.weight"].T
+        assert torch.allclose(joint, clip.encode_image(images), atol=1e-5)
+        hidden = text(ids).last_hidden_state[:, 0] @ parts.projection["text.0.weight"].T
+        hidden = torch.nn.functional.gelu(hidden) @ parts.projection["text.1.weight"].T
+        assert torch.allclose(hidden, clip.encode_text(ids), atol=1e-5)
+
+
+class Stopped(BaseException):
+    """Stands for a process that ends at once."""
+
+
+class StopAt(logging.Handler):
+    """Ends a run in the middle of the report of a step, before its state is saved; the teacher's reports pass."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Raise at step 4."""
+        if record.msg == "step %d %s" and record.args[0] == 4:
+            raise Stopped
+
+
+def test_a_run_that_was_cut_short_ends_as_if_it_had_not(recipe, finished, tmp_path, monkeypatch):
+    halves = recipe(tmp_path / "halves")
+    logger, handler = logging.getLogger("training.run_folder"), StopAt()
+    monkeypatch.setattr(logger, "handlers", [handler])
+    monkeypatch.setattr(logger, "level", logging.INFO)
+    logger.manager._clear_cache()
+    with pytest.raises(Stopped):
+        run(halves)
+    monkeypatch.undo()
+    logger.manager._clear_cache()
+    assert not (halves.out / "encoder").exists()
+    with pytest.raises(TrainingError, match="already holds a run"):
+        run(halves)
+    run(halves, resume=True)
+    assert metrics(halves.out) == metrics(finished.out)
+    name = "encoder/open_clip_model.safetensors"
+    assert (halves.out / name).read_bytes() == (finished.out / name).read_bytes()
+
+
+def test_a_changed_recipe_is_not_resumed(recipe, finished):
+    with pytest.raises(TrainingError, match="cannot be resumed: its recipe changed"):
+        run(recipe(finished.out, mixing=0.1), resume=True)
+
+
+def test_it_goes_on_from_an_encoder_without_teacher_phantoms_or_dev(recipe, finished, tmp_path):
+    settings = recipe(
+        tmp_path / "more",
+        encoder=finished.out / "encoder",
+        teacher=None,
+        dev=None,
+        phantoms=PhantomSettings(count=0),
+        steps=2,
+        bf16=True,
+        average=0.0,
+    )
+    run(settings)
+    (last,) = metrics(settings.out).values()
+    assert set(last) == {"lr", "category", "caption", "text"}
+    before, after = (open_openclip(one.out / "encoder").visual.trunk for one in (finished, settings))
+    assert torch.allclose(before.blocks[0].attn.qkv.weight, after.blocks[0].attn.qkv.weight, atol=0.01)
+
+
+def test_a_dry_run_says_what_would_run(recipe, tmp_path):
+    assert describe(recipe(tmp_path / "run")) == (
+        "encoder: 6 steps of 8 pictures from 1 file(s) and 6 phantoms, teacher: test_resnet, "
+        f"to {tmp_path / 'run' / 'encoder'}"
+    )
+
+
+@pytest.mark.parametrize("changes", [{"steps": 0}, {"batch_size": 1}])
+def test_settings_that_cannot_train_are_refused(recipe, tmp_path, changes):
+    with pytest.raises(ConfigError, match=r"steps is \d, batch_size \d; use at least 1 and 2"):
+        recipe(tmp_path, **changes)

@@ -1,0 +1,182 @@
+"""Evaluation on a tiny random model: what is asked, what is written, and that it answers as the product does."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from assistant.chat import MedicalAssistant
+from assistant.config import GenerationConfig
+from assistant.conversation import Question, ReportRequest
+from assistant.errors import DataError
+from assistant.guard import save_known_pictures
+from assistant.model.load import load_model
+from training.evaluate import evaluate, main, picture_loader, predict, read_data
+from training.evaluation_answers import Asker
+from training.evaluation_controls import CONTROLS, swapped_images, verdict
+from training.evaluation_items import attribute_of, make_item, question_kind, same_region, standard_items
+from training.evaluation_summary import block
+
+SHORT = GenerationConfig(max_new_tokens=8, report_max_new_tokens=24)
+
+
+@pytest.fixture(scope="module")
+def items(small_data, phantom_data):
+    """A few questions on each data file, a caption and a report among them."""
+    chosen = [*read_data([small_data])[:9], *read_data([phantom_data])[-6:]]
+    return [make_item(example, root) for root, example in chosen]
+
+
+@pytest.fixture(scope="module")
+def guarded(tiny_folder, tmp_path_factory):
+    """The tiny model with a guard that knows nothing like the pictures of the tests, and a threshold of confidence."""
+    import shutil
+
+    folder = tmp_path_factory.mktemp("guarded") / "model"
+    shutil.copytree(tiny_folder, folder)
+    model = load_model(folder, device="cpu")
+    known = np.zeros((2, model.contract.embedding_dim), np.float32)
+    known[:, 0] = 1
+    save_known_pictures(folder, known, ["MRI", "X-ray"])
+    numbers = {"ood_threshold": -0.05, "abstain_below_closed": 0.6, "abstain_below_open": 0.3}
+    return replace(model, contract=model.contract.replace(calibration=numbers))
+
+
+def test_it_answers_what_the_assistant_answers(tiny_model, items):
+    settings = replace(SHORT, abstain_below=0.0)
+    load = picture_loader()
+    replies = [row.reply for row in predict(Asker(tiny_model, settings), items, load)]
+    assistant = MedicalAssistant(tiny_model, None, settings)
+    for item, reply in zip(items, replies, strict=True):
+        request = item.request([load(path) for path in item.images])
+        if isinstance(request, ReportRequest):
+            report = assistant.report(request)
+            assert reply.kind == "report"
+            assert reply.confidence == pytest.approx(report.confidence, rel=1e-4)
+            continue
+        answer = assistant.answer(request)
+        assert reply.confidence == pytest.approx(answer.confidence, rel=1e-4)
+        assert (reply.text or answer.text) == answer.text
+
+
+def test_it_knows_when_the_assistant_would_abstain_and_answers_all_the_same(guarded, items):
+    load = picture_loader()
+    rows = predict(Asker(guarded, SHORT), items, load)
+    assistant = MedicalAssistant(guarded, None, SHORT)
+    asked = [row for row in rows if row.item.answer_type != "report"]
+    for row in asked:
+        answer = assistant.answer(row.item.request([load(path) for path in row.item.images]))
+        assert (row.reply.stop is not None) == answer.abstained, row
+    assert {row.reply.stop for row in asked} & {"unfamiliar", "unsure"}
+    assert all(row.reply.text for row in asked if row.reply.kind == "closed")
+
+
+def test_a_question_out_of_scope_is_answered_by_the_model_but_counted_as_withheld(tiny_model, items):
+    load = picture_loader()
+    picture = load(items[0].images[0])
+    (reply,) = Asker(tiny_model, SHORT).ask([Question("Should I take aspirin?", (picture,))])
+    assert reply.stop == "scope"
+    assert reply.text in ("Yes", "No")
+
+
+def test_the_command_writes_its_three_files(tiny_folder, small_data, tmp_path, capsys):
+    code = main(["--model", str(tiny_folder), "--data", str(small_data), "--out", str(tmp_path), "--limit", "6"])
+    assert code == 0
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["data"]["examples"] == 6
+    assert metrics["model"]["name"] == "tiny"
+    assert metrics["overall"]["n"] == 6
+    assert metrics["overall"]["assistant"]["coverage"]["value"] == 1
+    lines = [json.loads(line) for line in (tmp_path / "predictions.jsonl").read_text().splitlines()]
+    assert [line["id"] for line in lines if line["kind"] == "region"]
+    wanted = {"id", "question", "truth", "prediction", "answer_type", "confidence", "abstained", "seconds"}
+    assert wanted <= set(lines[0])
+    assert "By attribute" in (tmp_path / "table.md").read_text()
+    assert "Kind of image" in capsys.readouterr().out
+
+
+def test_controls_say_whether_answers_depend_on_the_image(tiny_folder, phantom_data):
+    metrics, _ = evaluate(str(tiny_folder), [phantom_data], limit=8, controls=True)
+    controls = metrics["controls"]
+    assert set(CONTROLS) < set(controls)
+    assert controls["verdict"] == verdict(controls)
+
+
+def test_an_image_blind_model_is_called_so():
+    same = {"value": 0.0, "low": 0.0, "high": 0.01}
+    found = {name: {"changed": same, "drop": same} for name in CONTROLS}
+    assert verdict(found).startswith("THE ANSWERS DO NOT DEPEND ON THE IMAGE: with a blank image only 0.0%")
+    much = {"value": 0.4, "low": 0.3, "high": 0.5}
+    assert "falls by 40.0%" in verdict({name: {"changed": much, "drop": much} for name in CONTROLS})
+    assert verdict({name: {"changed": much, "drop": same} for name in CONTROLS}).startswith("NO BENEFIT")
+
+
+def test_swapped_pictures_are_another_patients(items):
+    single = [item for item in items if len(item.images) == 1]
+    assert all(images != item.images for item, images in zip(single, swapped_images(single, 0), strict=True))
+
+
+def test_reports_on_phantoms_are_judged_by_their_findings(tiny_model, phantom_data):
+    reports = [make_item(example, root) for root, example in read_data([phantom_data])]
+    reports = [item for item in reports if item.answer_type == "report"]
+    assert all(item.right(item.truth) for item in reports)
+    rows = predict(Asker(tiny_model, SHORT), reports, picture_loader())
+    truths = [replace(row, reply=replace(row.reply, text=row.item.truth), right=True) for row in rows]
+    assert block(truths)["report"]["findings"]["f1"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "truth", "attribute"),
+    [
+        ("Which?", "Pituitary tumor", {"modality": "MRI", "brain finding": "pituitary"}, "brain finding"),
+        ("Which finding?", "No tumor", {"modality": "MRI", "brain finding": "notumor"}, "brain finding"),
+        ("Is this skin lesion a melanoma?", "No", {"region": "skin", "skin finding": "not melanoma"}, "skin finding"),
+        ("Are platelets visible?", "Yes", {"platelets": "yes", "red cells": "yes"}, "platelets"),
+        ("What kind of image is this?", "Blood smear", {"modality": "Blood-smear microscopy"}, "modality"),
+        ("Is the trachea midline?", "yes", {"modality": "X-ray", "region": "chest"}, None),
+    ],
+)
+def test_a_question_is_put_down_to_the_attribute_it_asks_for(question, answer, truth, attribute):
+    choices = ("Glioma", "Pituitary tumor") if question == "Which?" else ()
+    assert attribute_of(question, answer, truth, choices) == attribute
+
+
+@pytest.mark.parametrize(
+    ("question", "kind"),
+    [
+        ("How was this image taken?", "modality"),
+        ("What part of the body is this?", "region"),
+        ("Is the nodule on the left or on the right?", "side"),
+        ("Is the nodule upper, middle or lower?", "zone"),
+        ("How large is the mass: 8 mm or 12 mm?", "size"),
+        ("Count the nodules.", "count"),
+        ("Is this image abnormal?", "normality"),
+        ("Can you see a mass here?", "presence"),
+        ("What abnormality is seen?", "finding"),
+        ("How has the finding changed since the prior, the first image?", "change"),
+        ("Why?", "other"),
+    ],
+)
+def test_kinds_of_question_are_told_by_their_words(question, kind):
+    assert question_kind(question) == kind
+
+
+def test_each_picture_is_asked_for_modality_and_region_once(small_data):
+    asked = standard_items(read_data([small_data]))
+    assert len(asked) == 12
+    assert {item.question for item in asked} == {"What kind of image is this?", "Which body region is shown?"}
+
+
+def test_brain_and_head_are_one_region():
+    assert same_region("The brain.", "head")
+    assert not same_region("chest", "abdomen")
+
+
+def test_an_empty_data_file_is_refused(tmp_path: Path):
+    (tmp_path / "none.jsonl").write_text("")
+    with pytest.raises(DataError, match=r"none\.jsonl holds no example"):
+        read_data([tmp_path / "none.jsonl"])
