@@ -38,7 +38,7 @@ class CalibrationSettings:
     """Thresholds are lowered until at most this share of the development answers of a kind is withheld."""
     most_rejected: float = 0.02
     """At most this share of the development pictures is taken for unlike anything known."""
-    known_pictures: int = 600
+    known_pictures: int = 1200
     """Size of the guard's sample."""
     seed: int = 0
     """Of the sample."""

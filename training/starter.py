@@ -61,7 +61,9 @@ class Starter:
         phantoms = max(20, int(PHANTOMS * self.scale))
         return [
             Step("manifest", sets / "pack", lambda: self._data("manifest", self.data, "pack")),
-            Step("instruct", sets / "instruct", lambda: self._data("instruct", sets / "pack" / "train.jsonl", "instruct")),
+            Step(
+                "instruct", sets / "instruct", lambda: self._data("instruct", sets / "pack" / "train.jsonl", "instruct")
+            ),
             Step("phantoms", sets / "phantoms", lambda: self._data("phantom", None, "phantoms", phantoms)),
             Step(
                 "phantom-instruct",
@@ -169,7 +171,8 @@ class Starter:
         from training.calibrate import main
 
         pack = self.sets / "pack"
-        arguments = ["--model", self.out / "compact", "--data", pack / "dev.jsonl", "--known", pack / "train.jsonl"]
+        arguments = ["--model", self.out / "compact", "--data", pack / "dev.jsonl"]
+        arguments += ["--known", pack / "train.jsonl", self.sets / "phantoms" / "train.jsonl"]
         unlike = pack / "smoke.jsonl"
         arguments += ["--unlike", unlike] if unlike.exists() else []
         _command("calibrate", main, [*arguments, "--out", self.out / "model"])
@@ -223,6 +226,8 @@ def training_data(data: Path) -> tuple[str, ...]:
 
     Args:
         data: folder with `manifest.jsonl`, and `text/*.jsonl` whose passages name source and licence.
+    Returns:
+        Images by source, then passages by file, then what the project brings itself.
     """
     counts: Counter[tuple[str, str, str]] = Counter()
     with (data / "manifest.jsonl").open(encoding="utf-8") as lines:
@@ -237,7 +242,9 @@ def training_data(data: Path) -> tuple[str, ...]:
         with path.open(encoding="utf-8") as lines:
             first = json.loads(next(lines))
             number = 1 + sum(1 for _ in lines)
-        found.append(f"{first.get('source', path.stem)}: {number} passages, {first.get('licence', 'licence not stated')}")
+        found.append(
+            f"{first.get('source', path.stem)}: {number} passages, {first.get('licence', 'licence not stated')}"
+        )
     return (*found, f"phantoms: {PHANTOMS} drawn images, CC0-1.0", "knowledge cards of this project, Apache-2.0")
 
 

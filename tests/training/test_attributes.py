@@ -17,7 +17,11 @@ from training.attributes import (
     flat_attributes,
 )
 
-KNOWN = [{"modality": "MRI", "finding": "glioma"}, {"modality": "CT"}, {"modality": "MRI", "finding": "none", "site": "A"}]
+KNOWN = [
+    {"modality": "MRI", "finding": "glioma"},
+    {"modality": "CT"},
+    {"modality": "MRI", "finding": "none", "site": "A"},
+]
 
 
 def test_texts_of_the_truth_are_attributes():

@@ -104,16 +104,13 @@ class StopAt(logging.Handler):
             raise Stopped
 
 
-def test_a_run_that_was_cut_short_ends_as_if_it_had_not(recipe, finished, tmp_path, monkeypatch):
+def test_a_run_that_was_cut_short_ends_as_if_it_had_not(recipe, finished, tmp_path, caplog):
     halves = recipe(tmp_path / "halves")
     logger, handler = logging.getLogger("training.run_folder"), StopAt()
-    monkeypatch.setattr(logger, "handlers", [handler])
-    monkeypatch.setattr(logger, "level", logging.INFO)
-    logger.manager._clear_cache()
-    with pytest.raises(Stopped):
+    logger.addHandler(handler)
+    with caplog.at_level(logging.INFO, logger.name), pytest.raises(Stopped):
         run(halves)
-    monkeypatch.undo()
-    logger.manager._clear_cache()
+    logger.removeHandler(handler)
     assert not (halves.out / "encoder").exists()
     with pytest.raises(TrainingError, match="already holds a run"):
         run(halves)

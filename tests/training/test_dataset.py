@@ -44,7 +44,10 @@ def test_the_prompt_is_what_the_processor_makes_in_use(tokens, tiny_model, make_
 
     asked = example("Is it normal?", "Yes.", images=("a.png", "b.png"))
     (turned,) = tokens.turns(asked)
-    message = {"role": "user", "content": [{"type": "image"}, {"type": "image"}, {"type": "text", "text": "Is it normal?"}]}
+    message = {
+        "role": "user",
+        "content": [{"type": "image"}, {"type": "image"}, {"type": "text", "text": "Is it normal?"}],
+    }
     text = tiny_model.processor.apply_chat_template([message], tokenize=False, add_generation_prompt=True)
     pictures = [Image.open(make_picture_file(number)) for number in range(2)]
     made = tiny_model.processor(images=pictures, text=text, add_special_tokens=False, return_tensors="pt")

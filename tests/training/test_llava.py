@@ -166,20 +166,6 @@ class StopAt(logging.Handler):
             raise Stopped
 
 
-def stopped(chosen: LlavaSettings, step: int) -> None:
-    """Start a run that ends at `step`."""
-    logger, handler = logging.getLogger("training.run_folder"), StopAt(step)
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        with pytest.raises(Stopped):
-            run_stage(chosen)
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
-
-
 def losses(folder: Path) -> dict[int, float]:
     import json
 
@@ -188,12 +174,16 @@ def losses(folder: Path) -> dict[int, float]:
 
 
 @pytest.mark.parametrize("lora", [None, LoraSettings(rank=2, dropout=0.2)], ids=["whole", "lora"])
-def test_a_run_that_was_cut_short_ends_as_if_it_had_not(tiny_folder, eight, tmp_path, lora):
+def test_a_run_that_was_cut_short_ends_as_if_it_had_not(tiny_folder, eight, tmp_path, caplog, lora):
     changes = {"augment": AugmentSettings(), "dropout": 0.2, "average": 0.9, "lora": lora}
     whole = settings(tiny_folder, eight, tmp_path / "whole", **changes)
     halves = settings(tiny_folder, eight, tmp_path / "halves", **changes)
     run_stage(whole)
-    stopped(halves, 4)
+    logger, handler = logging.getLogger("training.run_folder"), StopAt(4)
+    logger.addHandler(handler)
+    with caplog.at_level(logging.INFO, logger.name), pytest.raises(Stopped):
+        run_stage(halves)
+    logger.removeHandler(handler)
     assert not (halves.out / "model").exists()
     run_stage(halves, resume=True)
     assert losses(whole.out) == losses(halves.out)

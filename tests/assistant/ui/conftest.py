@@ -82,20 +82,20 @@ class RunningPage:
 
     def get(self, path: str, data: bytes | None = None, **headers: str) -> HTTPResponse:
         """Return the answer to a request; cookies are kept."""
-        return self._browser.open(Request(self.url + path, data, headers), timeout=30)
+        return self._browser.open(Request(self.url + path, data, headers), timeout=120)
 
     def wait_until_loaded(self) -> None:
         """Wait for the model."""
-        for _ in range(300):
+        for _ in range(900):
             if json.load(self.get("/healthz"))["model"] != "loading":
                 return
             time.sleep(0.2)
-        pytest.fail("the model has not loaded within a minute")
+        pytest.fail("the model has not loaded within three minutes")
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """End it as Ctrl-C does, or by another signal."""
         self.process.send_signal(how)
-        self.process.wait(30)
+        self.process.wait(60)
         if self.process.stdout is not None:
             self.process.stdout.close()
 

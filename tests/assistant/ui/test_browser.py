@@ -27,6 +27,8 @@ TEXTS = {
     "pneumothorax": "A pneumothorax on a chest X-ray appears as a thin white line without lung markings beyond it.",
     "effusion": "A pleural effusion on a chest X-ray blunts the costophrenic angle and forms a meniscus.",
 }
+TIMEOUT_MS = 120_000
+"""Long, for machines that are busy with something else."""
 ARGUMENTS = ["--no-sandbox", "--headless", "--disable-gpu", "--disable-background-networking"]
 
 
@@ -66,6 +68,7 @@ def chromium():
 def tab(chromium, page):
     """A fresh visitor's tab; the test fails if it asks anything of another host."""
     context = chromium.new_context(viewport={"width": 1280, "height": 860})
+    context.set_default_timeout(TIMEOUT_MS)
     opened = context.new_page()
     outside = []
     opened.on("request", lambda request: outside.append(request.url) if not is_own(request.url, page.url) else None)
@@ -160,6 +163,7 @@ def test_a_report_is_drafted_edited_and_downloaded(tab, tmp_path):
 
 def test_the_notice_stays_in_view_and_a_phone_needs_no_sideways_scroll(chromium, page, tmp_path):
     context = chromium.new_context(viewport={"width": 390, "height": 844}, color_scheme="dark")
+    context.set_default_timeout(TIMEOUT_MS)
     tab = context.new_page()
     tab.goto(page.url)
     tab.get_by_placeholder("Ask about").wait_for()
