@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from assistant.model.loaded import LoadedModel
     from data_recipes.schema import Example
 
-MOST_KNOWN = 600
 Shown = tuple[Path, str, str]
 """Path, modality, source."""
 

@@ -44,6 +44,8 @@ class PictureGroup:
     questions: list[Turned] = field(default_factory=list)
     sided: bool = False
     """Some question or answer names left or right, so the pictures are never mirrored."""
+    drawn: bool = False
+    """Phantoms: their sizes and places are exact, so their geometry is never changed."""
     region: str = ""
 
 
@@ -126,6 +128,7 @@ def group_by_pictures(examples: Iterable[tuple[Path, Example]], tokens: Tokens) 
         group = groups.setdefault(images, PictureGroup(images)) if images else lonely
         group.questions.extend(tokens.turns(example))
         group.region = str((example.truth or {}).get("region", ""))
+        group.drawn = bool((example.truth or {}).get("phantom"))
         group.sided |= names_side(example)
     return [*groups.values(), *([lonely] if lonely.questions else [])]
 

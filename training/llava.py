@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -23,6 +22,7 @@ from training.loop import Loop
 from training.pictures import augment, build_store
 from training.run_folder import RunFolder
 from training.settings import LlavaSettings
+from training.whiten import whiten_connector
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -54,22 +54,27 @@ class Material:
     def draw(self, size: int, generator: torch.Generator) -> tuple[PackedBatch, Tensor]:
         """Return a batch of packs and its pictures, float (N, 3, size, size), 0 to 1, in the order of their tokens."""
         chosen = torch.multinomial(self.weights, self.settings.pictures, replacement=True, generator=generator)
-        packs, rows, mirror = [], [], []
+        packs, rows, mirror, drawn = [], [], [], []
         for number in chosen.tolist():
             group = self.groups[number]
             order = torch.randperm(len(group.questions), generator=generator)[: self.settings.questions].tolist()
             packs.append(make_pack([group.questions[i] for i in order], self.tokens.image_id, self.settings.longest))
             rows += [self.row[path] for path in group.images]
             mirror += [group.region in self.settings.mirror and not group.sided] * len(group.images)
+            drawn += [group.drawn] * len(group.images)
         batch = collate(packs, int(self.tokens.tokenizer.pad_token_id or 0))
-        return batch, self._pictures(rows, mirror, size, generator)
-
-    def _pictures(self, rows: Sequence[int], mirror: Sequence[bool], size: int, generator: torch.Generator) -> Tensor:
         if not rows or self.store is None:
-            return torch.zeros(0, 3, size, size)
-        pixels = torch.from_numpy(self.store[list(rows)])
-        off = torch.zeros(len(rows), dtype=torch.bool)
-        return augment(pixels, size, self.settings.augment, generator, mirror=torch.tensor(mirror), turn=off, still=off)
+            return batch, torch.zeros(0, 3, size, size)
+        images = augment(
+            torch.from_numpy(self.store[rows]),
+            size,
+            self.settings.augment,
+            generator,
+            mirror=torch.tensor(mirror),
+            turn=torch.zeros(len(rows), dtype=torch.bool),
+            still=torch.tensor(drawn),
+        )
+        return batch, images
 
 
 class LlavaTrainer:
@@ -139,8 +144,9 @@ class LlavaTrainer:
         loop = Loop(
             self.network, settings.optimizer, steps=settings.steps, seed=settings.seed, average=settings.average
         )
-        if resume:
-            loop.restore(self.folder)
+        restored = loop.restore(self.folder) if resume else None
+        if settings.whiten and restored is None:
+            self._whiten()
         size, total, count = self.loaded.contract.image_size, 0.0, 0
         while loop.step_number < settings.steps:
             loss = self.loss(*self.material.draw(size, loop.generator))
@@ -152,6 +158,13 @@ class LlavaTrainer:
                 loop.save(self.folder)
         loop.use_average()
         return self._write()
+
+    def _whiten(self, batches: int = 8) -> None:
+        """Fit the untrained connector to the features of some training pictures."""
+        generator = torch.Generator().manual_seed(self.settings.seed)
+        drawn = (self.material.draw(self.loaded.contract.image_size, generator)[1] for _ in range(batches))
+        features = torch.cat([self.features(images).float() for images in drawn if len(images)])
+        whiten_connector(self.loaded.llava.model.multi_modal_projector, features, seed=self.settings.seed)
 
     def _write(self) -> Path:
         out = self.settings.out / "model"

@@ -39,6 +39,8 @@ class LlavaSettings:
     """Parts whose weights change: connector, language_model. With `lora` the language model changes by LoRA only."""
     lora: LoraSettings | None = None
     """Low-rank adapters instead of whole weights; the result is a PEFT folder."""
+    whiten: bool = False
+    """Begin with a connector that evens out the tower's features, for a connector that is still untrained."""
     steps: int = 1000
     """Updates."""
     pictures: int = 16
