@@ -87,7 +87,7 @@ def test_missing_arguments_exit_2(capsys):
 @pytest.mark.parametrize(
     ("name", "source", "options", "message"),
     [
-        ("slides", None, {}, "recipe 'slides' is unknown; use one of manifest, phantom"),
+        ("slides", None, {}, "recipe 'slides' is unknown; use one of instruct, manifest, phantom"),
         ("manifest", None, {}, "say where it is with --source PATH"),
         ("phantom", None, {"limit": 0}, "--limit is 0; use 1 or more"),
         ("phantom", None, {"seed": -1}, "--seed is -1; use 0 or more"),
