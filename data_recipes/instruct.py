@@ -32,10 +32,12 @@ from data_recipes.schema import Example, read_examples, write_examples
 
 logger = logging.getLogger(__name__)
 
-HEADER_SHARE = 0.2
+HEADER_SHARE = 0.3
 """Share of the questions that also come with a header line."""
 EVIDENCE_SHARE = 0.25
 """Share of the questions about a finding that also come with numbered evidence."""
+DISTRACTION_SHARE = 0.2
+"""Share of all questions that also come with numbered evidence on anything."""
 EVIDENCE_WORDS = 70
 """Most words of evidence in a prompt."""
 
@@ -107,6 +109,8 @@ def instruct(examples: Sequence[Example], cards: Cards, rng: random.Random) -> l
     made += [_with_header(one, rng) for one in made if rng.random() < HEADER_SHARE]
     finding = [one for one in made if one.answer_type in ("open", "choice") and _rivals(one)]
     made += [_with_evidence(one, cards, rng) for one in finding if rng.random() < EVIDENCE_SHARE]
+    single = [one for one in made if len(one.messages) == 2 and "Evidence:" not in one.messages[0]["content"]]
+    made += [_with_distraction(one, cards, rng) for one in single if rng.random() < DISTRACTION_SHARE]
     made += [_dialogue(own, rng)] if len(own) > 2 else []
     return [one if number < len(own) else replace(one, id=f"{first.id}~{number}") for number, one in enumerate(made)]
 
@@ -239,6 +243,15 @@ def _with_evidence(example: Example, cards: Cards, rng: random.Random) -> Exampl
     cited = f"{answer} [{number}]" if number is not None and number <= len(lines) else answer
     messages = [{"role": "user", "content": text}, {"role": "assistant", "content": cited}]
     return replace(example, messages=messages)
+
+
+def _with_distraction(example: Example, cards: Cards, rng: random.Random) -> Example:
+    """Put cards on anything before the question, to be left alone: in use, a search comes with every question."""
+    *header, question = example.messages[0]["content"].split("\n", 1)
+    lines = evidence_lines(cards.draw(rng), budget=EVIDENCE_WORDS, count_tokens=lambda text: len(text.split()))
+    told = header[0] if header and header[0].startswith("Header:") else None
+    text = question_text(question if told else example.messages[0]["content"], evidence=lines, header=told)
+    return replace(example, messages=[{"role": "user", "content": text}, example.messages[1]])
 
 
 def _dialogue(examples: Sequence[Example], rng: random.Random) -> Example:

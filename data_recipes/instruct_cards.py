@@ -27,6 +27,16 @@ class Cards:
         """Return the cards that come with the project."""
         return cls([one for one in read_corpora(["knowledge"]).passages if "#" not in one.id])
 
+    def draw(self, rng: random.Random) -> list[Evidence]:
+        """Return one to three cards on anything.
+
+        Args:
+            rng: source of chance.
+        Returns:
+            The cards in random order.
+        """
+        return rng.sample(self.evidence, min(len(self.evidence), rng.randint(1, 3)))
+
     def pick(
         self, answer: str, rivals: Sequence[str], modality: str | None, region: str | None, rng: random.Random
     ) -> tuple[list[Evidence], int | None]:

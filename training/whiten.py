@@ -7,6 +7,8 @@ them, and a small language model then takes very long to find them.
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -26,13 +28,13 @@ def whiten_connector(projector: nn.Module, features: Tensor, *, least: float = 0
     mean = flat.mean(dim=0)
     values, vectors = torch.linalg.eigh(torch.cov(flat.T))
     scale = (values.clamp(min=0) + least * values.mean()).rsqrt()
-    first, second = projector.linear_1, projector.linear_2
+    first, second = cast(nn.Linear, projector.linear_1), cast(nn.Linear, projector.linear_2)
     generator = torch.Generator().manual_seed(seed)
-    size = max(first.out_features, first.in_features)  # type: ignore[call-overload]
+    size = max(first.out_features, first.in_features)
     square, _ = torch.linalg.qr(torch.randn(size, size, dtype=torch.float64, generator=generator))
-    rotation = square[: first.out_features, : first.in_features]  # type: ignore[misc]
+    rotation = square[: first.out_features, : first.in_features]
     weight = rotation @ (scale[:, None] * vectors.T)
-    first.weight.copy_(weight)  # type: ignore[operator,union-attr]
-    first.bias.copy_(-weight @ mean)  # type: ignore[operator,union-attr]
-    nn.init.normal_(second.weight, std=0.5 * float(second.in_features) ** -0.5, generator=generator)  # type: ignore[arg-type]
-    nn.init.zeros_(second.bias)  # type: ignore[arg-type]
+    first.weight.copy_(weight)
+    first.bias.copy_(-weight @ mean)
+    nn.init.normal_(second.weight, std=0.5 * float(second.in_features) ** -0.5, generator=generator)
+    nn.init.zeros_(second.bias)
