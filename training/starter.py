@@ -164,8 +164,12 @@ class Starter:
         """Halve the size on disk; the loader computes in float32 all the same."""
         from assistant.model.load import load_model
         from assistant.model.save import save_model
+        from training.assemble import AssembleSettings
+        from training.recipe import load_recipe
 
-        save_model(load_model(self.out / "sft" / "model"), self.out / "compact", dtype="bfloat16", name="starter")
+        can = load_recipe(AssembleSettings, RECIPES / "starter_assemble.yaml").capabilities or {}
+        trained = load_model(self.out / "sft" / "model")
+        save_model(trained, self.out / "compact", dtype="bfloat16", name="starter", capabilities=can)
 
     def _calibrate(self) -> None:
         from training.calibrate import main
@@ -175,6 +179,8 @@ class Starter:
         arguments += ["--known", pack / "train.jsonl", self.sets / "phantoms" / "train.jsonl"]
         unlike = pack / "smoke.jsonl"
         arguments += ["--unlike", unlike] if unlike.exists() else []
+        # A picture that is refused is an answer lost, so one in a hundred at most.
+        arguments += ["--most-rejected", 0.01]
         _command("calibrate", main, [*arguments, "--out", self.out / "model"])
 
     def _index(self) -> None:
