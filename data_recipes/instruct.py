@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from assistant.prompts import evidence_lines, header_line, question_text, render_report, report_text
-from data_recipes.instruct_cards import Cards
+from data_recipes.instruct_cards import Cards, is_about
 from data_recipes.instruct_words import (
     COUNT_WORDS,
     FINDING_QUESTIONS,
@@ -248,7 +248,9 @@ def _with_evidence(example: Example, cards: Cards, rng: random.Random) -> Exampl
 def _with_distraction(example: Example, cards: Cards, rng: random.Random) -> Example:
     """Put cards on anything before the question, to be left alone: in use, a search comes with every question."""
     *header, question = example.messages[0]["content"].split("\n", 1)
-    lines = evidence_lines(cards.draw(rng), budget=EVIDENCE_WORDS, count_tokens=lambda text: len(text.split()))
+    region = (example.truth or {}).get("region")
+    drawn = [card for card in cards.draw(rng) if not is_about(card, example.messages[1]["content"], region)]
+    lines = evidence_lines(drawn, budget=EVIDENCE_WORDS, count_tokens=lambda text: len(text.split()))
     told = header[0] if header and header[0].startswith("Header:") else None
     text = question_text(question if told else example.messages[0]["content"], evidence=lines, header=told)
     return replace(example, messages=[{"role": "user", "content": text}, example.messages[1]])
