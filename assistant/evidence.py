@@ -59,5 +59,7 @@ class Retriever(Protocol):
             k: the most pieces to return.
             modality: narrows or weights the corpus, a name of `vocabulary.MODALITIES`.
             exclude_patient: a `Picture.patient_key` whose own cases are left out.
+        Returns:
+            Best first; empty if nothing is near enough.
         """
         ...

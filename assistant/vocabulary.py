@@ -88,6 +88,8 @@ def canonical_modality(name: str | None) -> str | None:
 
     Args:
         name: free text such as "Chest X-ray", "ct scan" or a DICOM code such as "DX".
+    Returns:
+        A name of `MODALITIES`, or None.
     """
     if not name:
         return None

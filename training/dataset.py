@@ -8,6 +8,7 @@ the losses of its examples taken one by one, at a fraction of the work.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,8 @@ class Turned:
 
     prompt: tuple[int, ...]
     answer: tuple[int, ...]
+    topic: str = ""
+    """What it teaches: questions of one topic about one picture are wordings of the same."""
 
 
 @dataclass
@@ -46,7 +49,12 @@ class PictureGroup:
     """Some question or answer names left or right, so the pictures are never mirrored."""
     drawn: bool = False
     """Phantoms: their sizes and places are exact, so their geometry is never changed."""
-    region: str = ""
+    truth: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def region(self) -> str:
+        """Body region, empty if it is not known."""
+        return str(self.truth.get("region", ""))
 
 
 class Tokens:
@@ -98,7 +106,9 @@ class Tokens:
                 f"example {name!r}: the chat template does not begin the answered conversation with the prompt, "
                 "so the answer cannot be told apart. Use a template that only appends."
             )
-        return Turned(tuple(self.encode(prompt)), tuple(self.encode(whole[len(prompt) :])))
+        asked = str(messages[-1]["content"][-1]["text"]).splitlines()[-1]
+        topic = f"{asked} {answer}" if answer.strip(". ").lower() in ("yes", "no") else answer
+        return Turned(tuple(self.encode(prompt)), tuple(self.encode(whole[len(prompt) :])), topic)
 
     def render(self, messages: list[dict[str, Any]], *, generate: bool) -> str:
         """Return a conversation as the template writes it."""
@@ -127,16 +137,58 @@ def group_by_pictures(examples: Iterable[tuple[Path, Example]], tokens: Tokens) 
         images = tuple(example.image_paths(root))
         group = groups.setdefault(images, PictureGroup(images)) if images else lonely
         group.questions.extend(tokens.turns(example))
-        group.region = str((example.truth or {}).get("region", ""))
-        group.drawn = bool((example.truth or {}).get("phantom"))
+        group.truth |= example.truth or {}
+        group.drawn = bool(group.truth.get("phantom"))
         group.sided |= names_side(example)
     return [*groups.values(), *([lonely] if lonely.questions else [])]
+
+
+def picture_weights(groups: Sequence[PictureGroup], balance: str | None = None) -> Tensor:
+    """Say how often each picture is drawn: the more there is to learn from it, the more often.
+
+    Args:
+        groups: of one data file, with their questions.
+        balance: a name in the truth; its values are then drawn equally often, with any picture without it as one more.
+    Returns:
+        (number of groups,), summing to 1.
+    Raises:
+        DataError: no picture's truth has `balance`.
+    """
+    amount = torch.tensor([float(len({each.topic for each in one.questions})) for one in groups])
+    if balance is not None:
+        values = [str(one.truth.get(balance)) for one in groups]
+        if not any(balance in one.truth for one in groups):
+            known = sorted({name for one in groups for name in one.truth})
+            raise DataError(f"balance is {balance!r}, which no example's truth has; it has {', '.join(known)}.")
+        for value in set(values):
+            same = torch.tensor([one == value for one in values])
+            amount[same] /= amount[same].sum()
+    return amount / amount.sum()
 
 
 def names_side(example: Example) -> bool:
     """Tell whether a question or an answer names left or right; evidence lines before the question do not count."""
     texts = (one["content"].splitlines()[-1] if one["role"] == "user" else one["content"] for one in example.messages)
     return any(_SIDE.search(text) for text in texts)
+
+
+def choose_questions(questions: Sequence[Turned], most: int, generator: torch.Generator) -> list[Turned]:
+    """Draw questions, as many topics as possible: a second wording of a topic comes after the first of every other.
+
+    Args:
+        questions: of one picture.
+        most: how many at the most.
+        generator: source of chance.
+    Returns:
+        In the order in which they are to be packed.
+    """
+    seen: Counter[str] = Counter()
+    ranked = []
+    for place, number in enumerate(torch.randperm(len(questions), generator=generator).tolist()):
+        topic = questions[number].topic
+        ranked.append((seen[topic], place, number))
+        seen[topic] += 1
+    return [questions[number] for _, _, number in sorted(ranked)[:most]]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -17,7 +16,17 @@ from assistant.model.loaded import LoadedModel
 from assistant.model.save import save_adapter, save_model
 from data_recipes.schema import read_examples
 from training.adapter import add_lora
-from training.dataset import IGNORED, PackedBatch, PictureGroup, Tokens, collate, group_by_pictures, make_pack
+from training.dataset import (
+    IGNORED,
+    PackedBatch,
+    PictureGroup,
+    Tokens,
+    choose_questions,
+    collate,
+    group_by_pictures,
+    make_pack,
+    picture_weights,
+)
 from training.loop import Loop
 from training.pictures import augment, build_store
 from training.run_folder import RunFolder
@@ -42,9 +51,7 @@ class Material:
             if not groups:
                 raise DataError(f"{part.path} holds no examples; build it again or take it out of `data:`.")
             self.groups += groups
-            # A picture with many questions is drawn more often, but less than in proportion.
-            amount = torch.tensor([math.sqrt(len(one.questions)) for one in groups])
-            weights.append(part.weight * amount / amount.sum())
+            weights.append(part.weight * picture_weights(groups, part.balance))
         self.weights = torch.cat(weights)
         self.paths = sorted({path for group in self.groups for path in group.images})
         self.row = {path: number for number, path in enumerate(self.paths)}
@@ -57,8 +64,8 @@ class Material:
         packs, rows, mirror, drawn = [], [], [], []
         for number in chosen.tolist():
             group = self.groups[number]
-            order = torch.randperm(len(group.questions), generator=generator)[: self.settings.questions].tolist()
-            packs.append(make_pack([group.questions[i] for i in order], self.tokens.image_id, self.settings.longest))
+            questions = choose_questions(group.questions, self.settings.questions, generator)
+            packs.append(make_pack(questions, self.tokens.image_id, self.settings.longest))
             rows += [self.row[path] for path in group.images]
             mirror += [group.region in self.settings.mirror and not group.sided] * len(group.images)
             drawn += [group.drawn] * len(group.images)
@@ -91,6 +98,8 @@ class LlavaTrainer:
         self.mean = torch.tensor(processor.image_mean).view(1, 3, 1, 1)
         self.std = torch.tensor(processor.image_std).view(1, 3, 1, 1)
         self.network: nn.Module = self._trainable()
+        if settings.compile:
+            self._compile()
 
     def _trainable(self) -> nn.Module:
         """Switch on what is trained and return the module that holds it."""
@@ -105,6 +114,17 @@ class LlavaTrainer:
             llava.model.language_model.requires_grad_(True)
             llava.lm_head.requires_grad_(True)
         return llava
+
+    def _compile(self) -> None:
+        """Compile the language model's layers; on a CPU also attend by plain products, which then fuse with the mask.
+
+        Layers are compiled in place, so names of weights and what is written stay the same.
+        """
+        model = self.loaded.llava.model.language_model
+        if torch.device(self.loaded.device).type == "cpu":
+            model.config._attn_implementation = "eager"
+        for layer in model.layers:
+            layer.compile(dynamic=True)
 
     def features(self, images: Tensor) -> Tensor:
         """Return the frozen tower's patch features, (N, P, D)."""

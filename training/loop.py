@@ -39,17 +39,21 @@ class Loop:
         self.generator = torch.Generator().manual_seed(seed)
         self.step_number = 0
         named = [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
-        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
         for name, parameter in named:
             decay = settings.weight_decay if parameter.ndim > 1 else 0.0
             factor = next((value for prefix, value in (slow or {}).items() if name.startswith(prefix)), 1.0)
-            groups.setdefault((decay, factor), []).append(parameter)
-        self.optimizer = torch.optim.AdamW(
-            [{"params": list(ps), "weight_decay": d, "factor": f} for (d, f), ps in groups.items()],
-            lr=settings.lr,
-            betas=(0.9, 0.98),
-            fused=True,
-        )
+            by_muon = settings.name == "muon" and is_hidden_matrix(name, parameter)
+            groups.setdefault((decay, factor, by_muon), []).append(parameter)
+
+        def of(muon: bool) -> list[dict[str, Any]]:
+            return [{"params": ps, "weight_decay": d, "factor": f} for (d, f, by), ps in groups.items() if by is muon]
+
+        self.optimizers: dict[str, torch.optim.Optimizer] = {}
+        if of(False):
+            self.optimizers["optimizer"] = torch.optim.AdamW(of(False), lr=settings.lr, betas=(0.9, 0.98), fused=True)
+        if of(True):
+            self.optimizers["muon"] = torch.optim.Muon(of(True), lr=settings.lr, adjust_lr_fn="match_rms_adamw")
         self.averaged = {name: parameter.detach().clone() for name, parameter in named} if average else {}
 
     def learning_rate(self) -> float:
@@ -62,12 +66,13 @@ class Loop:
     def update(self, loss: Tensor) -> None:
         """Back-propagate and take one step."""
         loss.backward()
-        parameters = [one for group in self.optimizer.param_groups for one in group["params"]]
-        nn.utils.clip_grad_norm_(parameters, self.settings.clip_norm)
-        for group in self.optimizer.param_groups:
+        groups = [group for one in self.optimizers.values() for group in one.param_groups]
+        nn.utils.clip_grad_norm_([one for group in groups for one in group["params"]], self.settings.clip_norm)
+        for group in groups:
             group["lr"] = self.learning_rate() * group["factor"]
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        for one in self.optimizers.values():
+            one.step()
+            one.zero_grad(set_to_none=True)
         self.step_number += 1
         if self.averaged:
             decay = min(self.decay, self.step_number / (self.step_number + 10))
@@ -96,7 +101,8 @@ class Loop:
         """Keep weights, averages, optimizer, buffers and chance in the run folder."""
         tensors = {f"weight/{name}": one for name, one in self.module.state_dict().items()}
         tensors |= {f"average/{name}": one for name, one in self.averaged.items()}
-        tensors |= {f"optimizer/{key}": value for key, value in _flatten(self.optimizer)}
+        for part, one in self.optimizers.items():
+            tensors |= {f"{part}/{key}": value for key, value in _flatten(one)}
         tensors["generator"] = self.generator.get_state()
         # Dropout draws from torch's own generators.
         tensors["chance/cpu"] = torch.get_rng_state()
@@ -117,12 +123,26 @@ class Loop:
             torch.set_rng_state(tensors["chance/cpu"])
         if "chance/cuda" in tensors and torch.cuda.is_available():
             torch.cuda.set_rng_state(tensors["chance/cuda"])
-        _unflatten(self.optimizer, _part(tensors, "optimizer/"))
+        for part, one in self.optimizers.items():
+            _unflatten(one, _part(tensors, f"{part}/"))
         self.step_number = int(numbers["step"])
         return numbers
 
     def _named(self) -> Iterable[tuple[str, nn.Parameter]]:
         return ((name, one) for name, one in self.module.named_parameters() if one.requires_grad)
+
+
+def is_hidden_matrix(name: str, parameter: Tensor) -> bool:
+    """Tell whether Muon should update a parameter: a matrix from hidden states to hidden states.
+
+    Args:
+        name: as in `named_parameters`.
+        parameter: the weights.
+    Returns:
+        False for vectors, kernels of convolutions, embeddings and heads: their rows or columns are no hidden states.
+    Source: Jordan et al., Muon: an optimizer for hidden layers in neural networks, 2024.
+    """
+    return parameter.ndim == 2 and not any(part in name for part in ("embed", "lm_head", "classifier", "heads"))
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -20,8 +20,11 @@ T = TypeVar("T")
 class OptimizerSettings:
     """How weights are updated; `optimizer:` in a recipe."""
 
+    name: str = "adamw"
+    """adamw; or muon: matrices between hidden states by Muon, which a model from scratch learns faster by, the rest by
+    AdamW."""
     lr: float = 1e-3
-    """Peak learning rate of AdamW."""
+    """Peak learning rate. Muon's updates are scaled to the size of AdamW's, so one value serves both."""
     weight_decay: float = 0.05
     """Decoupled weight decay on matrices; vectors (norms, biases) have none."""
     warmup_steps: int = 100
@@ -32,6 +35,8 @@ class OptimizerSettings:
     """Gradients are scaled down to this norm."""
 
     def __post_init__(self) -> None:
+        if self.name not in ("adamw", "muon"):
+            raise ConfigError(f"optimizer.name is {self.name!r}; use adamw or muon.")
         if self.lr <= 0:
             raise ConfigError(f"optimizer.lr is {self.lr}; use a number above 0, such as 1e-3.")
         if self.clip_norm <= 0:

@@ -19,6 +19,8 @@ class DataPart:
     """JSONL file of examples."""
     weight: float = 1.0
     """How often its pictures are drawn, relative to the other entries: the sum of weights is shared out."""
+    balance: str | None = None
+    """A name in the examples' truth, such as "breast finding", whose values are then drawn equally often."""
 
     def __post_init__(self) -> None:
         if self.weight <= 0:
@@ -63,6 +65,8 @@ class LlavaSettings:
     """Dropout on the connector's output, which keeps few pictures from being learned by heart."""
     bf16: bool = True
     """Compute in bfloat16."""
+    compile: bool = False
+    """Compile the language model's layers: some minutes at the start, then a third faster. Needs a C++ compiler."""
     threads: int = 0
     """CPU threads, 0 for torch's own choice."""
     report_every: int = 100

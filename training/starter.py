@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from assistant.errors import AssistantError, DataError
+from training.settings import DataPart
 
 logger = logging.getLogger("training.starter")
 
 RECIPES = Path(__file__).parent / "recipes"
 KNOWLEDGE = Path(__file__).parents[1] / "retrieval" / "knowledge"
-PHANTOMS = 5000
+PHANTOMS = 8000
 PHANTOM_SEED = 7
 EXAMPLE_SEED = 2_500_000
 EVALUATED = 1200
@@ -142,7 +143,7 @@ class Starter:
 
         recipe = RECIPES / f"starter_{stage}.yaml"
         plain = load_recipe(LlavaSettings, recipe)
-        parts = self._parts({Path(*part.path.parts[-2:]): part.weight for part in plain.data}, stage)
+        parts = self._parts({Path(*part.path.parts[-2:]): part for part in plain.data}, stage)
         changes = [
             f"model={model}",
             f"data=[{', '.join(parts)}]",
@@ -152,13 +153,17 @@ class Starter:
         ]
         run_stage(load_recipe(LlavaSettings, recipe, changes), resume=(self.out / stage / "run.json").exists())
 
-    def _parts(self, weights: dict[Path, float], stage: str) -> list[str]:
+    def _parts(self, named: dict[Path, DataPart], stage: str) -> list[str]:
         """Return the data parts that exist; instruction files that the recipe does not name get half a share."""
         if stage == "sft":
             for path in self._instruct_files():
-                weights.setdefault(path.relative_to(self.sets), 0.5)
-        found = {self.sets / name: weight for name, weight in weights.items() if (self.sets / name).is_file()}
-        return [f"{{path: {path}, weight: {weight}}}" for path, weight in found.items()]
+                name = path.relative_to(self.sets)
+                named.setdefault(name, DataPart(name, 0.5))
+        found = {self.sets / name: part for name, part in named.items() if (self.sets / name).is_file()}
+        return [
+            f"{{path: {path}, weight: {part.weight}, balance: {part.balance or 'null'}}}"
+            for path, part in found.items()
+        ]
 
     def _compact(self) -> None:
         """Halve the size on disk; the loader computes in float32 all the same."""

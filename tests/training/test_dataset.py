@@ -11,7 +11,18 @@ import torch
 
 from assistant.errors import DataError
 from data_recipes.schema import Example
-from training.dataset import IGNORED, Tokens, Turned, collate, group_by_pictures, make_pack, names_side
+from training.dataset import (
+    IGNORED,
+    PictureGroup,
+    Tokens,
+    Turned,
+    choose_questions,
+    collate,
+    group_by_pictures,
+    make_pack,
+    names_side,
+    picture_weights,
+)
 from training.tokenizer import train_wordpiece
 
 ROOT = Path("data")
@@ -101,6 +112,35 @@ def test_questions_are_gathered_by_their_pictures(tokens):
 )
 def test_a_picture_is_sided_when_a_question_or_an_answer_names_a_side(question, answer, sided):
     assert names_side(example(question, answer)) is sided
+
+
+def test_wordings_of_one_answer_are_one_topic_and_each_yes_or_no_its_own(tokens):
+    asked = [("Which side?", "Left"), ("On which side is it?", "Left"), ("Is it big?", "Yes"), ("Is it round?", "Yes")]
+    topics = [tokens.turns(example(question, answer))[0].topic for question, answer in asked]
+    assert topics[0] == topics[1]
+    assert len(set(topics)) == 3
+
+
+def test_every_topic_comes_before_a_second_wording():
+    questions = [Turned((1,), (n,), topic) for n, topic in enumerate("aaaaabbc")]
+    for seed in range(20):
+        drawn = choose_questions(questions, 5, torch.Generator().manual_seed(seed))
+        assert len(drawn) == len({one.answer for one in drawn}) == 5
+        assert {one.topic for one in drawn[:3]} == {"a", "b", "c"}
+        assert {one.topic for one in drawn[3:]} == {"a", "b"}
+    assert len(choose_questions(questions, 100, torch.Generator())) == 8
+
+
+def with_topics(count, **truth):
+    return PictureGroup((), [Turned((1,), (2,), str(n)) for n in range(count)] * 2, truth=truth)
+
+
+def test_a_picture_is_drawn_by_its_topics_and_values_equally_often_where_asked():
+    groups = [with_topics(4, finding="no"), with_topics(2, finding="no"), with_topics(2, finding="yes")]
+    assert picture_weights(groups).tolist() == pytest.approx([0.5, 0.25, 0.25])
+    assert picture_weights(groups, "finding").tolist() == pytest.approx([1 / 3, 1 / 6, 1 / 2])
+    with pytest.raises(DataError, match="balance is 'findings', which no example's truth has; it has finding"):
+        picture_weights(groups, "findings")
 
 
 IMAGE = 9

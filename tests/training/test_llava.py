@@ -86,6 +86,21 @@ def test_a_pack_costs_what_its_examples_cost_one_by_one_in_the_stock_model(train
     assert packed == pytest.approx(total / weights, rel=1e-5)
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compiling needs g++")
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+def test_compiled_layers_give_the_same_loss_and_gradient(tiny_folder, eight, tmp_path):
+    found = []
+    for compiled in (False, True):
+        chosen = settings(tiny_folder, eight, tmp_path / f"run{compiled}", compile=compiled)
+        trainer = LlavaTrainer(chosen, RunFolder(chosen.out, chosen))
+        loss = trainer.loss(*trainer.material.draw(32, torch.Generator().manual_seed(0)))
+        loss.backward()
+        found.append((loss.item(), trainer.loaded.llava.model.multi_modal_projector.linear_1.weight.grad))
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-4)
+    assert torch.allclose(found[0][1], found[1][1], rtol=1e-3, atol=1e-6)
+
+
 def test_a_question_does_not_see_its_neighbours(trainer):
     pack = make_pack(trainer.material.groups[0].questions, trainer.tokens.image_id, 400)
     batch = collate([pack], pad_id=0)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from assistant.errors import ConfigError
-from training.loop import Loop
+from training.loop import Loop, is_hidden_matrix
 from training.recipe import OptimizerSettings
 from training.run_folder import RunFolder
 
@@ -51,7 +51,7 @@ def test_learning_rate_rises_then_falls_as_half_a_cosine():
 def test_slow_parts_and_vectors_get_their_own_settings():
     loop = Loop(network(), OptimizerSettings(lr=1e-2, warmup_steps=1), steps=9, seed=0, slow={"0.": 0.1})
     step(loop)
-    groups = {(one["weight_decay"], one["factor"]): one for one in loop.optimizer.param_groups}
+    groups = {(one["weight_decay"], one["factor"]): one for one in loop.optimizers["optimizer"].param_groups}
     assert set(groups) == {(0.05, 0.1), (0.0, 0.1), (0.0, 1.0), (0.05, 1.0)}
     assert groups[0.05, 0.1]["lr"] == pytest.approx(groups[0.05, 1.0]["lr"] / 10)
 
@@ -91,12 +91,42 @@ def test_averages_go_in_and_out():
 def test_gradients_are_clipped_to_the_norm():
     loop = Loop(nn.Linear(1, 1, bias=False), OptimizerSettings(clip_norm=0.5, warmup_steps=1), steps=9, seed=0)
     loop.update((loop.module.weight * 100).sum())
-    (state,) = loop.optimizer.state.values()
+    (state,) = loop.optimizers["optimizer"].state.values()
     assert state["exp_avg"].item() == pytest.approx(0.5 * (1 - 0.9), rel=1e-4)
 
 
-def test_a_resumed_loop_goes_on_as_if_it_had_never_stopped(tmp_path):
-    settings = OptimizerSettings(lr=1e-2, warmup_steps=3)
+@pytest.mark.parametrize(
+    ("name", "shape", "hidden"),
+    [
+        ("model.language_model.layers.0.mlp.up_proj.weight", (8, 4), True),
+        ("model.multi_modal_projector.linear_1.weight", (4, 4), True),
+        ("model.language_model.layers.0.self_attn.q_proj.lora_A.default.weight", (2, 8), True),
+        ("model.language_model.embed_tokens.weight", (8, 4), False),
+        ("lm_head.weight", (8, 4), False),
+        ("model.language_model.norm.weight", (4,), False),
+        ("patch.projection.weight", (4, 3, 2, 2), False),
+    ],
+)
+def test_muon_takes_matrices_between_hidden_states(name, shape, hidden):
+    assert is_hidden_matrix(name, torch.zeros(shape)) is hidden
+
+
+def test_muon_updates_a_matrix_evenly_in_all_directions():
+    module = nn.Sequential(nn.Linear(4, 4, bias=False))
+    settings = OptimizerSettings(name="muon", lr=0.1, warmup_steps=1, weight_decay=0)
+    loop = Loop(module, settings, steps=1000, seed=0)
+    before = module[0].weight.detach().clone()
+    strength = torch.diag(torch.tensor([8.0, 4.0, 2.0, 1.0]))
+    loop.update((module[0].weight * strength).sum())
+    change = torch.linalg.svdvals(module[0].weight.detach() - before)
+    # AdamW's size: an update of about 0.2 of the learning rate in each entry's root mean square.
+    assert change.max() / change.min() < 2
+    assert change.square().mean().sqrt().item() == pytest.approx(0.1 * 0.2 * 4**0.5, rel=0.35)
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_a_resumed_loop_goes_on_as_if_it_had_never_stopped(tmp_path, name):
+    settings = OptimizerSettings(name=name, lr=1e-2, warmup_steps=3)
     folder = RunFolder(tmp_path / "run", Settings())
     torch.manual_seed(0)
     loop = Loop(network(), settings, steps=8, seed=1, average=0.9)
@@ -123,3 +153,8 @@ def test_nothing_to_go_on_from_is_none(tmp_path):
 def test_settings_that_cannot_train_are_refused(field, value):
     with pytest.raises(ConfigError, match=rf"optimizer\.{field} is {value}; use a number above 0"):
         OptimizerSettings(**{field: value})
+
+
+def test_an_unknown_optimizer_is_refused():
+    with pytest.raises(ConfigError, match=r"optimizer\.name is 'sgd'; use adamw or muon"):
+        OptimizerSettings(name="sgd")

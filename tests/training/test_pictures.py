@@ -74,6 +74,14 @@ def test_a_still_picture_keeps_its_geometry(pixels):
     assert not torch.allclose(changed(pixels, moving), changed(pixels), atol=1e-1)
 
 
+def test_a_still_picture_is_not_covered():
+    white = torch.full((2, 3, 32, 32), 255, dtype=torch.uint8)
+    one = torch.tensor([True, False])
+    covered = changed(white, AugmentSettings(0, 0, 0, 0, 0, 0, 0, 0, 0, 1.0), size=32, still=one) < 0.999
+    assert not covered[0].any()
+    assert covered[1].any()
+
+
 def test_erasing_covers_a_square_with_one_grey():
     white = torch.full((2, 3, 32, 32), 255, dtype=torch.uint8)
     covered = changed(white, AugmentSettings(0, 0, 0, 0, 0, 0, 0, 0, 0, 1.0), size=32) < 0.999

@@ -52,7 +52,7 @@ def test_help_and_dry_run_import_nothing_heavy_and_write_nothing(tmp_path, data)
 def test_the_command_line_goes_over_the_recipe(data, tmp_path):
     changes = ["steps=7", "optimizer.lr=1e-4", f"data=[{{path: {data}, weight: 2}}]"]
     settings = load_recipe(LlavaSettings, RECIPES / "starter_sft.yaml", changes)
-    assert (settings.steps, settings.optimizer.lr, settings.optimizer.warmup_steps) == (7, 1e-4, 50)
+    assert (settings.steps, settings.optimizer.lr, settings.optimizer.warmup_steps) == (7, 1e-4, 100)
     assert settings.data == (DataPart(data, 2.0),)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from training.settings import DataPart
 from training.starter import Starter, Step, main, passage_files, training_data
 
 STEPS = ["manifest", "instruct", "phantoms", "phantom-instruct", "contrast", "assemble", "align", "sft"]
@@ -105,10 +106,11 @@ def test_parts_that_were_not_built_are_left_out_and_others_get_a_share(folder, t
     for name in ("instruct/busi.jsonl", "instruct/own.jsonl", "phantoms/train.jsonl"):
         (starter.sets / name).parent.mkdir(parents=True, exist_ok=True)
         (starter.sets / name).touch()
-    named = {Path("instruct/busi.jsonl"): 1.0, Path("instruct/gone.jsonl"): 2.0}
+    busi, gone = Path("instruct/busi.jsonl"), Path("instruct/gone.jsonl")
+    named = {busi: DataPart(busi, 1.0, balance="breast finding"), gone: DataPart(gone, 2.0)}
     first, second = starter._parts(dict(named), "sft")
-    assert first == f"{{path: {starter.sets / 'instruct/busi.jsonl'}, weight: 1.0}}"
-    assert second == f"{{path: {starter.sets / 'instruct/own.jsonl'}, weight: 0.5}}"
+    assert first == f"{{path: {starter.sets / 'instruct/busi.jsonl'}, weight: 1.0, balance: breast finding}}"
+    assert second == f"{{path: {starter.sets / 'instruct/own.jsonl'}, weight: 0.5, balance: null}}"
     assert starter._parts(dict(named), "align") == [first]
 
 
