@@ -12,8 +12,8 @@ NOTES = (
     "model's own, without evidence and even where the assistant would abstain; what abstaining does stands in its own "
     "table. `Always the commonest` is the accuracy of one fixed answer. An open answer is right if it is the same "
     "words once normalised (modalities and body regions by any of their names); recall is the share of the truth's "
-    "words, as LLaVA-Med counts it. Findings of phantom reports agree in name, side and zone. METEOR is left out: "
-    "without its stemmer and synonyms it would be another number under the same name."
+    "words that are said, each counted as often as it stands there. Findings of phantom reports agree in name, side "
+    "and zone. METEOR is left out: without its stemmer and synonyms it would be another number under the same name."
 )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from assistant.errors import TrainingError
 from training.recipe import OptimizerSettings
 from training.run_folder import RunFolder
 
@@ -99,7 +100,9 @@ class Loop:
 
     def save(self, folder: RunFolder, **numbers: Any) -> None:
         """Keep weights, averages, optimizer, buffers and chance in the run folder."""
-        tensors = {f"weight/{name}": one for name, one in self.module.state_dict().items()}
+        # Frozen weights come from where they came from the first time; with LoRA they are nearly all there is.
+        frozen = {name for name, one in self.module.named_parameters() if not one.requires_grad}
+        tensors = {f"weight/{name}": one for name, one in self.module.state_dict().items() if name not in frozen}
         tensors |= {f"average/{name}": one for name, one in self.averaged.items()}
         for part, one in self.optimizers.items():
             tensors |= {f"{part}/{key}": value for key, value in _flatten(one)}
@@ -116,7 +119,15 @@ class Loop:
         if state is None:
             return None
         tensors, numbers = state
-        self.module.load_state_dict(_part(tensors, "weight/"))
+        weights = _part(tensors, "weight/")
+        missing, unknown = self.module.load_state_dict(weights, strict=False)
+        lost = set(missing) - {name for name, one in self.module.named_parameters() if not one.requires_grad}
+        if lost or unknown:
+            wrong = ", ".join(sorted([*lost, *unknown])[:3])
+            raise TrainingError(
+                f"the saved state does not fit what is trained (first: {wrong}). Resume with the code and packages "
+                "that began the run, or start again without --resume in another folder."
+            )
         self.averaged = _part(tensors, "average/")
         self.generator.set_state(tensors["generator"])
         if "chance/cpu" in tensors:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from assistant.errors import ConfigError
+from assistant.errors import ConfigError, TrainingError
 from training.loop import Loop, is_hidden_matrix
 from training.recipe import OptimizerSettings
 from training.run_folder import RunFolder
@@ -142,6 +142,25 @@ def test_a_resumed_loop_goes_on_as_if_it_had_never_stopped(tmp_path, name):
     for name, one in loop.module.state_dict().items():
         assert torch.equal(one, again.module.state_dict()[name]), name
     assert all(torch.equal(one, again.averaged[name]) for name, one in loop.averaged.items())
+
+
+def test_frozen_weights_are_not_saved_and_others_must_fit(tmp_path):
+    folder = RunFolder(tmp_path / "run", Settings())
+    half = network()
+    half[0].requires_grad_(False)
+    loop = Loop(half, OptimizerSettings(), steps=8, seed=1)
+    step(loop)
+    loop.save(folder)
+    tensors, _ = folder.load_state()
+    saved = {name for name in tensors if name.startswith("weight/")}
+    assert {"weight/3.weight", "weight/1.running_mean"} <= saved
+    assert not saved & {"weight/0.weight", "weight/0.bias"}
+    again = network()
+    again[0].requires_grad_(False)
+    Loop(again, OptimizerSettings(), steps=8, seed=1).restore(folder)
+    assert torch.equal(again[3].weight, half[3].weight)
+    with pytest.raises(TrainingError, match=r"does not fit what is trained \(first: 0\.bias, 0\.weight\)"):
+        Loop(network(), OptimizerSettings(), steps=8, seed=1).restore(folder)
 
 
 def test_nothing_to_go_on_from_is_none(tmp_path):
