@@ -37,6 +37,8 @@ class Turned:
     answer: tuple[int, ...]
     topic: str = ""
     """What it teaches: questions of one topic about one picture are wordings of the same."""
+    name: str = ""
+    """Id of the example."""
 
 
 @dataclass
@@ -108,7 +110,7 @@ class Tokens:
             )
         asked = str(messages[-1]["content"][-1]["text"]).splitlines()[-1]
         topic = f"{asked} {answer}" if answer.strip(". ").lower() in ("yes", "no") else answer
-        return Turned(tuple(self.encode(prompt)), tuple(self.encode(whole[len(prompt) :])), topic)
+        return Turned(tuple(self.encode(prompt)), tuple(self.encode(whole[len(prompt) :])), topic, name)
 
     def render(self, messages: list[dict[str, Any]], *, generate: bool) -> str:
         """Return a conversation as the template writes it."""

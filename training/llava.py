@@ -16,6 +16,7 @@ from assistant.model.loaded import LoadedModel
 from assistant.model.save import save_adapter, save_model
 from data_recipes.schema import read_examples
 from training.adapter import add_lora
+from training.checks import check_ends, check_lengths, check_patients, check_pictures
 from training.dataset import (
     IGNORED,
     PackedBatch,
@@ -54,6 +55,8 @@ class Material:
             weights.append(part.weight * picture_weights(groups, part.balance))
         self.weights = torch.cat(weights)
         self.paths = sorted({path for group in self.groups for path in group.images})
+        check_pictures(self.paths)
+        check_patients([part.path for part in settings.data], settings.held_out)
         self.row = {path: number for number, path in enumerate(self.paths)}
         self.store = build_store(self.paths, settings.store_side, settings.out / "cache") if self.paths else None
         logger.info("%d picture groups, %d questions", len(self.groups), sum(len(g.questions) for g in self.groups))
@@ -94,6 +97,9 @@ class LlavaTrainer:
         self.loaded: LoadedModel = load_model(settings.model, quantization=quantization)
         self.tokens = Tokens(self.loaded.tokenizer, self.loaded.contract.image_tokens)
         self.material = Material(settings, self.tokens)
+        context = int(self.loaded.llava.config.get_text_config().max_position_embeddings)
+        check_lengths(self.material.groups, settings.longest, context)
+        check_ends(self.material.groups, self.loaded.contract.eos_token_ids)
         processor = self.loaded.processor.image_processor
         self.mean = torch.tensor(processor.image_mean).view(1, 3, 1, 1)
         self.std = torch.tensor(processor.image_std).view(1, 3, 1, 1)

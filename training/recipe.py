@@ -64,15 +64,17 @@ def stage_main(
     describe: Callable[[T], str],
     run: Callable[[T, bool], None],
     argv: Sequence[str] | None = None,
+    preview: Callable[[T], str] | None = None,
 ) -> int:
     """Run a stage's command line; every stage takes the same arguments.
 
     Args:
         stage: module name under `training`.
         settings_class: what the recipe is read into.
-        describe: what a dry run prints, after it has checked the inputs.
+        describe: one line on what will run, after a quick check of the inputs.
         run: does the work; its second argument says whether to resume.
         argv: arguments, by default those of the process.
+        preview: what a dry run prints below that line, after it has read and checked everything.
     Returns:
         Exit code: 0 done, 2 wrong usage or input that must be mended.
     """
@@ -88,7 +90,8 @@ def stage_main(
         settings = load_recipe(settings_class, arguments.recipe, arguments.set)
         summary = describe(settings)
         if arguments.dry_run:
-            sys.stdout.write(summary + "\n")
+            details = f"\n\n{preview(settings)}" if preview else ""
+            sys.stdout.write(f"{summary}{details}\n")
             return 0
         logging.getLogger(__name__).info("%s", summary)
         run(settings, arguments.resume)

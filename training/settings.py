@@ -37,6 +37,8 @@ class LlavaSettings:
     """What to learn from."""
     out: Path
     """Run folder; the model is written to `out/model`."""
+    held_out: tuple[Path, ...] = ()
+    """Example files that are measured on, such as dev.jsonl: a patient who also stands in `data` is refused."""
     train: tuple[str, ...] = ("connector", "language_model")
     """Parts whose weights change: connector, language_model. With `lora` the language model changes by LoRA only."""
     lora: LoraSettings | None = None
@@ -94,9 +96,9 @@ def describe(settings: LlavaSettings) -> str:
     Raises:
         DataError: a data file is missing.
     """
-    for part in settings.data:
-        if not part.path.is_file():
-            raise DataError(f"{part.path} does not exist. Build it with python -m data_recipes.build, or mend `data:`.")
+    for path in (*(part.path for part in settings.data), *settings.held_out):
+        if not path.is_file():
+            raise DataError(f"{path} does not exist. Build it with python -m data_recipes.build, or mend the recipe.")
     files = ", ".join(f"{part.path.name} x{part.weight:g}" for part in settings.data)
     how = f"LoRA rank {settings.lora.rank}" if settings.lora else "all weights"
     what = f"trains {', '.join(settings.train)} ({how})"

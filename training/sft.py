@@ -15,9 +15,16 @@ def run(settings: LlavaSettings, resume: bool) -> None:
     run_stage(settings, resume)
 
 
+def preview(settings: LlavaSettings) -> str:
+    """Say in detail what the stage would do."""
+    from training.preview import preview as whole
+
+    return whole(settings)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line of the stage."""
-    return stage_main("sft", LlavaSettings, describe, run, argv)
+    return stage_main("sft", LlavaSettings, describe, run, argv, preview)
 
 
 if __name__ == "__main__":

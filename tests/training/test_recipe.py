@@ -20,15 +20,16 @@ RECIPES = Path(__file__).parents[2] / "training" / "recipes"
 # In one process of its own: what a help text and a dry run import.
 _LIGHT = """
 import contextlib, importlib, io, sys
-recipes, out, data = sys.argv[1:]
+recipes, out = sys.argv[1:]
 for stage in ("contrast", "assemble", "align", "sft"):
     main = importlib.import_module(f"training.{stage}").main
     with contextlib.redirect_stdout(io.StringIO()) as told, contextlib.suppress(SystemExit):
         main(["--help"])
     assert "--dry-run" in told.getvalue(), stage
-    sets = ["--set", f"data=[{{path: {data}}}]"] if stage in ("align", "sft") else []
+    if stage in ("align", "sft"):
+        continue  # their dry runs count tokens
     with contextlib.redirect_stdout(io.StringIO()) as told:
-        assert main([f"{recipes}/starter_{stage}.yaml", "--set", f"out={out}", *sets, "--dry-run"]) == 0, stage
+        assert main([f"{recipes}/starter_{stage}.yaml", "--set", f"out={out}", "--dry-run"]) == 0, stage
     assert told.getvalue().count("\\n") == 1, stage
 heavy = {"torch", "transformers", "numpy", "PIL", "timm", "open_clip", "peft"} & set(sys.modules)
 assert not heavy, heavy
@@ -42,8 +43,8 @@ def data(tmp_path):
     return path
 
 
-def test_help_and_dry_run_import_nothing_heavy_and_write_nothing(tmp_path, data):
-    command = [sys.executable, "-c", _LIGHT, str(RECIPES), str(tmp_path / "out"), str(data)]
+def test_help_and_dry_run_import_nothing_heavy_and_write_nothing(tmp_path):
+    command = [sys.executable, "-c", _LIGHT, str(RECIPES), str(tmp_path / "out")]
     done = subprocess.run(command, cwd=RECIPES.parents[1], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "out").exists()
@@ -59,10 +60,12 @@ def test_the_command_line_goes_over_the_recipe(data, tmp_path):
 def test_a_dry_run_says_what_would_run(data, capsys):
     arguments = [str(RECIPES / "starter_sft.yaml"), "--dry-run", "--set", f"data=[{{path: {data}, weight: 2}}]"]
     assert sft([*arguments, "--set", "steps=7", "--set", "lora={rank: 8}"]) == 0
-    assert capsys.readouterr().out == (
+    told = capsys.readouterr().out
+    assert told.startswith(
         "runs/starter/align/model: 7 steps of 16 pictures from train.jsonl x2; "
         "trains connector, language_model (LoRA rank 8)\n"
     )
+    assert "not checked, as the model is not there yet. There is no model 'runs/starter/align/model'" in told
 
 
 def test_missing_data_are_told_before_anything_starts(capsys):

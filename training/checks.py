@@ -1,0 +1,90 @@
+"""What is checked in training data before the first step, so that no run stops in the middle of the night."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+
+from assistant.errors import DataError
+from data_recipes.schema import read_examples
+from training.dataset import PictureGroup
+
+SHOWN = 5
+"""Most names in an error message."""
+
+
+def check_pictures(paths: Sequence[Path]) -> None:
+    """Refuse data whose pictures are not all there.
+
+    Args:
+        paths: of the pictures.
+    Raises:
+        DataError: says how many are missing, and the first five.
+    """
+    missing = [str(path) for path in paths if not path.is_file()]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(paths)} images are missing, first {', '.join(missing[:SHOWN])}. "
+            "Put them back beside the data file, or build the data again (python -m data_recipes.build)."
+        )
+
+
+def check_lengths(groups: Iterable[PictureGroup], longest: int, context: int) -> None:
+    """Refuse examples that do not fit, rather than cut them.
+
+    Args:
+        groups: with their questions.
+        longest: most tokens a sequence, of the recipe.
+        context: most tokens that the language model can read.
+    Raises:
+        DataError: says how many do not fit, and the longest of them.
+    """
+    limit = min(longest, context)
+    lengths = [(len(one.prompt) + len(one.answer), one.name) for group in groups for one in group.questions]
+    over = sorted((one for one in lengths if one[0] > limit), reverse=True)
+    if over:
+        named = ", ".join(f"{name} ({length})" for length, name in over[:SHOWN])
+        mend = "raise `longest` or shorten" if longest < context else "the language model reads no more, so shorten"
+        raise DataError(f"{len(over)} of {len(lengths)} examples take more than {limit} tokens: {named}; {mend} the texts.")
+
+
+def check_ends(groups: Iterable[PictureGroup], eos_ids: Collection[int]) -> None:
+    """Refuse a chat template that does not end answers: the model would never learn to stop.
+
+    Args:
+        groups: with their questions.
+        eos_ids: tokens that end an answer.
+    Raises:
+        DataError: names the first example without an end token.
+    """
+    for group in groups:
+        for one in group.questions:
+            if not set(one.answer[-2:]) & set(eos_ids):
+                raise DataError(
+                    f"the answer of example {one.name!r} has no end token, so the model would not learn to stop. "
+                    "Let the chat template write the tokenizer's EOS token after every answer."
+                )
+
+
+def check_patients(training: Sequence[Path], held_out: Sequence[Path]) -> None:
+    """Refuse training data on patients who are also measured on.
+
+    Args:
+        training: data files that are trained on.
+        held_out: data files that are not.
+    Raises:
+        DataError: a patient stands in both; it says how many do, and names the files, never the patients.
+    """
+
+    def patients(path: Path) -> set[str]:
+        return {one.patient for one in read_examples(path) if one.patient}
+
+    trained = {path: patients(path) for path in training}
+    for path in held_out:
+        kept = patients(path)
+        for other, seen in trained.items():
+            if seen & kept:
+                raise DataError(
+                    f"{len(seen & kept)} of {len(kept)} patients of {path} also stand in {other}, which is trained on. "
+                    "Split by patient: python -m data_recipes.build keeps a `group` together."
+                )
