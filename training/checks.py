@@ -45,7 +45,9 @@ def check_lengths(groups: Iterable[PictureGroup], longest: int, context: int) ->
     if over:
         named = ", ".join(f"{name} ({length})" for length, name in over[:SHOWN])
         mend = "raise `longest` or shorten" if longest < context else "the language model reads no more, so shorten"
-        raise DataError(f"{len(over)} of {len(lengths)} examples take more than {limit} tokens: {named}; {mend} the texts.")
+        raise DataError(
+            f"{len(over)} of {len(lengths)} examples take more than {limit} tokens: {named}; {mend} the texts."
+        )
 
 
 def check_ends(groups: Iterable[PictureGroup], eos_ids: Collection[int]) -> None:

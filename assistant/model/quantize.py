@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from assistant.errors import ModelError
@@ -34,6 +35,8 @@ def quantization_config(kind: str, compute: torch.dtype) -> BitsAndBytesConfig:
     if importlib.util.find_spec("bitsandbytes") is None:
         raise ModelError(f"quantization is {kind!r}, which needs bitsandbytes. Install it: pip install bitsandbytes")
     if kind == "int8":
+        # It says the same of every product: that activations are rounded to 8 bits by way of 16.
+        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
         return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=list(SKIPPED))
     return BitsAndBytesConfig(
         load_in_4bit=True,

@@ -112,3 +112,39 @@ def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tokenizer=train_wordpiece(["A glioma in the brain.", "The lungs are clear."], 60),
         context_length=64,
     )
+
+
+@pytest.fixture(scope="session")
+def wide_folder(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose linears are multiples of 32 wide, as the 4-bit routines for CPUs want them."""
+    from assistant.model.build import assemble_folder
+
+    root = tiny_folder.parent
+    llm = {
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "max_position_embeddings": 512,
+    }
+    return assemble_folder(root / "encoder", llm, root / "tokenizer", tmp_path_factory.mktemp("wide") / "m")
+
+
+@pytest.fixture(scope="session")
+def adapter(wide_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An adapter as training leaves it: every part of it moved."""
+    import torch
+
+    from assistant.model.load import load_model
+    from assistant.model.save import save_adapter
+    from training.adapter import LoraSettings, add_lora
+
+    base = load_model(wide_folder, device="cpu")
+    wrapped = add_lora(base.llava, LoraSettings(rank=4), connector=True)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in wrapped.parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
+    return save_adapter(wrapped, base, tmp_path_factory.mktemp("adapter") / "lora")

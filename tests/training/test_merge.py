@@ -2,28 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 from PIL import Image
 
 from training.merge import main
-
-
-@pytest.fixture(scope="module")
-def adapter(tiny_model, tmp_path_factory):
-    """An adapter as training leaves it: every part of it moved."""
-    from assistant.model.load import load_model
-    from assistant.model.save import save_adapter
-    from training.adapter import LoraSettings, add_lora
-
-    base = load_model(tiny_model.folder, device="cpu")
-    wrapped = add_lora(base.llava, LoraSettings(rank=4), connector=True)
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in wrapped.parameters():
-            if parameter.requires_grad:
-                parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
-    return save_adapter(wrapped, base, tmp_path_factory.mktemp("adapter") / "lora")
 
 
 def logits(folder):
@@ -38,12 +20,12 @@ def logits(folder):
         return model.llava(**inputs).logits
 
 
-def test_the_merged_model_says_what_the_adapter_says(adapter, tiny_folder, tmp_path, capsys):
+def test_the_merged_model_says_what_the_adapter_says(adapter, wide_folder, tmp_path, capsys):
     out = tmp_path / "merged"
     assert main([str(adapter), "--out", str(out), "--name", "merged"]) == 0
     assert capsys.readouterr().out == f"{out}\n"
     assert not (out / "adapter_config.json").exists()
-    with_adapter, merged, base = logits(adapter), logits(out), logits(tiny_folder)
+    with_adapter, merged, base = logits(adapter), logits(out), logits(wide_folder)
     assert (with_adapter - merged).abs().max() <= 1e-4
     assert (with_adapter - base).abs().max() > 0.1
 
