@@ -1,8 +1,8 @@
 """Does a model say the same in every form? The same prompts through batches, saved, merged and quantized copies.
 
 `python -m training.parity MODEL --data FILE.jsonl` loads the model in float32, one prompt at a time, as the reference;
-every other form is compared with it: the logits along the data's own answers, and the answers that it writes. Exit code 1
-if a form is further off than its tolerance.
+every other form is compared with it: the logits along the data's own answers, and the answers that it writes. Exit
+code 1 if a form is further off than its tolerance.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def preview(settings: LlavaSettings) -> str:
         # A chain is planned before its first stage has run.
         return f"Prompts, tokens and weights are not checked, as the model is not there yet. {error}"
     contract, processor = Contract.read(folder), open_processor(folder)
-    tokens = Tokens(processor.tokenizer, contract.image_tokens)  # type: ignore[attr-defined]
+    tokens = Tokens(processor.tokenizer, contract.image_tokens)
     parts = [_read(part.path, part.weight, part.balance, tokens) for part in settings.data]
     groups = [group for part in parts for group in part.groups]
     check_pictures(sorted({path for group in groups for path in group.images}))
