@@ -71,6 +71,8 @@ class AssembleSettings:
     """Kind of connector."""
     feature_layer: int = -1
     """Which layer of the tower the connector reads: -1 or -2."""
+    class_token: bool = False
+    """Give the language model the tower's class token before the patches: what the encoder says of the whole picture."""
     quantization: Literal["nf4", "int8"] | None = None
     """How the language model is loaded on a GPU when nothing else is asked."""
     licence: str = "unknown"
@@ -136,6 +138,7 @@ def run(settings: AssembleSettings, resume: bool = False) -> None:
             settings.out,
             connector=settings.connector,
             feature_layer=settings.feature_layer,
+            class_token=settings.class_token,
             seed=settings.seed,
             name=settings.name,
             licence=settings.licence,

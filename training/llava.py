@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from assistant.engine.features import selected
 from assistant.errors import DataError
 from assistant.model.load import load_model
 from assistant.model.loaded import LoadedModel
@@ -133,13 +134,12 @@ class LlavaTrainer:
             layer.compile(dynamic=True)
 
     def features(self, images: Tensor) -> Tensor:
-        """Return the frozen tower's patch features, (N, P, D)."""
+        """Return what the connector reads of the frozen tower, (N, P, D)."""
         llava = self.loaded.llava
         with torch.no_grad():
             pixels = ((images - self.mean) / self.std).to(self.loaded.device)
             output = llava.model.vision_tower(pixels, output_hidden_states=True)
-        hidden: Tensor = output.hidden_states[self.loaded.contract.feature_layer]
-        return hidden[:, 1:]
+        return selected(output.hidden_states, llava.config)
 
     def loss(self, batch: PackedBatch, images: Tensor) -> Tensor:
         """Return the mean loss over the answers' tokens, each answer weighted by its length; a scalar."""

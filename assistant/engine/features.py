@@ -76,7 +76,7 @@ class PictureEncoder:
         tower = bare(model.llava).model.vision_tower
         pixels = model.pixel_values(pictures).to(device=tower.device, dtype=tower.dtype)
         out = tower(pixels, output_hidden_states=True, return_dict=True)
-        patches = _selected(out.hidden_states, bare(model.llava).config)
+        patches = selected(out.hidden_states, bare(model.llava).config)
         # BiomedCLIP's visual head sits on the class token after the last LayerNorm.
         joint = out.last_hidden_state[:, 0].float() @ model.projection.to(tower.device).float().T
         joint = torch.nn.functional.normalize(joint, dim=-1).cpu().numpy()
@@ -89,7 +89,15 @@ def bare(llava: Any) -> Any:
     return llava.get_base_model() if hasattr(llava, "get_base_model") else llava
 
 
-def _selected(hidden_states: Sequence[torch.Tensor], config: Any) -> torch.Tensor:
+def selected(hidden_states: Sequence[torch.Tensor], config: Any) -> torch.Tensor:
+    """Return what the connector reads of the tower's hidden states, as Llava's own forward pass does: (N, P, D).
+
+    Args:
+        hidden_states: of the tower, (N, 1 + patches, D) each.
+        config: Llava's: which layer or layers, and whether the class token is left out ("default") or not ("full").
+    Returns:
+        P is the contract's `image_tokens`.
+    """
     layers = config.vision_feature_layer
     chosen = [hidden_states[layer] for layer in ([layers] if isinstance(layers, int) else layers)]
     if config.vision_feature_select_strategy == "default":

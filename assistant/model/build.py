@@ -44,6 +44,7 @@ def assemble_folder(
     *,
     connector: Connector = "mlp2x_gelu",
     feature_layer: int = -1,
+    class_token: bool = False,
     seed: int = 0,
     name: str | None = None,
     licence: str = "unknown",
@@ -62,6 +63,7 @@ def assemble_folder(
         out: the folder to make; it must not exist or must be empty. It appears whole or not at all.
         connector: "linear" or "mlp2x_gelu".
         feature_layer: which hidden state of the tower to read, -1 or -2. Both are before the tower's last norm.
+        class_token: give the language model the tower's class token before the patches (Llava's strategy "full").
         seed: of everything that starts at random.
         name: shown in answers; the folder's name if None.
         licence: of the weights.
@@ -80,9 +82,9 @@ def assemble_folder(
     tokenizer, template = prepare_tokenizer(str(tokenizer_dir or llm))
     language = _language_model(llm, tokenizer, seed)
     with _seeded(seed):
-        model = _join(parts, language, tokenizer, connector, feature_layer)
+        model = _join(parts, language, _llava_config(parts, language, tokenizer, connector, feature_layer, class_token))
     _set_generation(model, tokenizer, None if isinstance(llm, Mapping) else language.generation_config)
-    processor = make_processor(parts, tokenizer, template)
+    processor = make_processor(parts, tokenizer, template, class_token=class_token)
     settings: dict[str, Any] = {
         "name": name or target.resolve().name,
         "created": today(),
@@ -131,18 +133,11 @@ def _language_model(
     return cast("PreTrainedModel", model)
 
 
-def _join(
-    parts: EncoderParts,
-    language: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    connector: Connector,
-    feature_layer: int,
-) -> LlavaForConditionalGeneration:
+def _join(parts: EncoderParts, language: PreTrainedModel, config: LlavaConfig) -> LlavaForConditionalGeneration:
     import torch
     from transformers import LlavaForConditionalGeneration, ViTModel
     from transformers.models.llava.modeling_llava import LlavaMultiModalProjector
 
-    config = _llava_config(parts, language, tokenizer, connector, feature_layer)
     _refuse_unfit(language)
     with torch.device("meta"):
         model: Any = LlavaForConditionalGeneration(config)
@@ -182,6 +177,7 @@ def _llava_config(
     tokenizer: PreTrainedTokenizerBase,
     connector: Connector,
     feature_layer: int,
+    class_token: bool,
 ) -> LlavaConfig:
     from transformers import LlavaConfig
 
@@ -197,9 +193,9 @@ def _llava_config(
         text_config=text,
         image_token_index=int(tokenizer.get_vocab()[IMAGE_TOKEN]),
         projector_hidden_act=_ACTIVATIONS[connector],
-        vision_feature_select_strategy="default",
+        vision_feature_select_strategy="full" if class_token else "default",
         vision_feature_layer=feature_layer,
-        image_seq_length=(side // patch) ** 2,
+        image_seq_length=(side // patch) ** 2 + class_token,
         tie_word_embeddings=bool(getattr(text, "tie_word_embeddings", False)),
     )
 

@@ -30,7 +30,7 @@ class Contract:
     patch_size: int
     """Side of one patch, in pixels."""
     image_tokens: int
-    """Patches, and so places in the prompt, that one picture takes."""
+    """Places in the prompt that one picture takes: its patches, and the class token where the model reads it."""
     embedding_dim: int
     """Width of the joint image-text space."""
     feature_layer: int

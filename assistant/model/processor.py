@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from transformers import LlavaProcessor, PreTrainedTokenizerBase
 
 
-def make_processor(parts: EncoderParts, tokenizer: PreTrainedTokenizerBase, template: str) -> LlavaProcessor:
+def make_processor(
+    parts: EncoderParts, tokenizer: PreTrainedTokenizerBase, template: str, *, class_token: bool = False
+) -> LlavaProcessor:
     """Return a processor whose pictures are equal to open_clip's to the last bit (PIL, bicubic, centre crop)."""
     from transformers import LlavaProcessor
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
@@ -31,7 +33,7 @@ def make_processor(parts: EncoderParts, tokenizer: PreTrainedTokenizerBase, temp
         tokenizer=tokenizer,
         patch_size=int(parts.vision_config.patch_size),  # type: ignore[arg-type]
         num_additional_image_tokens=1,  # the class token, which "default" then leaves out
-        vision_feature_select_strategy="default",
+        vision_feature_select_strategy="full" if class_token else "default",
         chat_template=template,
     )
 

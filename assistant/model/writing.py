@@ -117,7 +117,8 @@ def describe(model: Any, processor: LlavaProcessor, folder: Path) -> dict[str, A
         "encoder": encoder_fingerprint(vision, text_tower_state(folder), projection),
         "image_size": config.vision_config.image_size,
         "patch_size": config.vision_config.patch_size,
-        "image_tokens": (config.vision_config.image_size // config.vision_config.patch_size) ** 2,
+        "image_tokens": (config.vision_config.image_size // config.vision_config.patch_size) ** 2
+        + (config.vision_feature_select_strategy == "full"),
         "embedding_dim": int(projection["visual.weight"].shape[0]),
         "feature_layer": config.vision_feature_layer,
         "connector": _CONNECTORS.get(act, act),

@@ -118,6 +118,38 @@ def test_tower_gives_the_encoders_features_at_the_chosen_layer(tiny_folder: Path
     assert float((features - hidden[0] @ merged.T).abs().max()) <= 1e-5
 
 
+def test_the_class_token_may_come_before_the_patches(tiny_folder: Path, tmp_path: Path, make_picture: Any) -> None:
+    from assistant.config import GenerationConfig
+    from assistant.engine.features import PictureEncoder
+    from assistant.engine.generate import Generator
+    from assistant.prompts import user_message
+
+    root = tiny_folder.parent
+    out = assemble_folder(root / "encoder", {**SMALL}, root / "tokenizer", tmp_path / "out", class_token=True)
+    model = load_model(out, device="cpu")
+    assert model.contract.image_tokens == 17  # 16 patches and it
+    encoder, generator = PictureEncoder(model), Generator(model, GenerationConfig())
+    (features,) = encoder.encode([make_picture()])
+    assert features.patches.shape[0] == 17
+    message = user_message("Is it normal?", 1)
+    prompt = generator.encoder.encode([message], [features])
+    text = model.processor.apply_chat_template([message], tokenize=False, add_generation_prompt=True)
+    inputs = model.processor(
+        images=[make_picture().squared()], text=text, add_special_tokens=False, return_tensors="pt"
+    )
+    assert prompt.ids == tuple(inputs["input_ids"][0].tolist())
+    with torch.inference_mode():
+        stock = model.llava(**inputs).logits[0, -1].log_softmax(-1)
+        seen = model.llava.get_image_features(inputs["pixel_values"]).pooler_output[0]
+        ours = model.llava.model.multi_modal_projector(features.patches[None])[0]
+    assert float((seen - ours).abs().max()) <= 1e-5
+    options = ["yes", "no"]
+    first = [generator.encoder.continuation(prompt, one)[0] for one in options]
+    scores = generator.score_options(prompt, options)
+    assert scores[0] <= float(stock[first[0]]) + 1e-4
+    assert scores[1] <= float(stock[first[1]]) + 1e-4
+
+
 def test_equal_seeds_give_equal_weights_and_leave_the_callers_numbers_alone(tiny_folder: Path, tmp_path: Path) -> None:
     root = tiny_folder.parent
     torch.manual_seed(5)
