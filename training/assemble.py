@@ -72,7 +72,7 @@ class AssembleSettings:
     feature_layer: int = -1
     """Which layer of the tower the connector reads: -1 or -2."""
     class_token: bool = False
-    """Give the language model the tower's class token before the patches: what the encoder says of the whole picture."""
+    """Give the language model the tower's class token too, before the patches: what it says of the whole picture."""
     quantization: Literal["nf4", "int8"] | None = None
     """How the language model is loaded on a GPU when nothing else is asked."""
     licence: str = "unknown"
