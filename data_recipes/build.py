@@ -41,6 +41,7 @@ class Recipe:
 RECIPES: dict[str, Recipe] = {
     "manifest": Recipe("data_recipes.manifest", "a folder of images with manifest.jsonl"),
     "instruct": Recipe("data_recipes.instruct", "more questions, reports and evidence from an example file"),
+    "preferences": Recipe("data_recipes.preferences", "pairs of a true and a spoilt answer from an example file"),
     "phantom": Recipe("data_recipes.phantom_recipe", "drawn pictures with exact truth", needs_source=False),
 }
 

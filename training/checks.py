@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 from assistant.errors import DataError
-from data_recipes.schema import read_examples
+from data_recipes.schema import Example, Preference, read_examples
 from training.dataset import PictureGroup
 
 SHOWN = 5
@@ -68,22 +68,23 @@ def check_ends(groups: Iterable[PictureGroup], eos_ids: Collection[int]) -> None
                 )
 
 
-def check_patients(training: Sequence[Path], held_out: Sequence[Path]) -> None:
+def check_patients(
+    training: Sequence[Path],
+    held_out: Sequence[Path],
+    read: Callable[[Path], Iterable[Example | Preference]] = read_examples,
+) -> None:
     """Refuse training data on patients who are also measured on.
 
     Args:
         training: data files that are trained on.
-        held_out: data files that are not.
+        held_out: example files that are not.
+        read: reads a file that is trained on.
     Raises:
         DataError: a patient stands in both; it says how many do, and names the files, never the patients.
     """
-
-    def patients(path: Path) -> set[str]:
-        return {one.patient for one in read_examples(path) if one.patient}
-
-    trained = {path: patients(path) for path in training}
+    trained = {path: {one.patient for one in read(path) if one.patient} for path in training}
     for path in held_out:
-        kept = patients(path)
+        kept = {one.patient for one in read_examples(path) if one.patient}
         for other, seen in trained.items():
             if seen & kept:
                 raise DataError(

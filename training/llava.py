@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from assistant.engine.features import selected
 from assistant.errors import DataError
 from assistant.model.load import load_model
-from assistant.model.loaded import LoadedModel
-from assistant.model.save import save_adapter, save_model
 from data_recipes.schema import read_examples
-from training.adapter import add_lora
 from training.checks import check_ends, check_lengths, check_patients, check_pictures
 from training.dataset import (
-    IGNORED,
     PackedBatch,
     PictureGroup,
     Tokens,
@@ -30,13 +25,15 @@ from training.dataset import (
     picture_weights,
 )
 from training.loop import Loop
+from training.packed import PackedModel, answer_numbers
 from training.pictures import augment, build_store
 from training.run_folder import RunFolder
 from training.settings import LlavaSettings
+from training.trainable import held_in, set_trainable, write_result
 from training.whiten import whiten_connector
 
 if TYPE_CHECKING:
-    from peft import PeftModel
+    pass
 
 logger = logging.getLogger(__name__)
 
@@ -93,75 +90,21 @@ class LlavaTrainer:
 
     def __init__(self, settings: LlavaSettings, folder: RunFolder) -> None:
         self.settings, self.folder = settings, folder
-        # Not asked for is none at all: the contract's own quantization is for answering, and could not be saved.
-        quantization: Literal["nf4", "int8", "none"] = (settings.lora and settings.lora.quantization) or "none"
-        self.loaded: LoadedModel = load_model(settings.model, quantization=quantization)
+        self.loaded = load_model(settings.model, quantization=held_in(settings.lora))
         self.tokens = Tokens(self.loaded.tokenizer, self.loaded.contract.image_tokens)
         self.material = Material(settings, self.tokens)
         context = int(self.loaded.llava.config.get_text_config().max_position_embeddings)
         check_lengths(self.material.groups, settings.longest, context)
         check_ends(self.material.groups, self.loaded.contract.eos_token_ids)
-        processor = self.loaded.processor.image_processor
-        self.mean = torch.tensor(processor.image_mean).view(1, 3, 1, 1)
-        self.std = torch.tensor(processor.image_std).view(1, 3, 1, 1)
-        self.network: nn.Module = self._trainable()
+        self.packed = PackedModel(self.loaded, self.tokens.image_id, bf16=settings.bf16, dropout=settings.dropout)
+        self.network = set_trainable(self.loaded.llava, settings.train, settings.lora)
         if settings.compile:
-            self._compile()
-
-    def _trainable(self) -> nn.Module:
-        """Switch on what is trained and return the module that holds it."""
-        settings, llava = self.settings, self.loaded.llava
-        llava.train()
-        llava.model.vision_tower.eval()
-        if "connector" in settings.train:
-            llava.model.multi_modal_projector.requires_grad_(True)
-        if settings.lora is not None:
-            return add_lora(llava, settings.lora, connector="connector" in settings.train)
-        if "language_model" in settings.train:
-            llava.model.language_model.requires_grad_(True)
-            llava.lm_head.requires_grad_(True)
-        return llava
-
-    def _compile(self) -> None:
-        """Compile the language model's layers; on a CPU also attend by plain products, which then fuse with the mask.
-
-        Layers are compiled in place, so names of weights and what is written stay the same.
-        """
-        model = self.loaded.llava.model.language_model
-        if torch.device(self.loaded.device).type == "cpu":
-            model.config._attn_implementation = "eager"
-        for layer in model.layers:
-            layer.compile(dynamic=True)
-
-    def features(self, images: Tensor) -> Tensor:
-        """Return what the connector reads of the frozen tower, (N, P, D)."""
-        llava = self.loaded.llava
-        with torch.no_grad():
-            pixels = ((images - self.mean) / self.std).to(self.loaded.device)
-            output = llava.model.vision_tower(pixels, output_hidden_states=True)
-        return selected(output.hidden_states, llava.config)
+            self.packed.compile()
 
     def loss(self, batch: PackedBatch, images: Tensor) -> Tensor:
         """Return the mean loss over the answers' tokens, each answer weighted by its length; a scalar."""
-        llava, device = self.loaded.llava, self.loaded.device
-        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=self.settings.bf16):
-            embeds = llava.get_input_embeddings()(batch.ids.to(device))
-            if len(images):
-                seen = llava.model.multi_modal_projector(self.features(images)).flatten(0, 1)
-                seen = F.dropout(seen, self.settings.dropout)
-                places = (batch.ids == self.tokens.image_id).to(device)
-                embeds = embeds.masked_scatter(places[..., None], seen.to(embeds.dtype))
-            mask = torch.zeros(batch.mask.shape, dtype=embeds.dtype, device=device)
-            mask = mask.masked_fill(~batch.mask.to(device), torch.finfo(embeds.dtype).min)
-            hidden = llava.model.language_model(
-                inputs_embeds=embeds, attention_mask=mask, position_ids=batch.positions.to(device), use_cache=False
-            ).last_hidden_state
-            # Only answers have a loss, so only their places go through the vocabulary.
-            wanted = batch.labels[:, 1:] != IGNORED
-            logits = llava.lm_head(hidden[:, :-1][wanted.to(device)])
-        targets = batch.labels[:, 1:][wanted].to(device)
-        each = F.cross_entropy(logits.float(), targets, reduction="none")
-        weight = answer_weights(batch.labels[:, 1:], wanted, self.settings.length_power).to(device)
+        each = F.cross_entropy(self.packed.answer_logits(batch, images), self.packed.targets(batch), reduction="none")
+        weight = answer_weights(answer_numbers(batch), self.settings.length_power).to(each.device)
         return (each * weight).sum() / weight.sum()
 
     def run(self, resume: bool) -> Path:
@@ -183,37 +126,27 @@ class LlavaTrainer:
                 total, count = 0.0, 0
                 loop.save(self.folder)
         loop.use_average()
-        return self._write()
+        return write_result(self.loaded, self.network, settings.lora, settings.out / "model")
 
     def _whiten(self, batches: int = 8) -> None:
         """Fit the untrained connector to the features of some training pictures."""
         generator = torch.Generator().manual_seed(self.settings.seed)
         drawn = (self.material.draw(self.loaded.contract.image_size, generator)[1] for _ in range(batches))
-        features = torch.cat([self.features(images).float() for images in drawn if len(images)])
+        features = torch.cat([self.packed.features(images).float() for images in drawn if len(images)])
         whiten_connector(self.loaded.llava.model.multi_modal_projector, features, seed=self.settings.seed)
 
-    def _write(self) -> Path:
-        out = self.settings.out / "model"
-        self.loaded.llava.eval()
-        if self.settings.lora is not None:
-            return save_adapter(cast("PeftModel", self.network), self.loaded, out)
-        return save_model(self.loaded, out)
 
-
-def answer_weights(labels: Tensor, wanted: Tensor, power: float) -> Tensor:
+def answer_weights(numbers: Tensor, power: float) -> Tensor:
     """Return one weight a supervised token, so that an answer of n tokens weighs n ** power in all.
 
     Args:
-        labels: (B, L), `IGNORED` outside answers; answers are runs of other values.
-        wanted: bool (B, L), labels != IGNORED.
+        numbers: (T,) which answer each token belongs to, from 0.
         power: see `LlavaSettings.length_power`.
     Returns:
-        (number of wanted,) in row order.
+        (T,).
     """
-    starts = wanted & ~F.pad(wanted, (1, 0))[:, :-1]
-    number = starts.flatten().cumsum(0).view(labels.shape)[wanted] - 1
-    lengths = torch.bincount(number).float()
-    return lengths[number] ** (power - 1)
+    lengths = torch.bincount(numbers).float()
+    return lengths[numbers] ** (power - 1)
 
 
 def run_stage(settings: LlavaSettings, resume: bool = False) -> Path:

@@ -14,11 +14,11 @@ from assistant.model.contract import Contract
 from assistant.model.load import adapter_base, resolve
 from assistant.model.processor import open_processor
 from data_recipes.schema import Example, read_examples
-from training.adapter import add_lora
 from training.checks import check_ends, check_lengths, check_patients, check_pictures
 from training.dataset import PictureGroup, Tokens, Turned, group_by_pictures, picture_weights
 from training.evaluation_table import markdown_table
 from training.settings import LlavaSettings
+from training.trainable import set_trainable
 
 BYTES = {"nf4": 0.57, "int8": 1.0, "none": 4.0, "bfloat16": 2.0, "float16": 2.0}
 """Memory of one weight. NF4: 4 bits and its scales (Dettmers et al. 2023, with double quantization)."""
@@ -134,16 +134,8 @@ def _meta_model(folder: Path, settings: LlavaSettings) -> Any:
 
     with torch.device("meta"):
         llava = LlavaForConditionalGeneration(AutoConfig.from_pretrained(folder))
-    llava.requires_grad_(False)
-    if settings.lora is not None:
-        with torch.device("meta"):
-            return add_lora(llava, settings.lora, connector="connector" in settings.train).base_model.model
-    if "connector" in settings.train:
-        llava.model.multi_modal_projector.requires_grad_(True)
-    if "language_model" in settings.train:
-        llava.model.language_model.requires_grad_(True)
-        llava.lm_head.requires_grad_(True)
-    return llava
+        network: Any = set_trainable(llava.requires_grad_(False), settings.train, settings.lora)
+    return network.base_model.model if settings.lora is not None else network
 
 
 def _part_of(name: str) -> str:

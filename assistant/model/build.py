@@ -65,12 +65,10 @@ def assemble_folder(
         feature_layer: which hidden state of the tower to read, -1 or -2. Both are before the tower's last norm.
         class_token: give the language model the tower's class token before the patches (Llava's strategy "full").
         seed: of everything that starts at random.
-        name: shown in answers; the folder's name if None.
-        licence: of the weights.
+        name: shown in answers; the folder's name if None. `licence` is that of the weights.
         training_data: one line for each data set used so far, with its licence.
         quantization: how to load the language model on a GPU by default.
-        prompt_version: of the prompts that the model is to be trained with.
-        capabilities: see `Contract.capabilities`.
+        prompt_version: of the prompts that the model is to be trained with. For `capabilities` see `Contract`.
         dtype: type to save in; "auto" keeps the language model's own, float32 for a fresh one.
     Returns:
         `out`.

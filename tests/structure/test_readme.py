@@ -89,6 +89,43 @@ def test_command_names_what_exists(command: str) -> None:
     assert not missing, f"{' '.join(program)} has no {missing}"
 
 
+def _shown(page: Path) -> list[tuple[str, str]]:
+    """Return the commands of `$ ` blocks that show what they print, with that."""
+    found: list[tuple[str, str]] = []
+    for block in FENCE.findall(page.read_text("utf-8")):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, _, printed = part.replace("\\\n", " ").partition("\n")
+            if printed.strip():
+                found.append((command, printed.rstrip()))
+    return found
+
+
+def _without_numbers(text: str) -> str:
+    """Return a text in which counts, times and percentages, which differ between machines, are all the same."""
+    return re.sub(r"\d+(?:[.,]\d+)?", "0", text)
+
+
+@pytest.mark.parametrize(
+    ("command", "printed"),
+    [pytest.param(*one, id=f"{page.name}: {one[0]}") for page in PAGES for one in _shown(page)],
+)
+def test_command_prints_what_the_page_shows(command: str, printed: str, tmp_path: Path) -> None:
+    program, arguments = _program(shlex.split(command, comments=True)) or ([], [])
+    assert program, f"only our own programs can be held to what they print, not {command}"
+    if "--out" in arguments:
+        arguments[arguments.index("--out") + 1] = str(tmp_path / "out")
+        printed = re.sub(r"(?<=→ )\S+", str(tmp_path / "out"), printed)
+    done = subprocess.run(
+        [sys.executable, *program, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert _without_numbers(done.stdout.rstrip()) == _without_numbers(printed), done.stderr[-2000:]
+
+
+def test_the_readme_shows_an_answer_and_a_report() -> None:
+    commands = [command.split()[2] for command, _ in _shown(PAGES[0])]
+    assert {"ask", "report"} <= set(commands)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_local_links_lead_somewhere(page: Path) -> None:
     links = [target for target in LINK.findall(page.read_text("utf-8")) if not (page.parent / target).exists()]

@@ -17,6 +17,7 @@ from training.adapter import LoraSettings
 from training.augment_settings import AugmentSettings
 from training.dataset import IGNORED, collate, make_pack
 from training.llava import LlavaTrainer, answer_weights, run_stage
+from training.packed import answer_numbers
 from training.recipe import OptimizerSettings
 from training.run_folder import RunFolder
 from training.settings import DataPart, LlavaSettings
@@ -70,7 +71,7 @@ def test_a_pack_costs_what_its_examples_cost_one_by_one_in_the_stock_model(train
     llava, image_id = trainer.loaded.llava, trainer.tokens.image_id
     groups = trainer.material.groups[:3]
     images = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    pixels = (images - trainer.mean) / trainer.std
+    pixels = (images - trainer.packed.mean) / trainer.packed.std
     total, weights = 0.0, 0.0
     with torch.no_grad():
         for group, image in zip(groups, pixels, strict=True):
@@ -126,11 +127,18 @@ def test_the_picture_decides(trainer):
 
 
 def test_an_answer_weighs_its_length_to_the_power():
-    labels = torch.tensor([[IGNORED, 5, 6, IGNORED, 7], [8, 8, 8, 8, IGNORED]])
-    found = answer_weights(labels, labels != IGNORED, 0.5)
+    numbers = torch.tensor([0, 0, 1, 2, 2, 2, 2])
     halves = [2**-0.5] * 2 + [1.0] + [4**-0.5] * 4
-    assert found.tolist() == pytest.approx(halves)
-    assert answer_weights(labels, labels != IGNORED, 0.0).tolist() == pytest.approx([0.5, 0.5, 1, *[0.25] * 4])
+    assert answer_weights(numbers, 0.5).tolist() == pytest.approx(halves)
+    assert answer_weights(numbers, 0.0).tolist() == pytest.approx([0.5, 0.5, 1, *[0.25] * 4])
+
+
+def test_tokens_are_numbered_by_their_answer(trainer):
+    groups = trainer.material.groups[:2]
+    batch = collate([make_pack(group.questions, trainer.tokens.image_id, 400) for group in groups], pad_id=0)
+    answers = [one.answer for group in groups for one in group.questions]
+    assert answer_numbers(batch).tolist() == [number for number, one in enumerate(answers) for _ in one]
+    assert trainer.packed.targets(batch).tolist() == [token for one in answers for token in one]
 
 
 def test_eight_questions_are_learned_by_heart_and_the_image_tower_stays(tiny_folder, eight, tmp_path):
@@ -223,7 +231,7 @@ def test_lora_leaves_the_base_alone_and_loads_on_it(tiny_folder, eight, tmp_path
     batch, images = trainer.material.draw(32, torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = trainer.loss(batch, images)
-        trainer.loaded = opened
+        trainer.loaded = trainer.packed.loaded = opened
         assert trainer.loss(batch, images) == pytest.approx(expected.item(), abs=1e-5)
 
 

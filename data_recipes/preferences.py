@@ -1,0 +1,97 @@
+"""The `preferences` recipe: pairs of a true answer and one with a known fault, from examples whose truth is known.
+
+Reports get one fault each (`spoil`); questions with answers to choose from get another of those answers. The fault
+stands in `reason`, so that what preference tuning mends can be counted one by one.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+from assistant.errors import DataError
+from assistant.prompts import parse_report, render_report
+from data_recipes.instruct import place_image
+from data_recipes.schema import Example, Preference, read_examples, write_preferences
+from data_recipes.spoil import FAULTS
+
+QUESTION_SHARE = 0.3
+"""Share of the questions with answers to choose from that are taken up."""
+WRONG_ANSWER = "wrong answer"
+
+
+def build(source: Path, out: Path, *, limit: int | None = None, seed: int = 0, link: bool = False) -> dict[str, int]:
+    """Write `preferences.jsonl` and its pictures.
+
+    Args:
+        source: a file of examples, such as `train.jsonl` of the phantom recipe.
+        out: folder to write into.
+        limit: at most this many pairs.
+        seed: decides the faults.
+        link: put symbolic links to the images instead of hard links or copies.
+    Returns:
+        File name to its number of pairs.
+    Raises:
+        DataError: no example can be made wrong in a known way.
+    """
+    rng = random.Random(seed)
+    pairs: list[Preference] = []
+    for example in read_examples(source):
+        if limit is not None and len(pairs) >= limit:
+            break
+        pairs += preferences(example, rng)
+    pairs = pairs[:limit]
+    if not pairs:
+        raise DataError(
+            f"{source} has no report with known findings and no question with answers to choose from, so no answer "
+            "can be made wrong in a known way. Give the train.jsonl of the phantom recipe, or examples with `choices`."
+        )
+    for name in sorted({name for pair in pairs for name in pair.images}):
+        place_image(source.parent / name, out / name, link=link)
+    return {"preferences.jsonl": write_preferences(out / "preferences.jsonl", pairs)}
+
+
+def preferences(example: Example, rng: random.Random) -> Iterator[Preference]:
+    """Yield the pairs that an example gives: one for each fault of a report, at most one for a question.
+
+    Args:
+        example: any.
+        rng: source of chance.
+    Yields:
+        Ids are the example's with the fault: "p7#report~wrong-side".
+    """
+    answer = example.messages[-1]["content"]
+    truth = example.truth or {}
+    if example.task == "report":
+        sections = parse_report(answer)
+        for reason, spoil in FAULTS.items():
+            # A comparison is wrong only where there is nothing to compare with.
+            if reason == "mentions a prior" and len(example.images) > 1:
+                continue
+            spoilt = spoil(dict(sections), truth, rng) if {"findings", "impression"} <= set(sections) else None
+            rejected = render_report(spoilt) if spoilt else answer
+            if rejected != answer:
+                yield _pair(example, rejected, reason)
+    elif example.choices and rng.random() < QUESTION_SHARE:
+        others = [one for one in example.choices if one.lower() != answer.lower()]
+        if others:
+            yield _pair(example, rng.choice(others), WRONG_ANSWER)
+
+
+def _pair(example: Example, rejected: str, reason: str) -> Preference:
+    return Preference(
+        id=f"{example.id}~{reason.replace(' ', '-')}",
+        images=example.images,
+        messages=example.messages[:-1],
+        chosen=example.messages[-1]["content"],
+        rejected=rejected,
+        reason=reason,
+        source=example.source,
+        licence=example.licence,
+        truth=example.truth,
+        modality=example.modality,
+        anatomy=example.anatomy,
+        patient=example.patient,
+        site=example.site,
+    )

@@ -1,0 +1,181 @@
+"""Preference tuning: the reference, the loss, resuming, stopping, and what is written."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from assistant.errors import ConfigError, DataError
+from assistant.imaging.load import load_picture
+from assistant.model.load import load_model
+from data_recipes.build import build_data
+from data_recipes.schema import read_preferences, write_preferences
+from training.adapter import LoraSettings
+from training.dpo import main
+from training.preference import PreferenceTrainer, run_dpo
+from training.preference_settings import DpoSettings
+from training.recipe import OptimizerSettings, load_recipe
+from training.run_folder import RunFolder
+from training.settings import DataPart
+
+RECIPES = Path(__file__).parents[2] / "training" / "recipes"
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    """Eight pairs on phantoms: short answers and reports."""
+    root = tmp_path_factory.mktemp("pairs")
+    build_data("phantom", None, root / "phantoms", limit=12, seed=4)
+    build_data("preferences", root / "phantoms" / "train.jsonl", root / "all", seed=1)
+    every = list(read_preferences(root / "all" / "preferences.jsonl"))
+    kept = [one for one in every if one.reason == "wrong answer"][:5]
+    kept += [one for one in every if one.reason == "wrong side"][:3]
+    write_preferences(root / "all" / "few.jsonl", kept)
+    return root / "all" / "few.jsonl"
+
+
+def settings(model, file, out, **changes) -> DpoSettings:
+    values = {
+        "model": str(model),
+        "data": (DataPart(file),),
+        "out": out,
+        "steps": 6,
+        "pairs": 4,
+        "optimizer": OptimizerSettings(lr=3e-3, warmup_steps=2),
+        "bf16": False,
+        "report_every": 2,
+        "stop_below": 100.0,
+    }
+    return DpoSettings(**{**values, **changes})
+
+
+@pytest.fixture
+def trainer(wide_folder, pairs, tmp_path):
+    chosen = settings(wide_folder, pairs, tmp_path / "run")
+    return PreferenceTrainer(chosen, RunFolder(chosen.out, chosen))
+
+
+def test_an_answers_log_probability_is_the_stock_models(trainer, pairs):
+    model = trainer.loaded
+    with torch.no_grad():
+        sums, lengths = trainer.log_probabilities(*trainer.batch(range(8)))
+    for number, one in enumerate(read_preferences(pairs)):
+        pixels = model.pixel_values([load_picture(pairs.parent / name) for name in one.images])
+        for column, turned in enumerate((trainer.pairs[number].chosen, trainer.pairs[number].rejected)):
+            ids = torch.tensor([[*turned.prompt, *turned.answer]])
+            with torch.no_grad():
+                logits = model.llava(input_ids=ids, pixel_values=pixels, attention_mask=torch.ones_like(ids)).logits
+            answer = torch.tensor(turned.answer)
+            stock = -F.cross_entropy(logits[0, len(turned.prompt) - 1 : -1], answer, reduction="sum")
+            # The pictures are kept at the model's size in whole numbers; the rest is rounding.
+            assert sums[number, column].item() == pytest.approx(stock.item(), rel=2e-3)
+            assert lengths[number, column] == len(turned.answer)
+
+
+def test_at_the_start_nothing_is_preferred_over_the_reference(trainer):
+    loss, told = trainer.loss(range(8), trainer.reference())
+    assert loss.item() == pytest.approx(0.6931, abs=1e-4)
+    assert told["margin"] == pytest.approx(0.0, abs=1e-4)
+    assert told["chosen_change"] == pytest.approx(0.0, abs=1e-5)
+
+
+def test_the_reference_is_computed_once_and_kept(trainer, caplog):
+    with caplog.at_level(logging.INFO, "training.preference"):
+        first = trainer.reference()
+        with torch.no_grad():
+            for parameter in trainer.loaded.llava.model.multi_modal_projector.parameters():
+                parameter.add_(0.1)
+        assert torch.equal(trainer.reference(), first)
+    assert [one.message.split(":")[0] for one in caplog.records].count("reference") == 1
+
+
+@pytest.mark.parametrize("lora", [None, LoraSettings(rank=4, dropout=0.0)], ids=["whole", "lora"])
+def test_pairs_are_learned_and_the_image_tower_stays(wide_folder, pairs, tmp_path, lora):
+    chosen = settings(wide_folder, pairs, tmp_path / "run", steps=40, pairs=8, lora=lora, sft_weight=0.1)
+    out = run_dpo(chosen)
+    lines = [json.loads(line) for line in (chosen.out / "metrics.jsonl").read_text().splitlines()]
+    assert lines[-1]["accuracy"] == 1.0
+    assert lines[-1]["margin"] > 5 > lines[0]["margin"]
+    base, tuned = load_model(wide_folder), load_model(out)
+    before = base.llava.model.vision_tower.state_dict()
+    after = tuned.llava.model.vision_tower.state_dict()
+    assert all(torch.equal(one, after[name]) for name, one in before.items())
+    assert (out / "adapter_config.json").exists() is (lora is not None)
+
+
+class Stopped(Exception):
+    """A run that is cut short."""
+
+
+def test_a_run_that_was_cut_short_ends_as_if_it_had_not(wide_folder, pairs, tmp_path, monkeypatch):
+    whole = settings(wide_folder, pairs, tmp_path / "whole", average=0.9)
+    halves = settings(wide_folder, pairs, tmp_path / "halves", average=0.9)
+    run_dpo(whole)
+    save = RunFolder.save_state
+
+    def stop_at_four(folder, tensors, numbers):
+        save(folder, tensors, numbers)
+        if numbers["step"] == 4:
+            raise Stopped
+
+    monkeypatch.setattr(RunFolder, "save_state", stop_at_four)
+    with pytest.raises(Stopped):
+        run_dpo(halves)
+    monkeypatch.setattr(RunFolder, "save_state", save)
+    run_dpo(halves, resume=True)
+    one, other = ((run.out / "model" / "model.safetensors").read_bytes() for run in (whole, halves))
+    assert one == other
+
+
+def test_unlearning_both_answers_is_warned_of_and_then_stops_the_run(trainer, monkeypatch, caplog):
+    object.__setattr__(trainer.settings, "stop_below", 0.5)
+    real, falling = trainer.loss, iter((0.0, -0.1, -0.2, -0.4, -0.6, -0.6))
+
+    def loss(numbers, reference):
+        value, told = real(numbers, reference)
+        return value, {**told, "chosen_change": next(falling)}
+
+    monkeypatch.setattr(trainer, "loss", loss)
+    with caplog.at_level(logging.WARNING, "training.preference"):
+        out = trainer.run(resume=False)
+    told = [record.message for record in caplog.records]
+    assert told[0] == "step 4: better answers have lost 0.30 nats a token against the reference"
+    assert told[1].startswith("stopped at step 6: better answers lost 0.60 nats a token, more than `stop_below`")
+    assert load_model(out).contract.name == trainer.loaded.contract.name
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"loss": "dpo"}, r"loss is 'dpo'; choose from sigmoid, robust"),
+        ({"beta": 0.0}, r"beta is 0\.0; use a number above 0"),
+        ({"label_smoothing": 0.5}, r"label_smoothing is 0\.5; it is a share"),
+        ({"label_smoothing": 0.1, "loss": "ipo"}, r"label_smoothing is 0\.1, which ipo does not use; set it to 0"),
+        ({"train": ("vision_tower",)}, r"train is \['vision_tower'\]; choose from connector"),
+        ({"data": ()}, "data is empty; name at least one JSONL file of preferences"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(tmp_path, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        settings("starter", tmp_path / "a.jsonl", tmp_path, **changes)
+
+
+def test_pairs_that_do_not_fit_are_refused(wide_folder, pairs, tmp_path):
+    chosen = settings(wide_folder, pairs, tmp_path / "run", longest=120)
+    with pytest.raises(DataError, match=r"take more than (`longest` )?120 tokens"):
+        PreferenceTrainer(chosen, RunFolder(chosen.out, chosen))
+
+
+def test_the_shipped_recipe_is_read_and_told(pairs, capsys):
+    assert load_recipe(DpoSettings, RECIPES / "dpo.yaml").lora == LoraSettings(16, 32)
+    assert main([str(RECIPES / "dpo.yaml"), "--dry-run", "--set", f"data=[{{path: {pairs}}}]"]) == 0
+    assert capsys.readouterr().out.startswith(
+        "starter: 300 steps of 16 pairs from few.jsonl x1; loss sigmoid, beta 0.1"
+    )
+    assert main([str(RECIPES / "dpo.yaml"), "--dry-run", "--set", "data=[{path: no.jsonl}]"]) == 2
+    assert "no.jsonl does not exist. Build it with python -m data_recipes.build preferences" in capsys.readouterr().err

@@ -1,0 +1,94 @@
+"""A model that reads packs: what the connector reads of the frozen tower, and logits where answers stand."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from assistant.engine.features import selected
+from assistant.model.loaded import LoadedModel
+from training.dataset import IGNORED, PackedBatch
+
+
+class PackedModel:
+    """Runs connector and language model over batches of packs.
+
+    Args:
+        loaded: the model; its weights train or not as they are set.
+        image_id: the picture token.
+        bf16: compute in bfloat16.
+        dropout: on the connector's output.
+    """
+
+    def __init__(self, loaded: LoadedModel, image_id: int, *, bf16: bool, dropout: float = 0.0) -> None:
+        self.loaded, self.image_id, self.bf16, self.dropout = loaded, image_id, bf16, dropout
+        processor = loaded.processor.image_processor
+        self.mean = torch.tensor(processor.image_mean).view(1, 3, 1, 1)
+        self.std = torch.tensor(processor.image_std).view(1, 3, 1, 1)
+
+    def compile(self) -> None:
+        """Compile the language model's layers; on a CPU also attend by plain products, which then fuse with the mask.
+
+        Layers are compiled in place, so names of weights and what is written stay the same.
+        """
+        model = self.loaded.llava.model.language_model
+        if torch.device(self.loaded.device).type == "cpu":
+            model.config._attn_implementation = "eager"
+        for layer in model.layers:
+            layer.compile(dynamic=True)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return what the connector reads of the frozen tower.
+
+        Args:
+            images: float (N, 3, S, S), 0 to 1.
+        Returns:
+            (N, P, D).
+        """
+        llava = self.loaded.llava
+        with torch.no_grad():
+            pixels = ((images - self.mean) / self.std).to(self.loaded.device)
+            output = llava.model.vision_tower(pixels, output_hidden_states=True)
+        return selected(output.hidden_states, llava.config)
+
+    def answer_logits(self, batch: PackedBatch, images: Tensor) -> Tensor:
+        """Return the logits before every token of an answer.
+
+        Args:
+            batch: packs.
+            images: their pictures, float (N, 3, S, S), 0 to 1, in the order of their tokens.
+        Returns:
+            float32 (number of answers' tokens, vocabulary), row by row; `targets` gives the tokens themselves.
+        """
+        llava, device = self.loaded.llava, self.loaded.device
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=self.bf16):
+            embeds = llava.get_input_embeddings()(batch.ids.to(device))
+            if len(images):
+                seen = llava.model.multi_modal_projector(self.features(images)).flatten(0, 1)
+                seen = F.dropout(seen, self.dropout)
+                places = (batch.ids == self.image_id).to(device)
+                embeds = embeds.masked_scatter(places[..., None], seen.to(embeds.dtype))
+            mask = torch.zeros(batch.mask.shape, dtype=embeds.dtype, device=device)
+            mask = mask.masked_fill(~batch.mask.to(device), torch.finfo(embeds.dtype).min)
+            hidden = llava.model.language_model(
+                inputs_embeds=embeds, attention_mask=mask, position_ids=batch.positions.to(device), use_cache=False
+            ).last_hidden_state
+            # Only answers have a loss, so only their places go through the vocabulary.
+            logits: Tensor = llava.lm_head(hidden[:, :-1][_wanted(batch).to(device)])
+        return logits.float()
+
+    def targets(self, batch: PackedBatch) -> Tensor:
+        """Return the answers' tokens, (number of them,), in the order of `answer_logits`."""
+        return batch.labels[:, 1:][_wanted(batch)].to(self.loaded.device)
+
+
+def answer_numbers(batch: PackedBatch) -> Tensor:
+    """Return for each token of `PackedModel.targets` which answer it belongs to, counted from 0 over the batch."""
+    wanted = _wanted(batch)
+    starts = wanted & ~F.pad(wanted, (1, 0))[:, :-1]
+    return starts.flatten().cumsum(0).view(wanted.shape)[wanted] - 1
+
+
+def _wanted(batch: PackedBatch) -> Tensor:
+    return batch.labels[:, 1:] != IGNORED
