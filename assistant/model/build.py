@@ -65,10 +65,12 @@ def assemble_folder(
         feature_layer: which hidden state of the tower to read, -1 or -2. Both are before the tower's last norm.
         class_token: give the language model the tower's class token before the patches (Llava's strategy "full").
         seed: of everything that starts at random.
-        name: shown in answers; the folder's name if None. `licence` is that of the weights.
+        name: shown in answers; the folder's name if None.
+        licence: of the weights.
         training_data: one line for each data set used so far, with its licence.
         quantization: how to load the language model on a GPU by default.
-        prompt_version: of the prompts that the model is to be trained with. For `capabilities` see `Contract`.
+        prompt_version: of the prompts that the model is to be trained with.
+        capabilities: see `Contract.capabilities`.
         dtype: type to save in; "auto" keeps the language model's own, float32 for a fresh one.
     Returns:
         `out`.
@@ -83,15 +85,9 @@ def assemble_folder(
         model = _join(parts, language, _llava_config(parts, language, tokenizer, connector, feature_layer, class_token))
     _set_generation(model, tokenizer, None if isinstance(llm, Mapping) else language.generation_config)
     processor = make_processor(parts, tokenizer, template, class_token=class_token)
-    settings: dict[str, Any] = {
-        "name": name or target.resolve().name,
-        "created": today(),
-        "licence": licence,
-        "training_data": tuple(training_data),
-        "quantization": quantization,
-        "prompt_version": prompt_version,
-        "capabilities": dict(capabilities or {}),
-    }
+    settings: dict[str, Any] = {"name": name or target.resolve().name, "created": today(), "licence": licence}
+    settings |= {"training_data": tuple(training_data), "quantization": quantization}
+    settings |= {"prompt_version": prompt_version, "capabilities": dict(capabilities or {})}
     with atomic_folder(target) as folder:
         _save(model, parts, processor, folder, _torch_dtype(dtype, language))
         Contract(**settings, **describe(model, processor, folder)).write(folder)
