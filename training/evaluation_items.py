@@ -97,7 +97,7 @@ def make_item(example: Example, root: Path) -> Item:
         attribute=None if whole else attribute_of(asked["content"], answer["content"], truth, example.choices or ()),
         kind=example.task if whole else question_kind(asked["content"]),
         group=example.patient or (str(images[0]) if images else example.id),
-        findings=_true_findings(truth) if example.answer_type == "report" else None,
+        findings=true_findings(truth) if example.answer_type == "report" else None,
     )
 
 
@@ -216,7 +216,8 @@ def _read(report: str) -> frozenset[Finding]:
     return frozenset(report_findings(report))
 
 
-def _true_findings(truth: Mapping[str, Any]) -> frozenset[Finding] | None:
+def true_findings(truth: Mapping[str, Any]) -> frozenset[Finding] | None:
+    """Return the findings that a truth lists as (name, side, zone) each, or None where it does not tell."""
     listed = truth.get("findings")
     if not isinstance(listed, list):
         return None

@@ -67,7 +67,8 @@ class PackedModel:
             if len(images):
                 seen = llava.model.multi_modal_projector(self.features(images)).flatten(0, 1)
                 seen = F.dropout(seen, self.dropout)
-                places = (batch.ids == self.image_id).to(device)
+                # A drawn answer may hold the picture token as a word; there it is no picture's place.
+                places = ((batch.ids == self.image_id) & (batch.labels == IGNORED)).to(device)
                 embeds = embeds.masked_scatter(places[..., None], seen.to(embeds.dtype))
             mask = torch.zeros(batch.mask.shape, dtype=embeds.dtype, device=device)
             mask = mask.masked_fill(~batch.mask.to(device), torch.finfo(embeds.dtype).min)

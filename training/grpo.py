@@ -1,0 +1,24 @@
+"""Tunes a model by rewards that can be checked: GRPO, its kin, and RLOO."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from training.grpo_settings import GrpoSettings, describe
+from training.recipe import stage_main
+
+
+def run(settings: GrpoSettings, resume: bool) -> None:
+    """Run the stage."""
+    from training.policy import run_grpo
+
+    run_grpo(settings, resume)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line of the stage."""
+    return stage_main("grpo", GrpoSettings, describe, run, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,100 @@
+"""Settings of `grpo`, apart from the code that needs torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from assistant.errors import ConfigError, DataError
+from training.adapter import LoraSettings
+from training.recipe import OptimizerSettings
+from training.settings import DataPart
+
+REWARD_NAMES = ("answer_match", "finding_f1", "finding_places", "no_prior", "think_format", "brevity")
+BASELINES = ("group", "rloo", "mean")
+AVERAGES = ("dapo", "grpo", "dr_grpo")
+
+
+@dataclass(frozen=True)
+class GrpoSettings:
+    """Settings of `python -m training.grpo`."""
+
+    model: str
+    """Folder of the model to start from."""
+    data: tuple[DataPart, ...]
+    """JSONL files of examples whose answers the rewards can judge."""
+    out: Path
+    """Run folder; the model is written to `out/model`."""
+    held_out: tuple[Path, ...] = ()
+    """Example files that are measured on: a patient who also stands in `data` is refused."""
+    rewards: dict[str, float] = field(default_factory=lambda: {"answer_match": 1.0})
+    """Weight of each reward: answer_match, finding_f1, finding_places, no_prior, think_format, brevity."""
+    samples: int = 8
+    """Answers drawn for each question."""
+    prompts: int = 8
+    """Questions a step."""
+    temperature: float = 1.0
+    """How freely answers are drawn."""
+    max_new_tokens: int = 64
+    """Most tokens of a drawn answer."""
+    baseline: str = "group"
+    """What a reward is measured against: group (mean of the question's answers, over their spread), mean (without the
+    spread, as in Dr. GRPO), rloo (mean of the other answers)."""
+    average: str = "dapo"
+    """What the loss is a mean of: dapo (tokens of the step), grpo (answers, each a mean of its tokens), dr_grpo (tokens
+    over a fixed length, so that length has no influence)."""
+    train: tuple[str, ...] = ("connector", "language_model")
+    """Parts whose weights change. With `lora` the language model changes by LoRA only."""
+    lora: LoraSettings | None = None
+    """Low-rank adapters instead of whole weights; the result is a PEFT folder."""
+    steps: int = 200
+    """Updates."""
+    optimizer: OptimizerSettings = field(default_factory=lambda: OptimizerSettings(lr=3e-5, warmup_steps=10))
+    """Learning rate and schedule."""
+    bf16: bool = True
+    """Compute in bfloat16."""
+    threads: int = 0
+    """CPU threads, 0 for torch's own choice."""
+    report_every: int = 10
+    """Steps between two reports and saved states."""
+    seed: int = 0
+    """Start of every random choice."""
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.rewards) - set(REWARD_NAMES))
+        if unknown or not self.rewards:
+            raise ConfigError(f"rewards is {unknown or 'empty'}; choose from {', '.join(REWARD_NAMES)}.")
+        if self.samples < 2:
+            raise ConfigError(f"samples is {self.samples}; answers are compared with each other, so use 2 or more.")
+        if self.temperature <= 0:
+            raise ConfigError(f"temperature is {self.temperature}; equal answers teach nothing, so use one above 0.")
+        for name, allowed in (("baseline", BASELINES), ("average", AVERAGES)):
+            if getattr(self, name) not in allowed:
+                raise ConfigError(f"{name} is {getattr(self, name)!r}; choose from {', '.join(allowed)}.")
+        parts = set(self.train) - {"connector", "language_model"}
+        if parts or not self.train:
+            raise ConfigError(f"train is {list(self.train)}; choose from connector, language_model.")
+        if not self.data:
+            raise ConfigError("data is empty; name at least one JSONL file of examples.")
+
+
+def describe(settings: GrpoSettings) -> str:
+    """Say what a run would do, after a look at the data files.
+
+    Args:
+        settings: of the run.
+    Returns:
+        One line.
+    Raises:
+        DataError: a data file is missing.
+    """
+    for path in (*(part.path for part in settings.data), *settings.held_out):
+        if not path.is_file():
+            raise DataError(f"{path} does not exist. Build it with python -m data_recipes.build, or mend the recipe.")
+    files = ", ".join(f"{part.path.name} x{part.weight:g}" for part in settings.data)
+    rewards = ", ".join(f"{name} x{weight:g}" for name, weight in settings.rewards.items())
+    how = f"LoRA rank {settings.lora.rank}" if settings.lora else "all weights"
+    return (
+        f"{settings.model}: {settings.steps} steps of {settings.prompts} questions x {settings.samples} answers from "
+        f"{files}; rewards {rewards}; trains {', '.join(settings.train)} ({how})"
+    )

@@ -1,0 +1,279 @@
+"""GRPO on packs: answers are drawn by the engine, scored by rewards that can be checked, and learned from once.
+
+Each step draws several answers to each question from the model as it is, and takes one step along the policy gradient;
+as the answers are the model's own, no ratio and no clipping is needed. All answers to a question stand in one pack and
+share the picture. Questions whose answers all score the same teach nothing and are left out of the step.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from assistant.config import GenerationConfig
+from assistant.engine.features import PictureEncoder
+from assistant.engine.generate import Generated, Generator
+from assistant.engine.prompt import Prompt
+from assistant.errors import DataError
+from assistant.imaging.load import load_picture
+from assistant.model.load import load_model
+from data_recipes.schema import Example, read_examples
+from training.checks import check_patients, check_pictures
+from training.dataset import Tokens, Turned, collate, make_pack
+from training.grpo_settings import GrpoSettings
+from training.loop import Loop
+from training.packed import PackedModel, answer_numbers
+from training.pictures import build_store, plain
+from training.rewards import REWARDS
+from training.run_folder import RunFolder
+from training.trainable import held_in, set_trainable, write_result
+
+logger = logging.getLogger(__name__)
+
+ONE_SIDED = 0.95
+"""Share of yes, or of no, among drawn answers that is warned of where the truth is mixed."""
+LONGER = 1.5
+"""Growth of the drawn answers' length that is warned of."""
+
+
+def advantages(rewards: Tensor, baseline: str) -> Tensor:
+    """Measure rewards against those of the same question's other answers.
+
+    Args:
+        rewards: (B, K).
+        baseline: see `GrpoSettings.baseline`.
+    Returns:
+        (B, K); zero where all of a question's rewards are equal.
+    Source: Shao et al. 2024 (group), Liu et al. 2025 (mean), Ahmadian et al. 2024 (rloo).
+    """
+    centred = rewards - rewards.mean(dim=1, keepdim=True)
+    if baseline == "rloo":
+        count = rewards.shape[1]
+        return centred * count / (count - 1)
+    if baseline == "group":
+        return centred / (rewards.std(dim=1, keepdim=True) + 1e-4)
+    return centred
+
+
+def token_weights(numbers: Tensor, average: str, longest: int) -> Tensor:
+    """Return the weight of each drawn token, so that the step's loss is the mean that `average` names.
+
+    Args:
+        numbers: (T,) which answer each token belongs to.
+        average: see `GrpoSettings.average`.
+        longest: most tokens of an answer.
+    Returns:
+        (T,).
+    """
+    lengths = torch.bincount(numbers).float()
+    if average == "grpo":
+        return 1 / (lengths[numbers] * len(lengths))
+    whole = len(numbers) if average == "dapo" else len(lengths) * longest
+    return torch.full((len(numbers),), 1 / whole, device=numbers.device)
+
+
+class PolicyTrainer:
+    """One run of `grpo`."""
+
+    def __init__(self, settings: GrpoSettings, folder: RunFolder) -> None:
+        self.settings, self.folder = settings, folder
+        self.loaded = load_model(settings.model, quantization=held_in(settings.lora))
+        self.tokens = Tokens(self.loaded.tokenizer, self.loaded.contract.image_tokens)
+        self.examples: list[Example] = []
+        self.images: list[tuple[Path, ...]] = []
+        weights: list[Tensor] = []
+        for part in settings.data:
+            found = list(read_examples(part.path))
+            self._check_rewards(part.path, found)
+            self.examples += found
+            self.images += [tuple(one.image_paths(part.path.parent)) for one in found]
+            weights.append(torch.full((len(found),), part.weight / len(found)))
+        self.weights = torch.cat(weights)
+        paths = sorted({path for images in self.images for path in images})
+        check_pictures(paths)
+        check_patients([part.path for part in settings.data], settings.held_out)
+        self.row = {path: number for number, path in enumerate(paths)}
+        self.store = build_store(paths, self.loaded.contract.image_size, settings.out / "cache") if paths else None
+        self.packed = PackedModel(self.loaded, self.tokens.image_id, bf16=settings.bf16)
+        self.network = set_trainable(self.loaded.llava, settings.train, settings.lora)
+        # What is learned from must be what was drawn: no dropout in either.
+        self.network.eval()
+        self.encoder = PictureEncoder(self.loaded)
+        self.first_length: float | None = None
+
+    def _check_rewards(self, path: Path, examples: Sequence[Example]) -> None:
+        if not examples:
+            raise DataError(f"{path} holds no examples; build it again or take it out of `data:`.")
+        for name in self.settings.rewards:
+            unfit = [one.id for one in examples if not REWARDS[name].applies(one)]
+            if unfit:
+                raise DataError(
+                    f"{len(unfit)} of {len(examples)} examples of {path} cannot be judged by {name}, first "
+                    f"{', '.join(unfit[:5])}; it needs {REWARDS[name].needs}. Take them out, or the reward."
+                )
+
+    def draw(self, numbers: Sequence[int], seed: int) -> tuple[list[Turned], list[list[Generated]]]:
+        """Draw answers to some questions.
+
+        Args:
+            numbers: places in `examples`, B of them.
+            seed: of the draw.
+        Returns:
+            The questions as tokens, and for each its K answers.
+        """
+        settings = self.settings
+        turned = [self.tokens.turns(self.examples[number])[-1] for number in numbers]
+        pictures = [[load_picture(path) for path in self.images[number]] for number in numbers]
+        prompts = [
+            Prompt("", one.prompt, tuple(self.encoder.encode(group)))
+            for one, group in zip(turned, pictures, strict=True)
+        ]
+        config = GenerationConfig(temperature=settings.temperature, batch_size=32)
+        columns = []
+        for place in range(settings.samples):
+            generator = Generator(self.loaded, replace(config, seed=seed + place))
+            columns.append(generator.generate(prompts, max_new_tokens=settings.max_new_tokens))
+        return turned, [list(row) for row in zip(*columns, strict=True)]
+
+    def score(self, numbers: Sequence[int], drawn: Sequence[Sequence[Generated]]) -> tuple[Tensor, dict[str, float]]:
+        """Return the weighted rewards, (B, K), and the mean of each reward by itself."""
+        total = torch.zeros(len(drawn), self.settings.samples)
+        means = {}
+        for name, weight in self.settings.rewards.items():
+            scores = torch.tensor(
+                [
+                    [REWARDS[name].score(one.text, self.examples[number]) for one in row]
+                    for number, row in zip(numbers, drawn, strict=True)
+                ]
+            )
+            total += weight * scores
+            means[name] = scores.mean().item()
+        return total, means
+
+    def loss(
+        self, numbers: Sequence[int], turned: Sequence[Turned], drawn: Sequence[Sequence[Generated]], gains: Tensor
+    ) -> Tensor:
+        """Return the policy-gradient loss of a step.
+
+        Args:
+            numbers: places in `examples`, B of them.
+            turned: the questions as tokens.
+            drawn: K answers each.
+            gains: their advantages, (B, K).
+        Returns:
+            A scalar; zero, and without a gradient, if no question has answers of different worth.
+        """
+        end = int(self.loaded.contract.eos_token_ids[0])
+        packs, rows, kept = [], [], []
+        for place, number in enumerate(numbers):
+            if not gains[place].any():
+                continue
+            answers = [(*one.ids, end) if one.finished else one.ids for one in drawn[place]]
+            branches = [Turned(turned[place].prompt, answer) for answer in answers]
+            packs.append(make_pack(branches, self.tokens.image_id, 1 << 30))
+            rows += [self.row[path] for path in self.images[number]]
+            kept.append(gains[place])
+        if not packs:
+            return torch.zeros(())
+        batch = collate(packs, int(self.tokens.tokenizer.pad_token_id or 0))
+        size = self.loaded.contract.image_size
+        images = plain(torch.from_numpy(self.store[rows]), size) if rows and self.store is not None else None
+        logits = self.packed.answer_logits(batch, images if images is not None else torch.zeros(0, 3, size, size))
+        each = -F.cross_entropy(logits / self.settings.temperature, self.packed.targets(batch), reduction="none")
+        places = answer_numbers(batch).to(each.device)
+        weight = token_weights(places, self.settings.average, self.settings.max_new_tokens)
+        gain = torch.stack(kept).flatten().to(each.device)[places]
+        # Questions without spread count as questions: the mean is over the whole step.
+        return -(weight * gain * each).sum() * len(packs) / len(numbers)
+
+    def step(self, loop: Loop) -> dict[str, float]:
+        """Draw, score and learn once; returns what to report."""
+        settings = self.settings
+        chosen = torch.multinomial(self.weights, settings.prompts, replacement=True, generator=loop.generator).tolist()
+        seed = int(torch.randint(1 << 30, (1,), generator=loop.generator))
+        turned, drawn = self.draw(chosen, seed)
+        rewards, means = self.score(chosen, drawn)
+        gains = advantages(rewards, settings.baseline)
+        loss = self.loss(chosen, turned, drawn, gains)
+        if loss.requires_grad:
+            loop.update(loss)
+        else:
+            loop.step_number += 1
+        said = [one for row in drawn for one in row]
+        told = {
+            "reward": rewards.mean().item(),
+            **means,
+            "with_spread": (rewards.std(dim=1) > 0).float().mean().item(),
+            "length": sum(len(one.ids) for one in said) / len(said),
+            "unfinished": sum(not one.finished for one in said) / len(said),
+            "loss": loss.item(),
+        }
+        return told | self._yes_share(chosen, drawn)
+
+    def _yes_share(self, numbers: Sequence[int], drawn: Sequence[Sequence[Generated]]) -> dict[str, float]:
+        """Return the share of yes among drawn yes-or-no answers, and among the truths of the same questions."""
+
+        def is_yes(text: str) -> float:
+            return float(text.strip().lower().startswith("yes"))
+
+        truths = {number: self.examples[number].messages[-1]["content"] for number in numbers}
+        asked = [place for place, number in enumerate(numbers) if truths[number].strip(". ").lower() in ("yes", "no")]
+        if not asked:
+            return {}
+        said = [is_yes(one.text) for place in asked for one in drawn[place]]
+        true = [is_yes(truths[numbers[place]]) for place in asked]
+        return {"yes_said": sum(said) / len(said), "yes_true": sum(true) / len(true)}
+
+    def run(self, resume: bool) -> Path:
+        """Train and write the model."""
+        settings = self.settings
+        loop = Loop(self.network, settings.optimizer, steps=settings.steps, seed=settings.seed)
+        restored = loop.restore(self.folder) if resume else None
+        self.first_length = (restored or {}).get("first_length")
+        told: dict[str, list[float]] = {}
+        while loop.step_number < settings.steps:
+            for name, value in self.step(loop).items():
+                told.setdefault(name, []).append(value)
+            if loop.step_number % settings.report_every == 0 or loop.step_number == settings.steps:
+                means = {name: sum(values) / len(values) for name, values in told.items()}
+                told = {}
+                self.folder.log(loop.step_number, **means, lr=loop.learning_rate())
+                self._watch(loop.step_number, means)
+                loop.save(self.folder, first_length=self.first_length)
+        return write_result(self.loaded, self.network, settings.lora, settings.out / "model")
+
+    def _watch(self, step: int, means: dict[str, float]) -> None:
+        """Warn of answers that are all yes or all no, and of growing length: they please a reward and are not right."""
+        said, true = means.get("yes_said"), means.get("yes_true")
+        if said is not None and true is not None and 0.2 < true < 0.8 and not 1 - ONE_SIDED < said < ONE_SIDED:
+            logger.warning(
+                "step %d: %.0f %% of the yes-or-no answers are yes, where %.0f %% should be; the model no longer "
+                "looks. Lower the learning rate, or balance the questions.",
+                step,
+                100 * said,
+                100 * true,
+            )
+        if self.first_length is None:
+            self.first_length = means["length"]
+        elif means["length"] > LONGER * max(1.0, self.first_length):
+            logger.warning(
+                "step %d: answers have grown from %.1f to %.1f tokens; add the reward brevity, or use average: dr_grpo",
+                step,
+                self.first_length,
+                means["length"],
+            )
+
+
+def run_grpo(settings: GrpoSettings, resume: bool = False) -> Path:
+    """Run `grpo` and return the folder of the model or adapter."""
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    torch.manual_seed(settings.seed)
+    folder = RunFolder(settings.out, settings, inputs=[part.path for part in settings.data], resume=resume)
+    return PolicyTrainer(settings, folder).run(resume)
