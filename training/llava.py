@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -31,9 +30,6 @@ from training.run_folder import RunFolder
 from training.settings import LlavaSettings
 from training.trainable import held_in, set_trainable, write_result
 from training.whiten import whiten_connector
-
-if TYPE_CHECKING:
-    pass
 
 logger = logging.getLogger(__name__)
 

@@ -2,103 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
-from assistant.errors import ConfigError, DataError
-from training.adapter import LoraSettings
-from training.recipe import OptimizerSettings
-from training.settings import DataPart
+from assistant.errors import ConfigError
+from training.reference_settings import ReferenceSettings, describe_run
 
 LOSS_NAMES = ("sigmoid", "robust", "hinge", "ipo", "apo_zero", "apo_down", "sppo_hard", "nca_pair")
 
 
 @dataclass(frozen=True)
-class DpoSettings:
+class DpoSettings(ReferenceSettings):
     """Settings of `python -m training.dpo`."""
 
-    model: str
-    """Folder of the model to start from, which is the reference too."""
-    data: tuple[DataPart, ...]
-    """JSONL files of preferences, as `python -m data_recipes.build preferences` writes them."""
-    out: Path
-    """Run folder; the model is written to `out/model`."""
-    held_out: tuple[Path, ...] = ()
-    """Example files that are measured on: a patient who also stands in `data` is refused."""
     loss: str = "sigmoid"
     """How a pair is judged: sigmoid (DPO), robust, hinge, ipo, apo_zero, apo_down, sppo_hard, nca_pair."""
-    beta: float = 0.1
-    """How dear it is to leave the reference: small values let the model go further."""
     label_smoothing: float = 0.0
     """Share of pairs that may be the wrong way round; for sigmoid and robust."""
     per_token: bool = False
     """Judge mean rather than summed log-probabilities, so that a longer answer gains nothing by its length."""
     sft_weight: float = 0.0
     """Weight of a plain loss on the better answer beside (RPO), which keeps its probability from falling."""
-    train: tuple[str, ...] = ("connector", "language_model")
-    """Parts whose weights change. With `lora` the language model changes by LoRA only."""
-    lora: LoraSettings | None = None
-    """Low-rank adapters instead of whole weights; the result is a PEFT folder."""
-    steps: int = 200
-    """Updates."""
-    pairs: int = 16
-    """Pairs a step."""
-    longest: int = 512
-    """Most tokens of a picture, a question and both answers."""
-    optimizer: OptimizerSettings = field(default_factory=lambda: OptimizerSettings(lr=1e-4, warmup_steps=20))
-    """Learning rate and schedule."""
-    average: float = 0.0
-    """Decay of averaged weights, 0 for none."""
-    stop_below: float = 1.0
-    """Stop when better answers have become less probable than this many nats a token below the reference: the sign of
-    over-optimisation, where pairs are told apart by unlearning both answers. A warning comes at half of it."""
-    bf16: bool = True
-    """Compute in bfloat16."""
-    compile: bool = False
-    """Compile the language model's layers; see `LlavaSettings.compile`."""
-    threads: int = 0
-    """CPU threads, 0 for torch's own choice."""
-    report_every: int = 20
-    """Steps between two reports and saved states."""
-    seed: int = 0
-    """Start of every random choice."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.loss not in LOSS_NAMES:
             raise ConfigError(f"loss is {self.loss!r}; choose from {', '.join(LOSS_NAMES)}.")
-        if self.beta <= 0:
-            raise ConfigError(f"beta is {self.beta}; use a number above 0, such as 0.1.")
         if not 0 <= self.label_smoothing < 0.5:
             raise ConfigError(f"label_smoothing is {self.label_smoothing}; it is a share, at least 0 and below 0.5.")
         if self.label_smoothing and self.loss not in ("sigmoid", "robust"):
             raise ConfigError(
                 f"label_smoothing is {self.label_smoothing}, which {self.loss} does not use; set it to 0."
             )
-        unknown = set(self.train) - {"connector", "language_model"}
-        if unknown or not self.train:
-            raise ConfigError(f"train is {list(self.train)}; choose from connector, language_model.")
-        if not self.data:
-            raise ConfigError("data is empty; name at least one JSONL file of preferences.")
 
 
 def describe(settings: DpoSettings) -> str:
-    """Say what a run would do, after a look at the data files.
-
-    Args:
-        settings: of the run.
-    Returns:
-        One line.
-    Raises:
-        DataError: a data file is missing.
-    """
-    for path in (*(part.path for part in settings.data), *settings.held_out):
-        if not path.is_file():
-            raise DataError(
-                f"{path} does not exist. Build it with python -m data_recipes.build preferences, or mend the recipe."
-            )
-    files = ", ".join(f"{part.path.name} x{part.weight:g}" for part in settings.data)
-    how = f"LoRA rank {settings.lora.rank}" if settings.lora else "all weights"
-    return (
-        f"{settings.model}: {settings.steps} steps of {settings.pairs} pairs from {files}; loss {settings.loss}, "
-        f"beta {settings.beta:g}; trains {', '.join(settings.train)} ({how})"
-    )
+    """Say what a run would do, after a look at the data files."""
+    return describe_run(settings, settings.loss)

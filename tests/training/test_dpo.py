@@ -66,7 +66,7 @@ def test_an_answers_log_probability_is_the_stock_models(trainer, pairs):
         sums, lengths = trainer.log_probabilities(*trainer.batch(range(8)))
     for number, one in enumerate(read_preferences(pairs)):
         pixels = model.pixel_values([load_picture(pairs.parent / name) for name in one.images])
-        for column, turned in enumerate((trainer.pairs[number].chosen, trainer.pairs[number].rejected)):
+        for column, turned in enumerate((trainer.pairs[number].first, trainer.pairs[number].second)):
             ids = torch.tensor([[*turned.prompt, *turned.answer]])
             with torch.no_grad():
                 logits = model.llava(input_ids=ids, pixel_values=pixels, attention_mask=torch.ones_like(ids)).logits
@@ -85,7 +85,7 @@ def test_at_the_start_nothing_is_preferred_over_the_reference(trainer):
 
 
 def test_the_reference_is_computed_once_and_kept(trainer, caplog):
-    with caplog.at_level(logging.INFO, "training.preference"):
+    with caplog.at_level(logging.INFO, "training.reference"):
         first = trainer.reference()
         with torch.no_grad():
             for parameter in trainer.loaded.llava.model.multi_modal_projector.parameters():
@@ -141,7 +141,7 @@ def test_unlearning_both_answers_is_warned_of_and_then_stops_the_run(trainer, mo
         return value, {**told, "chosen_change": next(falling)}
 
     monkeypatch.setattr(trainer, "loss", loss)
-    with caplog.at_level(logging.WARNING, "training.preference"):
+    with caplog.at_level(logging.WARNING, "training.reference"):
         out = trainer.run(resume=False)
     told = [record.message for record in caplog.records]
     assert told[0] == "step 4: better answers have lost 0.30 nats a token against the reference"

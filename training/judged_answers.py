@@ -1,0 +1,114 @@
+"""KTO on packs: answers judged one by one, against the reference and against how far the model has moved at large.
+
+How far it has moved is estimated, as its authors do (Ethayarajh et al. 2024), on answers to other questions.
+Each question keeps one such answer for the whole run, so that the reference's log-probability of it is known as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from assistant.errors import DataError
+from data_recipes.judged import Judged, read_judged
+from data_recipes.schema import Example, Preference
+from training.kto_settings import KtoSettings
+from training.reference import Branches, ReferenceTrainer, run_against_reference
+from training.run_folder import RunFolder
+
+
+def kto_loss(ratios: Tensor, moved: Tensor, good: Tensor, beta: float, weights: tuple[float, float]) -> Tensor:
+    """Judge answers by their gain over the reference beyond that of answers at large.
+
+    Args:
+        ratios: (B,) log policy / reference of the judged answers.
+        moved: scalar, the same of answers to other questions, at least 0; no gradient flows through it.
+        good: (B,) bool, which answers are wanted.
+        beta: see `ReferenceSettings.beta`.
+        weights: of wanted and of unwanted answers.
+    Returns:
+        (B,).
+    Source: Ethayarajh et al., KTO: Model Alignment as Prospect Theoretic Optimization, 2024.
+    """
+    gain = beta * (ratios - moved)
+    return torch.where(good, weights[0] * (1 - torch.sigmoid(gain)), weights[1] * (1 - torch.sigmoid(-gain)))
+
+
+class JudgedTrainer(ReferenceTrainer[KtoSettings]):
+    """One run of `kto`; the second answer of each pair is another question's."""
+
+    def __init__(self, settings: KtoSettings, folder: RunFolder) -> None:
+        self.good: list[bool] = []
+        super().__init__(settings, folder)
+        if all(self.good) or not any(self.good):
+            kind = "wanted" if self.good[0] else "unwanted"
+            raise DataError(f"all {len(self.good)} answers are {kind}; KTO needs both, so add some of the others.")
+
+    def read(self, path: Path) -> list[Branches]:
+        """Read a file of judged answers or of preferences."""
+        judged = list(read_judged(path))
+        if len({_answer(one) for one in judged}) < 2:
+            raise DataError(f"{path} holds {len(judged)} judged answers, all the same; KTO compares different ones.")
+        self.good += [one.good for one in judged]
+        found = []
+        for place, one in enumerate(judged):
+            messages = [*one.example.messages[:-1], {"role": "assistant", "content": _other_answer(judged, place)}]
+            first, second = (
+                self.tokens.turns(example)[-1] for example in (one.example, replace(one.example, messages=messages))
+            )
+            found.append(Branches(tuple(path.parent / name for name in one.example.images), first, second))
+        return found
+
+    def patients(self, path: Path) -> Iterable[Example | Preference]:
+        """Read the examples again."""
+        return (one.example for one in read_judged(path))
+
+    def loss(self, numbers: Sequence[int], reference: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """Return the mean loss of some answers, and what to report.
+
+        Args:
+            numbers: places in `pairs`, B of them.
+            reference: log-probabilities of the judged answer and of the other question's, (B, 2).
+        Returns:
+            A scalar, and: loss, moved (nats that answers at large have gained), good_ratio and bad_ratio (nats that
+            judged ones have, where there are such), and chosen_change (nats a token for wanted ones).
+        """
+        settings = self.settings
+        policy, lengths = self.log_probabilities(*self.batch(numbers))
+        ratios = policy - reference.to(policy.device)
+        good = torch.tensor([self.good[number] for number in numbers], device=policy.device)
+        moved = ratios[:, 1].detach().mean().clamp(min=0)
+        weights = (settings.good_weight, settings.bad_weight)
+        loss = kto_loss(ratios[:, 0], moved, good, settings.beta, weights).mean()
+        told = {"loss": loss.item(), "moved": moved.item()}
+        if good.any():
+            told["good_ratio"] = ratios[good, 0].mean().item()
+            told["chosen_change"] = (ratios[good, 0].sum() / lengths[good, 0].sum()).item()
+        if not good.all():
+            told["bad_ratio"] = ratios[~good, 0].mean().item()
+        return loss, told
+
+
+def _answer(one: Judged) -> str:
+    return one.example.messages[-1]["content"]
+
+
+def _other_answer(judged: Sequence[Judged], place: int) -> str:
+    """Return the next answer of the file that differs and, where there is one, belongs to another question."""
+    own = judged[place]
+    following = [judged[(place + step) % len(judged)] for step in range(1, min(len(judged), 50))]
+    others = [one for one in following if _question(one) != _question(own)]
+    return next(_answer(one) for one in [*others, *following, *judged] if _answer(one) != _answer(own))
+
+
+def _question(one: Judged) -> tuple[object, ...]:
+    return one.example.images, one.example.messages[:-1]
+
+
+def run_kto(settings: KtoSettings, resume: bool = False) -> Path:
+    """Run `kto` and return the folder of the model or adapter."""
+    return run_against_reference(JudgedTrainer, settings, resume)

@@ -1,0 +1,207 @@
+"""Tuning against the model as it was: two answers to a question share the picture and the question's turn.
+
+The reference is the model at the start. Its log-probabilities are computed once, on the pictures as they are, and kept
+in the run folder; so no second model is held in memory, and a resumed run goes on from the same numbers.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from assistant.errors import DataError
+from assistant.model.load import load_model
+from data_recipes.schema import Example, Preference
+from training.checks import check_ends, check_lengths, check_patients, check_pictures
+from training.dataset import PackedBatch, PictureGroup, Tokens, Turned, collate, make_pack
+from training.loop import Loop
+from training.packed import PackedModel, answer_numbers
+from training.pictures import build_store, plain
+from training.reference_settings import ReferenceSettings
+from training.run_folder import RunFolder
+from training.trainable import held_in, set_trainable, write_result
+
+logger = logging.getLogger(__name__)
+
+REFERENCE = "reference.safetensors"
+S = TypeVar("S", bound=ReferenceSettings)
+
+
+@dataclass(frozen=True)
+class Branches:
+    """A question with two answers, as tokens."""
+
+    images: tuple[Path, ...]
+    first: Turned
+    second: Turned
+
+
+class ReferenceTrainer(ABC, Generic[S]):
+    """One run: what two-answered questions are read from the data, and the loss, are the stage's own."""
+
+    def __init__(self, settings: S, folder: RunFolder) -> None:
+        self.settings, self.folder = settings, folder
+        self.loaded = load_model(settings.model, quantization=held_in(settings.lora))
+        self.tokens = Tokens(self.loaded.tokenizer, self.loaded.contract.image_tokens)
+        self.pairs: list[Branches] = []
+        weights: list[Tensor] = []
+        for part in settings.data:
+            found = self.read(part.path)
+            self.pairs += found
+            weights.append(torch.full((len(found),), part.weight / len(found)))
+        self.weights = torch.cat(weights)
+        paths = sorted({path for pair in self.pairs for path in pair.images})
+        self._check(paths)
+        self.row = {path: number for number, path in enumerate(paths)}
+        size = self.loaded.contract.image_size
+        self.store = build_store(paths, size, settings.out / "cache") if paths else None
+        self.packed = PackedModel(self.loaded, self.tokens.image_id, bf16=settings.bf16)
+        self.network = set_trainable(self.loaded.llava, settings.train, settings.lora)
+        # LoRA's own dropout would blur the comparison with the reference.
+        self.network.eval()
+        if settings.compile:
+            self.packed.compile()
+
+    @abstractmethod
+    def read(self, path: Path) -> list[Branches]:
+        """Read a data file, which must hold something."""
+
+    @abstractmethod
+    def patients(self, path: Path) -> Iterable[Example | Preference]:
+        """Read the records of a data file, for their patients."""
+
+    @abstractmethod
+    def loss(self, numbers: Sequence[int], reference: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """Return the mean loss of some pairs, and what to report.
+
+        Args:
+            numbers: places in `pairs`, B of them.
+            reference: their log-probabilities, (B, 2).
+        Returns:
+            A scalar, and numbers by name, with chosen_change among them: the nats a token that wanted answers gained
+            over the reference.
+        """
+
+    def _check(self, paths: Sequence[Path]) -> None:
+        settings = self.settings
+        check_pictures(paths)
+        check_patients([part.path for part in settings.data], settings.held_out, read=self.patients)
+        groups = [PictureGroup(pair.images, [pair.first, pair.second]) for pair in self.pairs]
+        context = int(self.loaded.llava.config.get_text_config().max_position_embeddings)
+        check_lengths(groups, min(settings.longest, context), context)
+        check_ends(groups, self.loaded.contract.eos_token_ids)
+        over = sum(
+            len(make_pack([pair.first, pair.second], self.tokens.image_id, 1 << 30).ids) > settings.longest
+            for pair in self.pairs
+        )
+        if over:
+            raise DataError(
+                f"{over} of {len(self.pairs)} questions take more than `longest` {settings.longest} tokens with two "
+                "answers. Raise it, or shorten the texts."
+            )
+
+    def batch(self, numbers: Sequence[int]) -> tuple[PackedBatch, Tensor]:
+        """Return the packs of some pairs and their pictures, float (N, 3, S, S), 0 to 1."""
+        chosen = [self.pairs[number] for number in numbers]
+        longest = self.settings.longest
+        packs = [make_pack([one.first, one.second], self.tokens.image_id, longest) for one in chosen]
+        rows = [self.row[path] for one in chosen for path in one.images]
+        size = self.loaded.contract.image_size
+        images = plain(torch.from_numpy(self.store[rows]), size) if rows and self.store is not None else None
+        found = images if images is not None else torch.zeros(0, 3, size, size)
+        return collate(packs, int(self.tokens.tokenizer.pad_token_id or 0)), found
+
+    def log_probabilities(self, batch: PackedBatch, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the summed log-probability of each answer and its number of tokens, both (B, 2): first, second."""
+        logits, targets = self.packed.answer_logits(batch, images), self.packed.targets(batch)
+        each = -F.cross_entropy(logits, targets, reduction="none")
+        numbers = answer_numbers(batch).to(each.device)
+        count = 2 * len(batch.ids)
+        sums = torch.zeros(count, device=each.device).index_add(0, numbers, each)
+        return sums.view(-1, 2), torch.bincount(numbers, minlength=count).view(-1, 2)
+
+    def reference(self) -> Tensor:
+        """Return the reference's log-probabilities of all pairs, (number of pairs, 2), from the run folder if there."""
+        from safetensors.torch import load_file, save_file
+
+        path = self.folder.path / REFERENCE
+        if path.exists():
+            return load_file(path)["log_probabilities"]
+        found = []
+        with torch.no_grad():
+            for start in range(0, len(self.pairs), self.settings.pairs):
+                numbers = range(start, min(start + self.settings.pairs, len(self.pairs)))
+                found.append(self.log_probabilities(*self.batch(numbers))[0].cpu())
+        result = torch.cat(found)
+        partial = path.with_suffix(".partial")
+        save_file({"log_probabilities": result}, partial)
+        partial.rename(path)
+        share = float((result[:, 0] > result[:, 1]).float().mean())
+        logger.info("reference: %d questions; it holds the first answer likelier in %.1f %%", len(result), 100 * share)
+        return result
+
+    def run(self, resume: bool) -> Path:
+        """Train and write the model."""
+        settings = self.settings
+        reference = self.reference()
+        loop = Loop(
+            self.network, settings.optimizer, steps=settings.steps, seed=settings.seed, average=settings.average
+        )
+        if resume:
+            loop.restore(self.folder)
+        told: dict[str, list[float]] = {}
+        while loop.step_number < settings.steps:
+            drawn = torch.multinomial(self.weights, settings.pairs, replacement=True, generator=loop.generator)
+            loss, numbers = self.loss(drawn.tolist(), reference[drawn])
+            loop.update(loss)
+            for name, value in numbers.items():
+                told.setdefault(name, []).append(value)
+            if loop.step_number % settings.report_every == 0 or loop.step_number == settings.steps:
+                means = {name: sum(values) / len(values) for name, values in told.items()}
+                told = {}
+                self.folder.log(loop.step_number, **means, lr=loop.learning_rate())
+                loop.save(self.folder)
+                if self._over_optimised(loop.step_number, means.get("chosen_change", 0.0)):
+                    break
+        loop.use_average()
+        return write_result(self.loaded, self.network, settings.lora, settings.out / "model")
+
+    def _over_optimised(self, step: int, change: float) -> bool:
+        """Warn, and at the limit say that the run must stop."""
+        limit = -self.settings.stop_below
+        if change < limit:
+            logger.warning(
+                "stopped at step %d: better answers lost %.2f nats a token, more than `stop_below`. The weights are "
+                "written as they are now; for better ones raise beta or sft_weight, or lower the learning rate.",
+                step,
+                -change,
+            )
+            return True
+        if change < limit / 2:
+            logger.warning("step %d: better answers have lost %.2f nats a token against the reference", step, -change)
+        return False
+
+
+def run_against_reference(trainer: Callable[[S, RunFolder], ReferenceTrainer[S]], settings: S, resume: bool) -> Path:
+    """Run a stage and return the folder of the model or adapter.
+
+    Args:
+        trainer: the stage's own.
+        settings: of the run.
+        resume: go on from the run folder.
+    Returns:
+        The folder.
+    """
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    torch.manual_seed(settings.seed)
+    folder = RunFolder(settings.out, settings, inputs=[part.path for part in settings.data], resume=resume)
+    return trainer(settings, folder).run(resume)
