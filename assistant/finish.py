@@ -10,11 +10,13 @@ from assistant.confidence import Kind, calibrate, raw_confidence, shares, thresh
 from assistant.config import GenerationConfig
 from assistant.conversation import NOT_FOR_CLINICAL_USE, SECTIONS, Answer, Report
 from assistant.guard import Stop, larger_model
+from assistant.header import answer_from_header, header_modality
 from assistant.lookup import Lookup, statement_of
 from assistant.model.presets import preset_names
 from assistant.prompts import parse_report
-from assistant.questions import matching_option, standalone
+from assistant.questions import matching_option, options_of, standalone
 from assistant.quote import best_sentences
+from assistant.vocabulary import canonical_modality
 from assistant.words import sentences
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ _QUOTES = 2
 _CLOSE = 0.9
 # What a sentence scores that holds every word and has the form that was asked for.
 _FULL_SCORE = 1.5
+# Header and model say different things, and one of them is right.
+_CONTRADICTED = 0.5
 _NOTHING = Stop("The model wrote nothing that can be used.", "Ask in other words, or send a clearer image.")
 
 
@@ -52,6 +56,9 @@ class Finisher:
             The answer.
         """
         case.seconds = seconds
+        told = self._told_by_header(case)
+        if told is not None:
+            return told
         if case.stop is not None:
             return self._answer(case, case.stop.text, 0.0, abstained=True)
         if case.prompt is None:
@@ -100,6 +107,24 @@ class Finisher:
             for sentence in sentences(sections["impression"])
         )
         return self._report(case, sections, confidence, abstained=False)
+
+    def _told_by_header(self, case: Case) -> Answer | None:
+        """Answer from the file's own word; what the model would have said is told where it differs."""
+        assert case.question is not None
+        text = answer_from_header(case.question.text, case.options or options_of(case.question), case.pictures)
+        if text is None:
+            return None
+        case.warn("The kind of image was read from the file's header.")
+        if case.stop is not None:
+            case.warn(case.stop.text)
+            return self._answer(case, text, 1.0, abstained=False)
+        seen, raw, kind = _decide(case)
+        said = review.without_citations(seen).strip(" .")
+        if (canonical_modality(said) or said.lower()) == (canonical_modality(text) or text.lower()):
+            return self._answer(case, text, 1.0, abstained=False)
+        doubt = calibrate(raw, kind, self._model.contract.calibration)
+        case.warn(f"From the image alone the model would have said: {said} ({doubt:.0%}).")
+        return self._answer(case, text, _CONTRADICTED, abstained=False)
 
     def _quoted(self, case: Case) -> Answer:
         assert case.question is not None
@@ -153,8 +178,10 @@ class Finisher:
             f"Findings and impression disagree on the side of: {', '.join(moved)}." if moved else None,
             f"The impression names what the findings deny: {', '.join(denied)}." if denied else None,
         )
-        if not sections["technique"] and case.modality:
-            sections["technique"] = f"{case.modality}."
+        known = header_modality(case.pictures)
+        if not sections["technique"] or (known and review.wrong_modality(sections["technique"], known)):
+            named = known or case.modality
+            sections["technique"] = f"{named}." if named else ""
         return sections
 
     def _measures(self, case: Case, text: str) -> str | None:

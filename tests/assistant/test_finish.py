@@ -9,6 +9,7 @@ from assistant.conversation import Question, ReportRequest
 from assistant.engine.features import PictureEncoder
 from assistant.engine.generate import Generated, Generator
 from assistant.finish import Finisher
+from assistant.guard import Stop
 from assistant.lookup import Lookup
 from assistant.prompts import conversation
 
@@ -131,3 +132,28 @@ def test_a_free_answer_that_is_no_option_gives_way_to_the_likeliest(finisher, wr
     answer = finisher.answer(case)
     assert answer.text == "No"
     assert answer.confidence == pytest.approx(0.3 / 0.55)
+
+
+def test_the_headers_word_goes_before_the_models(finisher, written):
+    answer = finisher.answer(written("Ultrasound", question="What kind of image is this?", modality="CT"))
+    assert answer.text == "CT"
+    assert answer.confidence == 0.5
+    assert "The kind of image was read from the file's header." in answer.cautions
+    assert any(
+        caution.startswith("From the image alone the model would have said: Ultrasound") for caution in answer.cautions
+    )
+    agreed = finisher.answer(written("CT scan.", question="What kind of image is this?", modality="CT"))
+    assert (agreed.text, agreed.confidence) == ("CT", 1.0)
+
+
+def test_a_header_answers_for_an_image_unlike_anything_known(finisher, written):
+    case = written("", question="Is this a CT?", modality="CT", stop=Stop("Unlike anything known.", "Send another."))
+    answer = finisher.answer(case)
+    assert (answer.text, answer.abstained) == ("Yes", False)
+    assert any(caution.startswith("Unlike anything known.") for caution in answer.cautions)
+
+
+def test_a_reports_technique_is_what_the_header_says(finisher, written):
+    report = finisher.report(written(REPORT.format("Nodule.", "Nodule."), modality="CT"))
+    assert report.sections["technique"] == "CT."
+    assert any("speaks of X-ray, but the image is CT" in caution for caution in report.cautions)
