@@ -1,11 +1,12 @@
-"""LoRA on the language model's linears, and nowhere else."""
+"""Adapters of the language model: LoRA and the other methods of PEFT that fit, on its linears and nowhere else."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
-from assistant.errors import ConfigError
+from assistant.errors import ConfigError, TrainingError
+from training.adapter_methods import METHODS, on_quantized
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -20,13 +21,19 @@ class LoraSettings:
     """The trainable update to the language model; `lora:` in a recipe."""
 
     rank: int = 16
-    """Inner width of each update. Memory and capacity grow with it; 8 to 64 is usual."""
+    """Inner width of each update. Memory and capacity grow with it; 8 to 64 is usual. For oft: size of a block."""
     alpha: int = 32
-    """The update is scaled by alpha / rank."""
+    """The update is scaled by alpha / rank (rslora: by alpha over its root); for methods that scale."""
     dropout: float = 0.05
-    """Dropout on the update's input."""
-    dora: bool = False
-    """Learn direction and length apart (DoRA, Liu et al. 2024)."""
+    """Dropout on the update's input, for methods that have it."""
+    method: str = "lora"
+    """How the update is made; see `training.adapter_methods`."""
+    targets: str = TARGETS
+    """Regular expression over module names: the linears that get an update. Connector and language model only."""
+    last_layers: int | None = None
+    """Put updates into this many layers next to the output only; None for all."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """More settings of the method, passed on to PEFT as they are."""
     quantization: Literal["nf4", "int8"] | None = None
     """Hold the frozen language model in 4 or 8 bits meanwhile (QLoRA)."""
 
@@ -35,29 +42,50 @@ class LoraSettings:
             raise ConfigError(f"lora.rank is {self.rank}; use 1 or more, or delete `lora:` to train all weights.")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"lora.dropout is {self.dropout}; it is a chance, at least 0 and below 1.")
+        if self.method not in METHODS:
+            raise ConfigError(f"lora.method is {self.method!r}; choose from {', '.join(METHODS)}.")
+        if self.last_layers is not None and self.last_layers < 1:
+            raise ConfigError(f"lora.last_layers is {self.last_layers}; use 1 or more, or leave it out for all.")
+        if self.quantization and self.method not in on_quantized():
+            raise ConfigError(
+                f"lora.method {self.method} cannot run on weights held in {self.quantization}; choose from "
+                f"{', '.join(on_quantized())}, or take `quantization` out."
+            )
 
 
 def add_lora(llava: LlavaForConditionalGeneration, settings: LoraSettings, *, connector: bool) -> PeftModel:
-    """Wrap a model so that LoRA, and the connector if asked, are all that trains.
+    """Wrap a model so that the update, and the connector if asked, are all that trains.
 
     Args:
         llava: the frozen model.
-        settings: rank and scale.
+        settings: method, rank and scale.
         connector: whether the connector is trained whole and saved with the adapter.
     Returns:
         PEFT's wrapper around the same model.
+    Raises:
+        TrainingError: the targets name nothing, or reach into the image tower; or PEFT refuses the settings.
     """
-    from peft import LoraConfig
+    import peft
 
     from assistant.model.adapter import wrap
 
-    config = LoraConfig(
-        r=settings.rank,
-        lora_alpha=settings.alpha,
-        lora_dropout=settings.dropout,
-        use_dora=settings.dora,
-        target_modules=TARGETS,
-        modules_to_save=["multi_modal_projector"] if connector else None,
-        task_type="CAUSAL_LM",
-    )
-    return wrap(llava, config)
+    method = METHODS[settings.method]
+    values = method.values(settings.rank, settings.alpha, settings.dropout)
+    values |= {"target_modules": method.targets or settings.targets, "task_type": "CAUSAL_LM"}
+    values["modules_to_save"] = ["multi_modal_projector"] if connector else None
+    if settings.last_layers is not None:
+        depth = int(llava.config.get_text_config().num_hidden_layers)
+        kept = range(max(0, depth - settings.last_layers), depth)
+        last = rf".*\.layers\.({'|'.join(map(str, kept))})\."
+        values["target_modules"] = rf"(?={last}){values['target_modules']}"
+    try:
+        wrapped = wrap(llava, getattr(peft, method.config)(**values | settings.options))
+    except (TypeError, ValueError) as error:
+        raise TrainingError(f"PEFT refuses `lora:` with method {settings.method}: {error}") from error
+    touched = [name for name, one in wrapped.named_parameters() if one.requires_grad and "vision_tower" in name]
+    if touched:
+        raise TrainingError(
+            f"lora.targets {settings.targets!r} reaches into the image tower (first: {touched[0]}), whose features "
+            "the search shares. Tie the pattern to language_model or multi_modal_projector."
+        )
+    return wrapped

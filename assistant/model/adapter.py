@@ -47,7 +47,20 @@ def attach(llava: LlavaForConditionalGeneration, folder: Path, *, merge: bool = 
             f"The adapter in {folder} does not fit its base: missing {sorted(wanted - given)[:4]}, "
             f"extra {sorted(given - wanted)[:4]}. {mend}"
         )
-    return cast("LlavaForConditionalGeneration", wrapped.merge_and_unload() if merge else wrapped.get_base_model())
+    if not merge:
+        return cast("LlavaForConditionalGeneration", wrapped.get_base_model())
+    _unwrap_whole_modules(wrapped)
+    return cast("LlavaForConditionalGeneration", wrapped.merge_and_unload())
+
+
+def _unwrap_whole_modules(wrapped: PeftModel) -> None:
+    """Put modules that were trained whole in their place; PEFT's own merging trips over them but for LoRA."""
+    from peft.utils import ModulesToSaveWrapper
+
+    found = [(name, one) for name, one in wrapped.named_modules() if isinstance(one, ModulesToSaveWrapper)]
+    for name, one in found:
+        parent, _, child = name.rpartition(".")
+        setattr(wrapped.get_submodule(parent), child, one.modules_to_save[one.active_adapters[0]])
 
 
 def wrap(llava: LlavaForConditionalGeneration, settings: PeftConfig) -> PeftModel:
@@ -67,9 +80,13 @@ def wrap(llava: LlavaForConditionalGeneration, settings: PeftConfig) -> PeftMode
 
 @contextmanager
 def _without_peft_noise() -> Iterator[None]:
-    """Hide a warning that no user can act on: PEFT asks transformers for a flag by its old name."""
+    """Hide warnings that no user can act on.
+
+    PEFT asks transformers for a flag by its old name, and does not know the norms that it can tune.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        warnings.filterwarnings("ignore", message="Unsupported layer type .*RMSNorm", category=UserWarning)
         yield
 
 

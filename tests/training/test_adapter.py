@@ -1,11 +1,15 @@
-"""LoRA sits on the language model's linears and nowhere else."""
+"""Adapters sit on the language model's linears and nowhere else, and what is written answers as what was trained."""
 
 from __future__ import annotations
 
 import pytest
+import torch
 
+from assistant.errors import ConfigError, TrainingError
 from assistant.model.load import load_model
+from assistant.model.save import save_adapter
 from training.adapter import LoraSettings, add_lora
+from training.adapter_methods import METHODS, on_quantized
 
 
 @pytest.mark.parametrize("connector", [True, False])
@@ -21,8 +25,124 @@ def test_every_linear_of_the_language_model_gets_an_update_and_no_other(tiny_fol
 
 
 def test_rank_alpha_and_dora_reach_peft(tiny_folder):
-    settings = LoraSettings(rank=3, alpha=9, dropout=0.25, dora=True)
+    settings = LoraSettings(rank=3, alpha=9, dropout=0.25, method="dora", options={"lora_bias": False})
     wrapped = add_lora(load_model(tiny_folder, device="cpu").llava, settings, connector=False)
     (config,) = wrapped.peft_config.values()
     assert (config.r, config.lora_alpha, config.lora_dropout, config.use_dora) == (3, 9, 0.25, True)
     assert any("lora_magnitude_vector" in name for name, _ in wrapped.named_parameters())
+
+
+def trained(folder, settings, *, connector=True):
+    """Wrap a model and move all that trains, as training would."""
+    base = load_model(folder, device="cpu")
+    base.llava.requires_grad_(False)
+    wrapped = add_lora(base.llava, settings, connector=connector)
+    generator = torch.Generator().manual_seed(0)
+    moved = 0
+    with torch.no_grad():
+        for parameter in wrapped.parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.05)
+                moved += parameter.numel()
+    return base, wrapped.eval(), moved
+
+
+def logits(llava, model):
+    ids = torch.tensor(
+        [[model.tokenizer.convert_tokens_to_ids("<image>")] * model.contract.image_tokens + [7, 8, 9, 10]]
+    )
+    size = model.contract.image_size
+    pixels = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        return llava(input_ids=ids, pixel_values=pixels, attention_mask=torch.ones_like(ids)).logits
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_method_is_saved_and_loaded_as_it_was_trained(wide_folder, tmp_path, method):
+    plain = load_model(wide_folder, device="cpu")
+    untouched = logits(plain.llava, plain)
+    base, wrapped, moved = trained(wide_folder, LoraSettings(rank=4, method=method))
+    assert moved
+    expected = logits(wrapped, base)
+    assert (expected - untouched).abs().max() > 1e-3
+    folder = save_adapter(wrapped, base, tmp_path / "adapter")
+    loaded = load_model(folder, device="cpu")
+    assert torch.allclose(logits(loaded.llava, loaded), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", [name for name, one in METHODS.items() if one.merges])
+def test_each_method_merges_into_its_base(wide_folder, tmp_path, method):
+    from assistant.model.merge import merge_adapter
+
+    base, wrapped, _ = trained(wide_folder, LoraSettings(rank=4, method=method))
+    folder = save_adapter(wrapped, base, tmp_path / "adapter")
+    merged = load_model(merge_adapter(folder, tmp_path / "merged"), device="cpu")
+    assert torch.allclose(logits(merged.llava, merged), logits(wrapped, base), atol=1e-4)
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "lora"])
+def test_a_fresh_adapter_changes_nothing_and_learns(wide_folder, method):
+    base = load_model(wide_folder, device="cpu")
+    before = logits(base.llava, base)
+    base.llava.requires_grad_(False)
+    wrapped = add_lora(base.llava, LoraSettings(rank=4, dropout=0.0, method=method), connector=False)
+    assert torch.allclose(logits(wrapped, base), before, atol=1e-4)
+    ids = torch.arange(5, 25)[None]
+    wrapped(input_ids=ids, labels=ids).loss.backward()
+    moved = [
+        one for one in wrapped.parameters() if one.requires_grad and one.grad is not None and one.grad.abs().sum() > 0
+    ]
+    assert moved
+
+
+def test_the_last_layers_alone(wide_folder):
+    _, wrapped, _ = trained(wide_folder, LoraSettings(rank=2, last_layers=1), connector=False)
+    names = [name for name, one in wrapped.named_parameters() if one.requires_grad]
+    assert names
+    assert all(".layers.1." in name for name in names)
+
+
+def test_targets_may_name_the_connector_but_not_the_image_tower(wide_folder):
+    _, wrapped, _ = trained(
+        wide_folder, LoraSettings(rank=2, targets=r".*multi_modal_projector\.linear_\d"), connector=False
+    )
+    assert all("multi_modal_projector" in name for name, one in wrapped.named_parameters() if one.requires_grad)
+    base = load_model(wide_folder, device="cpu")
+    base.llava.requires_grad_(False)
+    with pytest.raises(TrainingError, match="reaches into the image tower"):
+        add_lora(base.llava, LoraSettings(rank=2, targets=r".*\.q_proj"), connector=False)
+
+
+def test_what_peft_refuses_is_said(wide_folder):
+    with pytest.raises(TrainingError, match=r"PEFT refuses `lora:` with method lora: .*no_such"):
+        add_lora(load_model(wide_folder).llava, LoraSettings(options={"no_such": 1}), connector=False)
+    with pytest.raises(TrainingError, match="PEFT refuses `lora:` with method lora: .*nothing"):
+        add_lora(load_model(wide_folder).llava, LoraSettings(targets="nothing"), connector=False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rank": 0}, r"lora\.rank is 0; use 1 or more"),
+        ({"dropout": 1.0}, r"lora\.dropout is 1\.0; it is a chance"),
+        ({"method": "pissa"}, r"lora\.method is 'pissa'; choose from lora, dora"),
+        ({"last_layers": 0}, r"lora\.last_layers is 0; use 1 or more"),
+        (
+            {"method": "ia3", "quantization": "nf4"},
+            r"lora\.method ia3 cannot run on weights held in nf4; choose from lora",
+        ),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        LoraSettings(**changes)
+
+
+@pytest.mark.parametrize("method", on_quantized())
+def test_methods_learn_on_four_bits(wide_folder, method):
+    base = load_model(wide_folder, device="cpu", quantization="nf4")
+    base.llava.requires_grad_(False)
+    wrapped = add_lora(base.llava, LoraSettings(rank=4, dropout=0.0, method=method), connector=False)
+    ids = torch.arange(5, 25)[None]
+    wrapped(input_ids=ids, labels=ids).loss.backward()
+    assert any(one.grad is not None and one.grad.abs().sum() > 0 for one in wrapped.parameters())
