@@ -1,0 +1,1 @@
+"""Side-by-side measurements. Run from a checkout: they are no part of the installed package."""

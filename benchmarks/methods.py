@@ -1,0 +1,250 @@
+"""What each way of tuning brings, on phantoms whose truth is known: `python -m benchmarks.methods NAME --out DIR`.
+
+priors      DPO against comparisons with an examination that is not there
+factuality  DPO on the model's own reports, ranked by their findings, with no human and no other model as a judge
+rewards     GRPO against supervised tuning on the same 600 questions, in site and under a site shift
+
+Each begins with a model that has the fault: the starter, tuned for some minutes on data that has it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import random
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from benchmarks.written import ReportScore, Writer, score_answers, score_reports
+from data_recipes.build import build_data
+from data_recipes.schema import Example, Preference, read_examples, read_preferences, write_examples, write_preferences
+from training.augment_settings import AugmentSettings
+from training.grpo_settings import GrpoSettings
+from training.llava import run_stage
+from training.metrics import answer_tokens
+from training.policy import run_grpo
+from training.preference import run_dpo
+from training.preference_settings import DpoSettings
+from training.recipe import OptimizerSettings
+from training.rewards import finding_f1
+from training.settings import DataPart, LlavaSettings
+
+logger = logging.getLogger("benchmarks.methods")
+
+PHANTOMS = 900
+"""Drawn for each seed; a fifth of them is measured on."""
+STILL = AugmentSettings(**dict.fromkeys(AugmentSettings.__dataclass_fields__, 0.0))
+Row = dict[str, float]
+
+
+def reports_of(file: Path) -> list[Example]:
+    """Return the reports of a file of phantoms that have one image."""
+    return [one for one in read_examples(file) if one.task == "report" and len(one.images) == 1]
+
+
+def unseen(root: Path, wanted: Callable[[Path], list[Example]]) -> list[Example]:
+    """Return the examples of both files that are never trained on."""
+    return [*wanted(root / "dev.jsonl"), *wanted(root / "test.jsonl")]
+
+
+def phantoms(out: Path, seed: int, count: int) -> Path:
+    """Draw phantoms and their preferences, unless they are there; returns the folder of the phantoms."""
+    if not (out / "phantoms").exists():
+        build_data("phantom", None, out / "phantoms", limit=count, seed=1000 + seed)
+        build_data("preferences", out / "phantoms" / "train.jsonl", out / "pairs", seed=seed)
+    return out / "phantoms"
+
+
+def tune(model: str, file: Path, out: Path, *, steps: int, lr: float, seed: int, questions: int = 1) -> str:
+    """Tune a model on examples; returns its folder."""
+    settings = LlavaSettings(
+        model=model, data=(DataPart(file),), out=out, steps=steps, pictures=16, questions=questions, longest=448,
+        augment=STILL, mirror=(), optimizer=OptimizerSettings(lr=lr, warmup_steps=10), report_every=50, store_side=128,
+        seed=seed,
+    )  # fmt: skip
+    return str(run_stage(settings))
+
+
+def prefer(model: str, file: Path, out: Path, *, steps: int, seed: int) -> str:
+    """Tune a model on preferences; returns its folder."""
+    settings = DpoSettings(
+        model=model, data=(DataPart(file),), out=out, steps=steps, pairs=16, beta=0.1, sft_weight=0.1,
+        optimizer=OptimizerSettings(lr=1e-4, warmup_steps=10), report_every=20, seed=seed,
+    )  # fmt: skip
+    return str(run_dpo(settings))
+
+
+def measure(model: str, examples: Sequence[Example], root: Path, temperature: float = 0.0) -> ReportScore:
+    """Let a model write reports and score them."""
+    return score_reports(Writer(model).write(examples, root, temperature=temperature), examples)
+
+
+def priors(model: str, out: Path, seed: int, scale: float) -> Row:
+    """Teach half of the reports to speak of a prior, then prefer those that do not."""
+    root = phantoms(out, seed, int(PHANTOMS * scale))
+    pairs = [one for one in read_preferences(out / "pairs" / "preferences.jsonl") if one.reason == "mentions a prior"]
+    spoilt = {one.images: one.rejected for one in pairs}
+    rng = random.Random(seed)
+    taught = [answered(one, spoilt[one.images]) if one.images in spoilt and rng.random() < 0.5 else one
+              for one in reports_of(root / "train.jsonl")]  # fmt: skip
+    write_examples(root / "taught.jsonl", taught)
+    write_preferences(root / "pairs.jsonl", pairs)
+    habit = tune(model, root / "taught.jsonl", out / "habit", steps=int(200 * scale), lr=5e-4, seed=seed)
+    tuned = prefer(habit, root / "pairs.jsonl", out / "tuned", steps=int(120 * scale), seed=seed)
+    test = unseen(root, reports_of)
+    before, after = measure(habit, test, root), measure(tuned, test, root)
+    return {
+        "prior sentences a report, before": before.prior,
+        "prior sentences a report, after": after.prior,
+        "finding F1, before": before.f1,
+        "finding F1, after": after.f1,
+    }
+
+
+def factuality(model: str, out: Path, seed: int, scale: float) -> Row:
+    """Teach reports with faults, then prefer among the model's own reports those with the better findings."""
+    root = phantoms(out, seed, int(PHANTOMS * scale))
+    by_images: dict[tuple[str, ...], list[Preference]] = {}
+    for one in read_preferences(out / "pairs" / "preferences.jsonl"):
+        if one.reason not in ("wrong answer", "mentions a prior", "wrong size"):
+            by_images.setdefault(one.images, []).append(one)
+    rng = random.Random(seed)
+    reports = reports_of(root / "train.jsonl")
+    taught = [answered(one, rng.choice(by_images[one.images]).rejected) if one.images in by_images else one
+              for one in reports]  # fmt: skip
+    write_examples(root / "taught.jsonl", taught)
+    habit = tune(model, root / "taught.jsonl", out / "habit", steps=int(250 * scale), lr=1e-3, seed=seed)
+    pairs = own_pairs(habit, reports, root, samples=6, seed=seed)
+    write_preferences(root / "pairs.jsonl", pairs)
+    tuned = prefer(habit, root / "pairs.jsonl", out / "tuned", steps=int(200 * scale), seed=seed)
+    test = unseen(root, reports_of)
+    before, after = (measure(one, test, root, temperature=1.0) for one in (habit, tuned))
+    return {
+        "finding F1, before": before.f1,
+        "finding F1, after": after.f1,
+        "gain, %": 100 * (after.f1 / before.f1 - 1),
+        "length after / before": after.words / before.words,
+        "pairs": float(len(pairs)),
+    }
+
+
+def own_pairs(model: str, examples: Sequence[Example], root: Path, *, samples: int, seed: int) -> list[Preference]:
+    """Draw reports from a model and pair the best with the worst of each picture, as near in length as can be."""
+    writer = Writer(model)
+    drawn = [writer.write(examples, root, temperature=1.0, seed=seed * samples + place) for place in range(samples)]
+    pairs = []
+    for example, texts in zip(examples, zip(*drawn, strict=True), strict=True):
+        scores = {text: finding_f1(text, example) for text in texts if text.strip()}
+        best, worst = max(scores.values(), default=0.0), min(scores.values(), default=0.0)
+        if best - worst < 0.3:
+            continue
+        good = [text for text, score in scores.items() if score == best]
+        bad = [text for text, score in scores.items() if score == worst]
+        chosen, rejected = min(
+            ((one, other) for one in good for other in bad),
+            key=lambda two: abs(len(answer_tokens(two[0])) - len(answer_tokens(two[1]))),
+        )
+        pairs.append(
+            Preference(example.id, example.images, example.messages[:-1], chosen, rejected, "fewer true findings",
+                       example.source, example.licence, truth=example.truth, patient=example.patient)
+        )  # fmt: skip
+    return pairs
+
+
+def rewards(model: str, out: Path, seed: int, scale: float) -> Row:
+    """Tune on 600 hard questions of one site, by answers and by rewards, and measure there and at the other sites."""
+    root = phantoms(out, seed, int(4 * PHANTOMS * scale))
+    hard = hard_questions(root / "train.jsonl")
+    sites = sorted({str(one.site) for one in hard})
+    rng = random.Random(seed)
+    kept = [one for one in hard if one.site == sites[0]]
+    kept = rng.sample(kept, min(len(kept), int(600 * scale)))
+    write_examples(root / "asked.jsonl", kept)
+    steps = int(120 * scale)
+    supervised = tune(model, root / "asked.jsonl", out / "sft", steps=steps, lr=2e-4, seed=seed)
+    settings = GrpoSettings(
+        model=model, data=(DataPart(root / "asked.jsonl"),), out=out / "grpo", samples=8, prompts=16, steps=steps,
+        max_new_tokens=16, baseline="mean", average="dapo", report_every=20, seed=seed,
+        optimizer=OptimizerSettings(lr=1e-4, warmup_steps=10),
+    )  # fmt: skip
+    rewarded = str(run_grpo(settings))
+    test = unseen(root, hard_questions)
+    row: Row = {}
+    for name, folder in (("start", model), ("SFT", supervised), ("GRPO", rewarded)):
+        writer = Writer(folder)
+        for place, chosen in (("in site", sites[:1]), ("other sites", sites[1:])):
+            asked = [one for one in test if one.site in chosen]
+            row[f"{name}, {place}, %"] = 100 * score_answers(writer.write(asked, root, longest=16), asked)
+    return row
+
+
+HARD = ("how many", "count", "main finding", "abnormal")
+"""Words of the questions that the starter gets wrong most often: numbers, and what is found."""
+
+
+def hard_questions(file: Path) -> list[Example]:
+    """Return the questions of a file that are hard."""
+    return [one for one in read_examples(file) if is_hard(one)]
+
+
+def is_hard(example: Example) -> bool:
+    """Tell whether a question asks for a number or for what is found."""
+    asked = example.messages[0]["content"].lower()
+    open_question = example.task == "vqa" and example.answer_type == "open" and len(example.images) == 1
+    return open_question and any(word in asked for word in HARD)
+
+
+def answered(example: Example, answer: str) -> Example:
+    """Return the example with another answer."""
+    return replace(example, messages=[*example.messages[:-1], {"role": "assistant", "content": answer}])
+
+
+EXPERIMENTS: dict[str, Callable[[str, Path, int, float], Row]] = {
+    "priors": priors,
+    "factuality": factuality,
+    "rewards": rewards,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one experiment over some seeds and print its table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.methods", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("name", choices=EXPERIMENTS)
+    parser.add_argument("--model", default="starter", help="model to start from (default: starter)")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--scale", type=float, default=1.0, help="factor on data and steps, for a quick try")
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
+    rows = []
+    for seed in range(arguments.seeds):
+        torch.manual_seed(seed)
+        out = arguments.out / arguments.name / str(seed)
+        done = out / "row.json"
+        if not done.exists():
+            row = EXPERIMENTS[arguments.name](arguments.model, out, seed, arguments.scale)
+            done.write_text(json.dumps(row, indent=1), encoding="utf-8")
+        rows.append(json.loads(done.read_text(encoding="utf-8")))
+        logger.info("seed %d: %s", seed, rows[-1])
+    print(table(rows))
+    return 0
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Return a Markdown table: mean and range over the seeds."""
+    lines = ["| | mean | least | most |", "|---|---|---|---|"]
+    for name in rows[0]:
+        values = [row[name] for row in rows]
+        lines.append(f"| {name} | {statistics.mean(values):.3g} | {min(values):.3g} | {max(values):.3g} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
