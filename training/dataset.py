@@ -108,8 +108,10 @@ class Tokens:
                 f"example {name!r}: the chat template does not begin the answered conversation with the prompt, "
                 "so the answer cannot be told apart. Use a template that only appends."
             )
-        asked = str(messages[-1]["content"][-1]["text"]).splitlines()[-1]
+        *before, asked = str(messages[-1]["content"][-1]["text"]).splitlines()
         topic = f"{asked} {answer}" if answer.strip(". ").lower() in ("yes", "no") else answer
+        # To find the answer behind evidence is another lesson than to find it at all.
+        topic = f"Evidence: {topic}" if "Evidence:" in before else topic
         return Turned(tuple(self.encode(prompt)), tuple(self.encode(whole[len(prompt) :])), topic, name)
 
     def render(self, messages: list[dict[str, Any]], *, generate: bool) -> str:

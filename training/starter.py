@@ -75,6 +75,7 @@ class Starter:
             Step("assemble", out / "assembled", self._assemble),
             Step("align", out / "align" / "model", lambda: self._llava("align", out / "assembled")),
             Step("sft", out / "sft" / "model", lambda: self._llava("sft", out / "align" / "model")),
+            Step("sft_long", out / "sft_long" / "model", lambda: self._llava("sft_long", out / "sft" / "model")),
             Step("compact", out / "compact", self._compact),
             Step("calibrate", out / "model", self._calibrate),
             Step("index", out / "index", self._index),
@@ -155,7 +156,7 @@ class Starter:
 
     def _parts(self, named: dict[Path, DataPart], stage: str) -> list[str]:
         """Return the data parts that exist; instruction files that the recipe does not name get half a share."""
-        if stage == "sft":
+        if stage != "align":
             for path in self._instruct_files():
                 name = path.relative_to(self.sets)
                 named.setdefault(name, DataPart(name, 0.5))
@@ -173,7 +174,7 @@ class Starter:
         from training.recipe import load_recipe
 
         can = load_recipe(AssembleSettings, RECIPES / "starter_assemble.yaml").capabilities or {}
-        trained = load_model(self.out / "sft" / "model")
+        trained = load_model(self.out / "sft_long" / "model")
         save_model(trained, self.out / "compact", dtype="bfloat16", name="starter", capabilities=can)
 
     def _calibrate(self) -> None:

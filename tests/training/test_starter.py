@@ -12,7 +12,7 @@ from PIL import Image
 from training.settings import DataPart
 from training.starter import Starter, Step, main, passage_files, training_data
 
-STEPS = ["manifest", "instruct", "phantoms", "phantom-instruct", "contrast", "assemble", "align", "sft"]
+STEPS = ["manifest", "instruct", "phantoms", "phantom-instruct", "contrast", "assemble", "align", "sft", "sft_long"]
 
 
 @pytest.fixture(scope="module")
