@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from assistant.errors import ConfigError, TrainingError
 from training.adapter_methods import METHODS, on_quantized
 
 if TYPE_CHECKING:
-    from peft import PeftModel
+    from peft import PeftConfig, PeftModel
     from transformers import LlavaForConditionalGeneration
 
 # The image tower uses the same names, so the pattern is tied to the language model.
@@ -89,3 +90,50 @@ def add_lora(llava: LlavaForConditionalGeneration, settings: LoraSettings, *, co
             "the search shares. Tie the pattern to language_model or multi_modal_projector."
         )
     return wrapped
+
+
+def continue_adapter(
+    llava: LlavaForConditionalGeneration, folder: Path, settings: LoraSettings | None, *, connector: bool
+) -> PeftModel:
+    """Put a saved adapter onto its base, to train it on.
+
+    Args:
+        llava: the frozen base.
+        folder: of the adapter.
+        settings: the recipe's, which must be the adapter's own; None takes them as they are.
+        connector: whether the connector trains on, which it can if it did before.
+    Returns:
+        PEFT's wrapper around the same model.
+    Raises:
+        ConfigError: the recipe asks for another adapter than the one that is there.
+    """
+    from peft import PeftConfig
+
+    from assistant.model.adapter import reopen
+
+    config = PeftConfig.from_pretrained(str(folder))
+    mend = "Delete `lora:` to go on with the adapter as it is, or merge it first: python -m training.merge."
+    if settings is not None:
+        _check_same(folder, config, settings, mend)
+    if connector and not config.modules_to_save:
+        raise ConfigError(f"The adapter in {folder} has no connector; set train: [language_model], or merge it first.")
+    wrapped = reopen(llava, folder)
+    for name, one in wrapped.named_parameters():
+        if "modules_to_save" in name and not connector:
+            one.requires_grad_(False)
+    return wrapped
+
+
+def _check_same(folder: Path, config: PeftConfig, settings: LoraSettings, mend: str) -> None:
+    """Refuse a recipe whose method, rank or scale is not that of the adapter."""
+    method = METHODS[settings.method]
+    if type(config).__name__ != method.config:
+        raise ConfigError(f"The adapter in {folder} is of {type(config).__name__}, not {settings.method}. {mend}")
+    asked = method.values(settings.rank, settings.alpha, settings.dropout)
+    differ = [
+        f"{name} {getattr(config, name)} (recipe: {value})"
+        for name, value in asked.items()
+        if "dropout" not in name and getattr(config, name) != value
+    ]
+    if differ:
+        raise ConfigError(f"The adapter in {folder} has {', '.join(differ)}. {mend}")

@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from assistant.errors import DataError
-from assistant.model.load import load_model
 from data_recipes.schema import read_examples
 from training.checks import check_ends, check_lengths, check_patients, check_pictures
 from training.dataset import (
@@ -28,7 +27,7 @@ from training.packed import PackedModel, answer_numbers
 from training.pictures import augment, build_store
 from training.run_folder import RunFolder
 from training.settings import LlavaSettings
-from training.trainable import held_in, set_trainable, write_result
+from training.trainable import TrainedModel
 from training.whiten import whiten_connector
 
 logger = logging.getLogger(__name__)
@@ -86,14 +85,15 @@ class LlavaTrainer:
 
     def __init__(self, settings: LlavaSettings, folder: RunFolder) -> None:
         self.settings, self.folder = settings, folder
-        self.loaded = load_model(settings.model, quantization=held_in(settings.lora))
+        self.model = TrainedModel(settings.model, settings.train, settings.lora)
+        self.loaded = self.model.loaded
         self.tokens = Tokens(self.loaded.tokenizer, self.loaded.contract.image_tokens)
         self.material = Material(settings, self.tokens)
         context = int(self.loaded.llava.config.get_text_config().max_position_embeddings)
         check_lengths(self.material.groups, settings.longest, context)
         check_ends(self.material.groups, self.loaded.contract.eos_token_ids)
         self.packed = PackedModel(self.loaded, self.tokens.image_id, bf16=settings.bf16, dropout=settings.dropout)
-        self.network = set_trainable(self.loaded.llava, settings.train, settings.lora)
+        self.network = self.model.network
         if settings.compile:
             self.packed.compile()
 
@@ -122,7 +122,7 @@ class LlavaTrainer:
                 total, count = 0.0, 0
                 loop.save(self.folder)
         loop.use_average()
-        return write_result(self.loaded, self.network, settings.lora, settings.out / "model")
+        return self.model.write(settings.out / "model")
 
     def _whiten(self, batches: int = 8) -> None:
         """Fit the untrained connector to the features of some training pictures."""

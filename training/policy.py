@@ -22,7 +22,6 @@ from assistant.engine.generate import Generated, Generator
 from assistant.engine.prompt import Prompt
 from assistant.errors import DataError
 from assistant.imaging.load import load_picture
-from assistant.model.load import load_model
 from data_recipes.schema import Example, read_examples
 from training.checks import check_patients, check_pictures
 from training.dataset import Tokens, Turned, collate, make_pack
@@ -32,7 +31,7 @@ from training.packed import PackedModel, answer_numbers
 from training.pictures import build_store, plain
 from training.rewards import REWARDS
 from training.run_folder import RunFolder
-from training.trainable import held_in, set_trainable, write_result
+from training.trainable import TrainedModel
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +82,8 @@ class PolicyTrainer:
 
     def __init__(self, settings: GrpoSettings, folder: RunFolder) -> None:
         self.settings, self.folder = settings, folder
-        self.loaded = load_model(settings.model, quantization=held_in(settings.lora))
+        self.model = TrainedModel(settings.model, settings.train, settings.lora)
+        self.loaded = self.model.loaded
         self.tokens = Tokens(self.loaded.tokenizer, self.loaded.contract.image_tokens)
         self.examples: list[Example] = []
         self.images: list[tuple[Path, ...]] = []
@@ -101,7 +101,7 @@ class PolicyTrainer:
         self.row = {path: number for number, path in enumerate(paths)}
         self.store = build_store(paths, self.loaded.contract.image_size, settings.out / "cache") if paths else None
         self.packed = PackedModel(self.loaded, self.tokens.image_id, bf16=settings.bf16)
-        self.network = set_trainable(self.loaded.llava, settings.train, settings.lora)
+        self.network = self.model.network
         # What is learned from must be what was drawn: no dropout in either.
         self.network.eval()
         self.encoder = PictureEncoder(self.loaded)
@@ -246,7 +246,7 @@ class PolicyTrainer:
                 self.folder.log(loop.step_number, **means, lr=loop.learning_rate())
                 self._watch(loop.step_number, means)
                 loop.save(self.folder, first_length=self.first_length)
-        return write_result(self.loaded, self.network, settings.lora, settings.out / "model")
+        return self.model.write(settings.out / "model")
 
     def _watch(self, step: int, means: dict[str, float]) -> None:
         """Warn of answers that are all yes or all no, and of growing length: they please a reward and are not right."""

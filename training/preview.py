@@ -57,7 +57,7 @@ def preview(settings: LlavaSettings) -> str:
     groups = [group for part in parts for group in part.groups]
     check_pictures(sorted({path for group in groups for path in group.images}))
     check_patients([part.path for part in parts], settings.held_out)
-    model = _meta_model(adapter_base(folder) or folder, settings)
+    model = _meta_model(folder, settings)
     text = model.config.get_text_config()
     check_lengths(groups, settings.longest, int(text.max_position_embeddings))
     check_ends(groups, contract.eos_token_ids)
@@ -132,10 +132,12 @@ def _meta_model(folder: Path, settings: LlavaSettings) -> Any:
     import torch
     from transformers import AutoConfig, LlavaForConditionalGeneration
 
+    base = adapter_base(folder)
     with torch.device("meta"):
-        llava = LlavaForConditionalGeneration(AutoConfig.from_pretrained(folder))
-        network: Any = set_trainable(llava.requires_grad_(False), settings.train, settings.lora)
-    return network.base_model.model if settings.lora is not None else network
+        llava = LlavaForConditionalGeneration(AutoConfig.from_pretrained(base or folder))
+        adapter = folder if base is not None else None
+        network: Any = set_trainable(llava.requires_grad_(False), settings.train, settings.lora, adapter)
+    return network if network is llava else network.base_model.model
 
 
 def _part_of(name: str) -> str:

@@ -18,7 +18,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from assistant.errors import DataError
-from assistant.model.load import load_model
 from data_recipes.schema import Example, Preference
 from training.checks import check_ends, check_lengths, check_patients, check_pictures
 from training.dataset import PackedBatch, PictureGroup, Tokens, Turned, collate, make_pack
@@ -27,7 +26,7 @@ from training.packed import PackedModel, answer_numbers
 from training.pictures import build_store, plain
 from training.reference_settings import ReferenceSettings
 from training.run_folder import RunFolder
-from training.trainable import held_in, set_trainable, write_result
+from training.trainable import TrainedModel
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +48,8 @@ class ReferenceTrainer(ABC, Generic[S]):
 
     def __init__(self, settings: S, folder: RunFolder) -> None:
         self.settings, self.folder = settings, folder
-        self.loaded = load_model(settings.model, quantization=held_in(settings.lora))
+        self.model = TrainedModel(settings.model, settings.train, settings.lora)
+        self.loaded = self.model.loaded
         self.tokens = Tokens(self.loaded.tokenizer, self.loaded.contract.image_tokens)
         self.pairs: list[Branches] = []
         weights: list[Tensor] = []
@@ -64,7 +64,7 @@ class ReferenceTrainer(ABC, Generic[S]):
         size = self.loaded.contract.image_size
         self.store = build_store(paths, size, settings.out / "cache") if paths else None
         self.packed = PackedModel(self.loaded, self.tokens.image_id, bf16=settings.bf16)
-        self.network = set_trainable(self.loaded.llava, settings.train, settings.lora)
+        self.network = self.model.network
         # LoRA's own dropout would blur the comparison with the reference.
         self.network.eval()
         if settings.compile:
@@ -172,7 +172,7 @@ class ReferenceTrainer(ABC, Generic[S]):
                 if self._over_optimised(loop.step_number, means.get("chosen_change", 0.0)):
                     break
         loop.use_average()
-        return write_result(self.loaded, self.network, settings.lora, settings.out / "model")
+        return self.model.write(settings.out / "model")
 
     def _over_optimised(self, step: int, change: float) -> bool:
         """Warn, and at the limit say that the run must stop."""

@@ -1,4 +1,4 @@
-"""Which weights of a model train, and how the result is written: shared by the stages that tune a whole model."""
+"""A model opened for training: which weights train, and how the result is written. Shared by the stages."""
 
 from __future__ import annotations
 
@@ -6,13 +6,57 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from assistant.model.loaded import LoadedModel
+from assistant.model.contract import Contract
+from assistant.model.load import adapter_base, check_base, load_model, resolve
 from assistant.model.save import save_adapter, save_model
-from training.adapter import LoraSettings, add_lora
+from training.adapter import LoraSettings, add_lora, continue_adapter
 
 if TYPE_CHECKING:
     from peft import PeftModel
     from torch import nn
+
+
+class TrainedModel:
+    """A model, or an adapter on its base, on the way through a stage.
+
+    Args:
+        name: "starter", a model folder, or an adapter folder, whose adapter is then trained on.
+        train: "connector", "language_model", or both.
+        lora: the language model changes by an adapter only.
+    Raises:
+        ModelError: the folder is broken, or the adapter is on another base.
+    """
+
+    def __init__(self, name: str, train: Collection[str], lora: LoraSettings | None) -> None:
+        folder = resolve(name)
+        base = adapter_base(folder)
+        if base is not None:
+            check_base(Contract.read(folder), folder, base)
+        self._adapter = folder if base is not None else None
+        self._train, self._lora = train, lora
+        self.loaded = load_model(base or name, quantization=held_in(lora))
+        self._network: nn.Module | None = None
+
+    @property
+    def network(self) -> nn.Module:
+        """The module that holds what is trained: the model, or PEFT's wrapper around it."""
+        if self._network is None:
+            self._network = set_trainable(self.loaded.llava, self._train, self._lora, self._adapter)
+        return self._network
+
+    def write(self, out: Path) -> Path:
+        """Write what was trained: a whole model folder, or an adapter folder.
+
+        Args:
+            out: folder to make.
+        Returns:
+            `out`.
+        """
+        network = self.network
+        self.loaded.llava.eval()
+        if self._lora is not None or self._adapter is not None:
+            return save_adapter(cast("PeftModel", network), self.loaded, out)
+        return save_model(self.loaded, out)
 
 
 def held_in(lora: LoraSettings | None) -> Literal["nf4", "int8", "none"]:
@@ -23,18 +67,23 @@ def held_in(lora: LoraSettings | None) -> Literal["nf4", "int8", "none"]:
     return (lora and lora.quantization) or "none"
 
 
-def set_trainable(llava: Any, train: Collection[str], lora: LoraSettings | None) -> nn.Module:
+def set_trainable(
+    llava: Any, train: Collection[str], lora: LoraSettings | None, adapter: Path | None = None
+) -> nn.Module:
     """Switch on what is trained; all else, the image tower always, stays frozen.
 
     Args:
         llava: a frozen `LlavaForConditionalGeneration`.
         train: "connector", "language_model", or both.
-        lora: the language model changes by LoRA only.
+        lora: the language model changes by an adapter only.
+        adapter: folder of the adapter to go on with.
     Returns:
         The module that holds what is trained: `llava`, or PEFT's wrapper around it.
     """
     llava.train()
     llava.model.vision_tower.eval()
+    if adapter is not None:
+        return continue_adapter(llava, adapter, lora, connector="connector" in train)
     if "connector" in train:
         llava.model.multi_modal_projector.requires_grad_(True)
     if lora is not None:
@@ -43,20 +92,3 @@ def set_trainable(llava: Any, train: Collection[str], lora: LoraSettings | None)
         llava.model.language_model.requires_grad_(True)
         llava.lm_head.requires_grad_(True)
     return cast("nn.Module", llava)
-
-
-def write_result(loaded: LoadedModel, network: nn.Module, lora: LoraSettings | None, out: Path) -> Path:
-    """Write what was trained: a whole model folder, or with LoRA an adapter folder.
-
-    Args:
-        loaded: the model with its trained weights.
-        network: what `set_trainable` returned.
-        lora: as it was given there.
-        out: folder to make.
-    Returns:
-        `out`.
-    """
-    loaded.llava.eval()
-    if lora is not None:
-        return save_adapter(cast("PeftModel", network), loaded, out)
-    return save_model(loaded, out)

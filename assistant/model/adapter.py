@@ -63,6 +63,21 @@ def _unwrap_whole_modules(wrapped: PeftModel) -> None:
         setattr(wrapped.get_submodule(parent), child, one.modules_to_save[one.active_adapters[0]])
 
 
+def reopen(llava: LlavaForConditionalGeneration, folder: Path) -> PeftModel:
+    """Put a saved adapter onto its base, to train it on.
+
+    Args:
+        llava: the frozen base; changed in place.
+        folder: of the adapter; `attach` has more to say on what is wrong with it.
+    Returns:
+        PEFT's wrapper, whose adapter alone is trainable.
+    """
+    from peft import PeftModel
+
+    with _without_peft_noise():
+        return PeftModel.from_pretrained(llava, str(folder), is_trainable=True)
+
+
 def wrap(llava: LlavaForConditionalGeneration, settings: PeftConfig) -> PeftModel:
     """Put a fresh adapter onto a base, to train it.
 

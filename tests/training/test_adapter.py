@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from assistant.errors import ConfigError, TrainingError
-from assistant.model.load import load_model
+from assistant.model.load import adapter_base, load_model
 from assistant.model.save import save_adapter
 from training.adapter import LoraSettings, add_lora
 from training.adapter_methods import METHODS, on_quantized
+from training.trainable import TrainedModel
 
 
 @pytest.mark.parametrize("connector", [True, False])
@@ -146,3 +147,49 @@ def test_methods_learn_on_four_bits(wide_folder, method):
     ids = torch.arange(5, 25)[None]
     wrapped(input_ids=ids, labels=ids).loss.backward()
     assert any(one.grad is not None and one.grad.abs().sum() > 0 for one in wrapped.parameters())
+
+
+def test_an_adapter_is_trained_on(wide_folder, tmp_path):
+    base, wrapped, _ = trained(wide_folder, LoraSettings(rank=4, alpha=8))
+    first = save_adapter(wrapped, base, tmp_path / "first")
+    model = TrainedModel(str(first), ("connector", "language_model"), LoraSettings(rank=4, alpha=8, dropout=0.3))
+    expected = logits(load_model(first).llava, base)
+    assert torch.allclose(logits(model.network.eval(), model.loaded), expected, atol=1e-5)
+    moving = [one for name, one in model.network.named_parameters() if one.requires_grad]
+    assert sum(one.numel() for one in moving) == sum(one.numel() for one in wrapped.parameters() if one.requires_grad)
+    with torch.no_grad():
+        moving[0].add_(1.0)
+    second = model.write(tmp_path / "second")
+    assert adapter_base(second) == adapter_base(first)
+    again = load_model(second)
+    assert torch.allclose(logits(again.llava, again), logits(model.network, model.loaded), atol=1e-5)
+    assert not torch.allclose(logits(again.llava, again), expected, atol=1e-3)
+
+
+def test_an_adapter_is_trained_on_with_the_connector_kept(wide_folder, tmp_path):
+    base, wrapped, _ = trained(wide_folder, LoraSettings(rank=4))
+    first = save_adapter(wrapped, base, tmp_path / "first")
+    network = TrainedModel(str(first), ("language_model",), None).network
+    assert all("multi_modal_projector" not in name for name, one in network.named_parameters() if one.requires_grad)
+
+
+@pytest.mark.parametrize(
+    ("lora", "message"),
+    [
+        (LoraSettings(rank=8, alpha=32), r"has r 4 \(recipe: 8\)\. Delete `lora:` to go on"),
+        (LoraSettings(rank=4, alpha=4), r"has lora_alpha 32 \(recipe: 4\)"),
+        (LoraSettings(rank=4, method="oft"), r"is of LoraConfig, not oft"),
+    ],
+)
+def test_another_adapter_than_the_one_there_is_refused(wide_folder, tmp_path, lora, message):
+    base, wrapped, _ = trained(wide_folder, LoraSettings(rank=4))
+    first = save_adapter(wrapped, base, tmp_path / "first")
+    with pytest.raises(ConfigError, match=message):
+        TrainedModel(str(first), ("connector", "language_model"), lora).network  # noqa: B018
+
+
+def test_an_adapter_without_a_connector_cannot_train_one(wide_folder, tmp_path):
+    base, wrapped, _ = trained(wide_folder, LoraSettings(rank=4), connector=False)
+    first = save_adapter(wrapped, base, tmp_path / "first")
+    with pytest.raises(ConfigError, match=r"has no connector; set train: \[language_model\]"):
+        TrainedModel(str(first), ("connector", "language_model"), None).network  # noqa: B018

@@ -121,6 +121,12 @@ def test_wordings_of_one_answer_are_one_topic_and_each_yes_or_no_its_own(tokens)
     assert len(set(topics)) == 3
 
 
+def test_to_answer_behind_evidence_is_a_topic_of_its_own(tokens):
+    plain, behind = "What is seen?", "Evidence:\n[1] Glioma: a tumour.\nWhat is seen?"
+    topics = [tokens.turns(example(question, "Glioma"))[0].topic for question in (plain, behind)]
+    assert topics == ["Glioma", "Evidence: Glioma"]
+
+
 def test_every_topic_comes_before_a_second_wording():
     questions = [Turned((1,), (n,), topic) for n, topic in enumerate("aaaaabbc")]
     for seed in range(20):
