@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from assistant.errors import TrainingError
 from data_recipes.phantom import MASK_CLASSES
 from training.attributes import AttributeTable, accuracies, build_table, distillation_loss
 from training.batches import Batch, BatchMaker
@@ -21,7 +22,7 @@ from training.encoder_init import make_encoder
 from training.loop import Loop
 from training.pictures import build_store, plain
 from training.run_folder import RunFolder
-from training.student import Student, matching_loss
+from training.student import Student, matching_loss, pairwise_loss
 from training.teacher import Teacher, mixed_loss, train_teacher
 from training.text_pairs import PairMaker, read_passages
 
@@ -87,7 +88,13 @@ class ContrastRun:
         """Train teacher and encoder and write the encoder's folder."""
         settings = self.settings
         teacher = self._teacher(resume)
-        student = Student(self.clip, self.data.table.sizes, teacher.grid_width if teacher else None)
+        student = Student(
+            self.clip,
+            self.data.table.sizes,
+            teacher.grid_width if teacher else None,
+            pair_bias=settings.matching == "sigmoid",
+        )
+        freeze(self.clip, settings.freeze, settings.freeze_layers)
         loop = Loop(student, settings.optimizer, steps=settings.steps, seed=settings.seed, average=settings.average)
         if resume:
             loop.restore(self.folder)
@@ -143,7 +150,7 @@ class ContrastRun:
             parts["places"] = weigh.places * self._places(student.place_head, patches[real], places)
         if batch.real < len(batch.index):
             parts["dense"] = weigh.dense * self._dense(student, patches, batch)
-        parts |= self._texts(joint, batch, generator)
+        parts |= self._texts(joint, batch, generator, student.pair_bias)
         return parts
 
     def _places(self, head: nn.Linear, patches: Tensor, places: Tensor) -> Tensor:
@@ -158,20 +165,21 @@ class ContrastRun:
         weight = torch.ones(len(MASK_CLASSES)).index_fill(0, torch.tensor([0]), 0.3)
         return F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), weight=weight)
 
-    def _texts(self, joint: Tensor, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    def _texts(self, joint: Tensor, batch: Batch, generator: torch.Generator, bias: Tensor | None) -> dict[str, Tensor]:
         weigh, scale = self.settings.losses, self.clip.logit_scale.exp().clamp(max=50)
+        match = matching_loss if bias is None else partial(pairwise_loss, bias=bias)
         words = [self.data.captions[i] for i in batch.index.tolist()]
         unique = sorted(set(words))
         numbers = torch.tensor([unique.index(one) for one in words])
         with self.autocast():
             embedded = self.embed(unique)
-        parts = {"caption": weigh.caption * matching_loss(joint, embedded[numbers], numbers[:, None] == numbers, scale)}
+        parts = {"caption": weigh.caption * match(joint, embedded[numbers], numbers[:, None] == numbers, scale)}
         if self.pairs is not None and weigh.text:
             first, second = self.pairs.draw(self.settings.batch_size // 2, generator)
             with self.autocast():
                 one, other = self.embed(first), self.embed(second)
             names = torch.tensor([first.index(name) for name in first])
-            parts["text"] = weigh.text * matching_loss(one, other, names[:, None] == names, scale)
+            parts["text"] = weigh.text * match(one, other, names[:, None] == names, scale)
         return parts
 
     def embed(self, texts: list[str]) -> Tensor:
@@ -198,6 +206,31 @@ class ContrastRun:
         save_file(weights, partial / "open_clip_model.safetensors")
         shutil.rmtree(self.settings.out / "encoder", ignore_errors=True)
         partial.rename(self.settings.out / "encoder")
+
+
+def freeze(clip: Any, towers: Collection[str], layers: int) -> None:
+    """Keep parts of an encoder as they are.
+
+    Args:
+        clip: an open_clip model.
+        towers: "image", "text", or both.
+        layers: of the image tower, from the input on, with what lies before them.
+    Raises:
+        TrainingError: the tower has fewer layers.
+    """
+    trunk = clip.visual.trunk
+    if layers > len(trunk.blocks):
+        raise TrainingError(f"freeze_layers is {layers}, but the image tower has {len(trunk.blocks)} layers.")
+    if "image" in towers:
+        trunk.requires_grad_(False)
+    if "text" in towers:
+        clip.text.requires_grad_(False)
+    if layers:
+        trunk.patch_embed.requires_grad_(False)
+        for name, one in trunk.named_parameters(recurse=False):
+            one.requires_grad_(one.requires_grad and name not in ("cls_token", "pos_embed"))
+        for block in trunk.blocks[:layers]:
+            block.requires_grad_(False)
 
 
 def run_contrast(settings: ContrastSettings, resume: bool = False) -> Path:

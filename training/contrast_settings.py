@@ -118,6 +118,13 @@ class ContrastSettings:
     """Convolutional teacher, null for none."""
     losses: LossWeights = field(default_factory=LossWeights)
     """Weights of the losses."""
+    matching: str = "softmax"
+    """How pictures and texts find each other: softmax over the batch (CLIP), or sigmoid, each pair by itself (SigLIP),
+    which small batches suit."""
+    freeze: tuple[str, ...] = ()
+    """Towers of `encoder` that stay as they are: image, text. A frozen image tower still learns its projection."""
+    freeze_layers: int = 0
+    """First layers of the image tower, its patch embedding among them, that stay as they are."""
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     """Augmentation."""
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
@@ -148,6 +155,16 @@ class ContrastSettings:
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch_size < 2:
             raise ConfigError(f"steps is {self.steps}, batch_size {self.batch_size}; use at least 1 and 2.")
+        if self.matching not in ("softmax", "sigmoid"):
+            raise ConfigError(f"matching is {self.matching!r}; use softmax or sigmoid.")
+        if unknown := set(self.freeze) - {"image", "text"}:
+            raise ConfigError(f"freeze is {sorted(unknown)}; choose from image, text.")
+        if self.freeze_layers < 0:
+            raise ConfigError(f"freeze_layers is {self.freeze_layers}; use 0 or more.")
+        if (self.freeze or self.freeze_layers) and self.encoder is None:
+            raise ConfigError(
+                "freeze keeps what an encoder has learned, but a new one has learned nothing; set encoder."
+            )
 
 
 def describe(settings: ContrastSettings) -> str:

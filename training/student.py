@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -14,7 +15,7 @@ from training.attributes import AttributeHeads
 class Student(nn.Module):
     """The encoder with the heads that teach it; the heads are thrown away."""
 
-    def __init__(self, clip: Any, sizes: list[int], teacher_width: int | None) -> None:
+    def __init__(self, clip: Any, sizes: list[int], teacher_width: int | None, *, pair_bias: bool = False) -> None:
         super().__init__()
         self.clip = clip
         width = clip.visual.trunk.embed_dim
@@ -22,6 +23,8 @@ class Student(nn.Module):
         self.patch_heads = AttributeHeads(width, sizes)
         self.dense_head = nn.Linear(width, len(MASK_CLASSES))
         self.place_head = nn.Linear(width, teacher_width) if teacher_width else None
+        # SigLIP's own start: most pairs do not match. Cosine similarities need no bias afterwards, so it is not kept.
+        self.pair_bias = nn.Parameter(torch.tensor(-10.0)) if pair_bias else None
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, list[Tensor], list[Tensor]]:
         """Return joint embeddings (B, E), patches (B, P, D), logits from the class token and from the patches."""
@@ -47,3 +50,21 @@ def matching_loss(one: Tensor, other: Tensor, same: Tensor, scale: Tensor) -> Te
     rows = -(logits.log_softmax(1) * wanted / wanted.sum(1, keepdim=True)).sum(1).mean()
     columns = -(logits.log_softmax(0) * wanted / wanted.sum(0, keepdim=True)).sum(0).mean()
     return (rows + columns) / 2
+
+
+def pairwise_loss(one: Tensor, other: Tensor, same: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
+    """Return the loss in which every pair is judged by itself: does this text belong to this picture?
+
+    Args:
+        one: (B, E) unit vectors.
+        other: (B, E) unit vectors.
+        same: bool (B, B), which pairs mean the same.
+        scale: inverse temperature.
+        bias: added to all logits.
+    Returns:
+        A scalar: the sum over a picture's pairs, averaged over pictures.
+    Source: Zhai et al., Sigmoid Loss for Language Image Pre-Training, 2023.
+    """
+    logits = scale * one @ other.T + bias
+    signs = torch.where(same, 1.0, -1.0)
+    return -F.logsigmoid(signs * logits).sum(1).mean()

@@ -143,6 +143,37 @@ def test_it_goes_on_from_an_encoder_without_teacher_phantoms_or_dev(recipe, fini
     assert torch.allclose(before.blocks[0].attn.qkv.weight, after.blocks[0].attn.qkv.weight, atol=0.01)
 
 
+def unchanged(first, second):
+    """Return the names of the weights that two encoders share."""
+    one, other = (open_openclip(run.out / "encoder").state_dict() for run in (first, second))
+    return {name for name, weight in one.items() if torch.equal(weight, other[name])}
+
+
+@pytest.mark.parametrize("frozen", [{"freeze": ("image",)}, {"freeze": ("text",)}, {"freeze_layers": 1}], ids=str)
+def test_frozen_parts_stay_as_they_are(recipe, finished, tmp_path, frozen):
+    settings = recipe(
+        tmp_path / "more", encoder=finished.out / "encoder", teacher=None, steps=2, matching="sigmoid", **frozen
+    )
+    run(settings)
+    same = unchanged(finished, settings)
+    image = {name for name in open_openclip(finished.out / "encoder").state_dict() if "visual.trunk" in name}
+    text = {
+        name for name in open_openclip(finished.out / "encoder").state_dict() if name.startswith("text.transformer")
+    }
+    first = {name for name in image if ".blocks.1." not in name and ".norm." not in name}
+    learned = {"visual.head.proj.weight", *image, *text}
+    kept = image if frozen.get("freeze") == ("image",) else text if "freeze" in frozen else first
+    assert kept
+    assert kept <= same
+    assert not (learned - kept) & {name for name in same if name.endswith("qkv.weight") or "proj.weight" in name}
+
+
+def test_more_layers_than_there_are_cannot_be_frozen(recipe, finished, tmp_path):
+    settings = recipe(tmp_path / "more", encoder=finished.out / "encoder", teacher=None, steps=2, freeze_layers=9)
+    with pytest.raises(TrainingError, match="freeze_layers is 9, but the image tower has 2 layers"):
+        run(settings)
+
+
 def test_a_dry_run_says_what_would_run(recipe, tmp_path):
     assert describe(recipe(tmp_path / "run")) == (
         "encoder: 6 steps of 8 pictures from 1 file(s) and 6 phantoms, teacher: test_resnet, "
@@ -153,4 +184,18 @@ def test_a_dry_run_says_what_would_run(recipe, tmp_path):
 @pytest.mark.parametrize("changes", [{"steps": 0}, {"batch_size": 1}])
 def test_settings_that_cannot_train_are_refused(recipe, tmp_path, changes):
     with pytest.raises(ConfigError, match=r"steps is \d, batch_size \d; use at least 1 and 2"):
+        recipe(tmp_path, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"matching": "clip"}, "matching is 'clip'; use softmax or sigmoid"),
+        ({"freeze": ("vision",)}, r"freeze is \['vision'\]; choose from image, text"),
+        ({"freeze_layers": -1}, "freeze_layers is -1; use 0 or more"),
+        ({"freeze": ("text",)}, "a new one has learned nothing; set encoder"),
+    ],
+)
+def test_what_cannot_be_matched_or_frozen_is_refused(recipe, tmp_path, changes, message):
+    with pytest.raises(ConfigError, match=message):
         recipe(tmp_path, **changes)

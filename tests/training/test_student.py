@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from training.student import Student, matching_loss
+from training.student import Student, matching_loss, pairwise_loss
 
 
 def unit(count, seed):
@@ -27,6 +27,22 @@ def test_equal_content_counts_as_a_match():
     everything = torch.ones(2, 2, dtype=torch.bool)
     # All four pairs are alike and all are wanted: each row is a fair choice of two.
     assert matching_loss(one, one, everything, torch.tensor(3.0)).item() == pytest.approx(math.log(2))
+
+
+def test_each_pair_by_itself_is_siglips_loss():
+    from open_clip.loss import SigLipLoss
+
+    one, other, scale, bias = unit(6, 0), unit(6, 1), torch.tensor(9.0), torch.tensor(-4.0)
+    theirs = SigLipLoss()(one, other, scale, bias)
+    ours = pairwise_loss(one, other, torch.eye(6, dtype=torch.bool), scale, bias)
+    assert ours.item() == pytest.approx(theirs.item(), rel=1e-5)
+
+
+def test_equal_content_is_wanted_by_each_pair():
+    one = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    everything = torch.ones(2, 2, dtype=torch.bool)
+    found = pairwise_loss(one, one, everything, torch.tensor(3.0), torch.tensor(-1.0))
+    assert found.item() == pytest.approx(2 * math.log(1 + math.exp(-2)))
 
 
 def test_the_class_token_becomes_the_joint_embedding(encoder_folder):
