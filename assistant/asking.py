@@ -12,6 +12,9 @@ from assistant.engine.prompt import Prompt, PromptEncoder
 from assistant.evidence import Evidence
 from assistant.questions import newest, standalone
 
+EVIDENCE_TOKENS = 256
+"""Most tokens of evidence in a prompt, where neither settings nor the model's contract say."""
+
 
 class PromptMaker:
     """Makes prompts for one model.
@@ -19,7 +22,8 @@ class PromptMaker:
     Args:
         encoder: of the model.
         settings: how much history and evidence to put in.
-        capabilities: the contract's; `history` "no" leaves earlier turns out, `system` is the system prompt.
+        capabilities: the contract's; `history` "no" leaves earlier turns out, `system` is the system prompt,
+            `evidence_tokens` how much evidence the model was found to profit from.
     """
 
     def __init__(self, encoder: PromptEncoder, settings: GenerationConfig, capabilities: Mapping[str, str]) -> None:
@@ -51,7 +55,8 @@ class PromptMaker:
         return self._fitting(case, text, ())
 
     def _evidence_lines(self, evidence: Sequence[Evidence]) -> list[str]:
-        budget = self._settings.evidence_tokens
+        asked = self._settings.evidence_tokens
+        budget = int(self._can.get("evidence_tokens", EVIDENCE_TOKENS)) if asked is None else asked
         lines = prompts.evidence_lines(evidence, budget=budget, count_tokens=self._encoder.count)
         return [self._encoder.clean(line) for line in lines]
 

@@ -31,8 +31,8 @@ class GenerationConfig:
     """Questions or studies that go through the model together."""
     evidence_count: int = 3
     """The most pieces of evidence to retrieve for one answer; 0 retrieves none."""
-    evidence_tokens: int = 256
-    """The most tokens that numbered evidence may take in a prompt."""
+    evidence_tokens: int | None = None
+    """The most tokens that numbered evidence may take in a prompt; null takes what its contract says, or 256."""
     history_turns: int = 6
     """The most earlier turns of a conversation that go into a prompt, newest kept."""
     abstain_below: float | None = None
@@ -46,7 +46,7 @@ class GenerationConfig:
         faults = [
             f"{name} is {getattr(self, name)}; use {least} or more."
             for name, least in _AT_LEAST.items()
-            if getattr(self, name) < least
+            if getattr(self, name) is not None and getattr(self, name) < least
         ]
         if not 0 < self.top_p <= 1:
             faults.append(f"top_p is {self.top_p}; use a share above 0 and up to 1.")

@@ -95,7 +95,7 @@ def predict(
 
 def evaluate(
     model_name: str, files: Sequence[Path], *, limit: int | None = None, controls: bool = False,
-    batch_size: int = BATCH_SIZE, device: str = "auto",
+    batch_size: int = BATCH_SIZE, device: str = "auto", index: Path | None = None,
 ) -> tuple[dict[str, Any], list[Prediction]]:  # fmt: skip
     """Measure a model.
 
@@ -106,12 +106,15 @@ def evaluate(
         controls: ask again with blank, noise and swapped pictures.
         batch_size: questions that go through the model together.
         device: where to run.
+        index: whose evidence goes into the prompts; None measures the model alone.
 
     Returns:
         The content of `metrics.json`, and the predictions.
     """
     from assistant.config import GenerationConfig
     from assistant.model.load import load_model
+    from retrieval.encoder import ModelEncoder
+    from retrieval.retriever import IndexRetriever
     from training.evaluation_answers import Asker
     from training.evaluation_controls import run_controls
     from training.evaluation_items import make_item, standard_items
@@ -122,14 +125,20 @@ def evaluate(
     items = [make_item(example, root) for root, example in examples]
     standard = standard_items(examples)
     model = load_model(model_name, device=device)
-    asker = Asker(model, GenerationConfig(batch_size=batch_size))
+    retriever = IndexRetriever.open(index, ModelEncoder(model)) if index else None
+    asker = Asker(model, GenerationConfig(batch_size=batch_size), retriever)
     load = picture_loader()
     rows = predict(asker, items, load, _progress("questions", len(items)))
     standard_rows = predict(asker, standard, load, _progress("standard questions", len(standard)))
     asked = time.perf_counter() - started
     metrics: dict[str, Any] = {
         **_provenance(model, files, items),
-        "settings": {"limit": limit, "batch_size": batch_size, "evidence": "none", "temperature": 0},
+        "settings": {
+            "limit": limit,
+            "batch_size": batch_size,
+            "evidence": index.name if index else "none",
+            "temperature": 0,
+        },
         "questions_per_second": round((len(rows) + len(standard_rows)) / asked, 2),
         **summary(rows, standard_rows),
     }
@@ -196,6 +205,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, nargs="+", metavar="FILE.jsonl", help="examples to ask")
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
     parser.add_argument("--limit", type=int, metavar="N", help="ask at most N examples of each file, drawn by chance")
+    parser.add_argument("--index", type=Path, metavar="DIR", help="put its evidence into the prompts, as in use")
     parser.add_argument("--controls", action="store_true", help="ask again with blank, noise and swapped images")
     parser.add_argument(
         "--batch-size", type=int, default=BATCH_SIZE, help=f"questions at a time (default: {BATCH_SIZE})"
@@ -209,6 +219,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         metrics, rows = evaluate(
             arguments.model, arguments.data, limit=arguments.limit, controls=arguments.controls,
             batch_size=arguments.batch_size, device=arguments.device,
+            index=arguments.index,
         )  # fmt: skip
         write_results(arguments.out, metrics, rows)
     except (AssistantError, OSError) as error:

@@ -1,7 +1,7 @@
 """`Asker`: what the model answers to questions and requests for reports, and whether the assistant would abstain.
 
 Made of the assistant's own parts in the assistant's own order. Unlike `MedicalAssistant` it asks the model even where
-the assistant would stop, and says why it would have stopped. No evidence is searched: the model alone is measured.
+the assistant would stop, and says why it would have stopped. Without a retriever the model alone is measured.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from assistant.config import GenerationConfig
 from assistant.conversation import Question, ReportRequest
 from assistant.engine.features import PictureEncoder
 from assistant.engine.generate import Generator
+from assistant.evidence import Retriever
 from assistant.finish import Finisher
 from assistant.guard import KnownPictures, Stop, check_familiar, check_premise, check_text, modality_of
 from assistant.lookup import Lookup
@@ -53,15 +54,18 @@ class Asker:
     Args:
         model: as loaded; its contract's calibration is used.
         settings: batch size and lengths; the thresholds only decide on `Reply.stop`.
+        retriever: puts evidence into the prompts of questions with pictures, whatever the contract says.
     """
 
-    def __init__(self, model: LoadedModel, settings: GenerationConfig) -> None:
+    def __init__(self, model: LoadedModel, settings: GenerationConfig, retriever: Retriever | None = None) -> None:
         self.model, self.settings = model, settings
         self._encoder = PictureEncoder(model, max_items=settings.picture_cache, batch_size=settings.batch_size)
         self._generator = Generator(model, settings)
         self._prompts = PromptMaker(self._generator.encoder, settings, model.contract.capabilities)
         self._known = KnownPictures.open(model.folder)
         # Never unsure here: what the assistant would make of the confidence is decided in `_stop`.
+        self._lookup = Lookup(retriever, settings)
+        self._shows = retriever is not None
         self._finisher = Finisher(model, replace(settings, abstain_below=0.0), Lookup(None, settings))
 
     def ask(self, requests: Sequence[Request]) -> list[Reply]:
@@ -101,6 +105,8 @@ class Asker:
             case.features = [next(features) for _ in case.pictures]
             case.sights = [self._known.look(one.joint) for one in case.features] if self._known else []
             case.modality = modality_of(case.pictures, case.sights)
+            if case.pictures and self._shows:
+                case.evidence = self._lookup.about(case)
             if case.question is not None:
                 case.prompt = self._prompts.for_question(case, case.question)
             elif case.request is not None:

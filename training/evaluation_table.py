@@ -8,12 +8,13 @@ from typing import Any
 from training.evaluation_summary import highlights
 
 NOTES = (
-    "Intervals are 95 % bootstrap intervals over patients, or pictures where patients are unknown. Answers are the "
-    "model's own, without evidence and even where the assistant would abstain; what abstaining does stands in its own "
-    "table. `Always the commonest` is the accuracy of one fixed answer. An open answer is right if it is the same "
-    "words once normalised (modalities and body regions by any of their names); recall is the share of the truth's "
-    "words that are said, each counted as often as it stands there. Findings of phantom reports agree in name, side "
-    "and zone. METEOR is left out: without its stemmer and synonyms it would be another number under the same name."
+    "Intervals are 95 % bootstrap intervals over patients, or pictures where patients are unknown. Answers are "
+    "the model's own, without evidence unless --index was given, and even where the assistant would abstain; what "
+    "abstaining does stands in its own table. `Always the commonest` is the accuracy of one fixed answer. An open "
+    "answer is right if it is the same words once normalised (modalities and body regions by any of their names); "
+    "recall is the share of the truth's words that are said, each counted as often as it stands there. Findings "
+    "of phantom reports agree in name, side and zone. METEOR is left out: without its stemmer and synonyms it "
+    "would be another number under the same name."
 )
 
 

@@ -76,6 +76,7 @@ class Starter:
             Step("align", out / "align" / "model", lambda: self._llava("align", out / "assembled")),
             Step("sft", out / "sft" / "model", lambda: self._llava("sft", out / "align" / "model")),
             Step("sft_long", out / "sft_long" / "model", lambda: self._llava("sft_long", out / "sft" / "model")),
+            Step("average", out / "average", self._average),
             Step("compact", out / "compact", self._compact),
             Step("calibrate", out / "model", self._calibrate),
             Step("index", out / "index", self._index),
@@ -166,6 +167,12 @@ class Starter:
             for path, part in found.items()
         ]
 
+    def _average(self) -> None:
+        """What the second part of the tuning gains on evidence, and the first knows better, meet half-way."""
+        from training.average import average_models
+
+        average_models([self.out / stage / "model" for stage in ("sft", "sft_long")], self.out / "average")
+
     def _compact(self) -> None:
         """Halve the size on disk; the loader computes in float32 all the same."""
         from assistant.model.load import load_model
@@ -174,7 +181,7 @@ class Starter:
         from training.recipe import load_recipe
 
         can = load_recipe(AssembleSettings, RECIPES / "starter_assemble.yaml").capabilities or {}
-        trained = load_model(self.out / "sft_long" / "model")
+        trained = load_model(self.out / "average")
         save_model(trained, self.out / "compact", dtype="bfloat16", name="starter", capabilities=can)
 
     def _calibrate(self) -> None:

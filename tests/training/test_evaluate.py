@@ -13,6 +13,7 @@ from assistant.chat import MedicalAssistant
 from assistant.config import GenerationConfig
 from assistant.conversation import Question, ReportRequest
 from assistant.errors import DataError
+from assistant.evidence import Evidence
 from assistant.guard import save_known_pictures
 from assistant.model.load import load_model
 from training.evaluate import evaluate, main, picture_loader, predict, read_data
@@ -61,6 +62,24 @@ def test_it_answers_what_the_assistant_answers(tiny_model, items):
         answer = assistant.answer(request)
         assert reply.confidence == pytest.approx(answer.confidence, rel=1e-4)
         assert (reply.text or answer.text) == answer.text
+
+
+def test_with_a_retriever_its_evidence_stands_in_the_prompt(tiny_model, items):
+    class Found:
+        def search(self, *args, **kwargs):
+            return [
+                Evidence(id="c", kind="passage", title="Of note", text="A.", source="S", licence="CC0-1.0", score=1.0)
+            ]
+
+    asker = Asker(tiny_model, SHORT, Found())
+    seen = []
+    generate = asker._generator.answer
+    asker._generator.answer = lambda prompts, *rest, **more: (seen.extend(prompts), generate(prompts, *rest, **more))[1]
+    load = picture_loader()
+    requests = [one.request([load(path) for path in one.images]) for one in items]
+    asker.ask(requests)
+    assert seen
+    assert all("[1] Of note" in one.text for one in seen)
 
 
 def test_it_knows_when_the_assistant_would_abstain_and_answers_all_the_same(guarded, items):
