@@ -101,9 +101,10 @@ class Finisher:
         if unsure is not None:
             return self._no_report(case, unsure, confidence)
         if not case.evidence:
-            case.evidence = self._lookup.about(case, sections["impression"] or sections["findings"])
+            told = sections["impression"] or sections["findings"]
+            case.evidence = self._lookup.about(case, review.named_findings(told) or told)
         sections["impression"] = " ".join(
-            review.cite(sentence, case.evidence, sentence, modality=case.modality)
+            review.cite(sentence, case.evidence, review.named_findings(sentence) or sentence, modality=case.modality)
             for sentence in sentences(sections["impression"])
         )
         return self._report(case, sections, confidence, abstained=False)

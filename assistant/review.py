@@ -48,6 +48,7 @@ _SIDES = ("left", "right")
 _COMMON = frozenset(
     tokens(
         "left right bilateral side lung lobe zone upper lower middle mid base apex field hemithorax chest brain breast "
+        "deep superficial anterior posterior part "
         "kidney liver heart image scan view normal abnormal small large mild moderate severe mm cm seen noted finding "
         "evidence acute no without with sign change of lesion area region x-ray ct mri ultrasound"
     )
@@ -195,6 +196,11 @@ def wrong_modality(text: str, modality: str | None) -> str | None:
             if found and found != modality:
                 named[found] = None
     return f"The text speaks of {', '.join(named)}, but the image is {modality}." if named else None
+
+
+def named_findings(text: str) -> str:
+    """Return what a text says is there, without where it is: the words to look evidence up by."""
+    return " ".join(dict.fromkeys(word for sentence in sentences(text) for word in _affirmed(sentence)))
 
 
 def side_conflicts(findings: str, impression: str) -> list[str]:

@@ -126,3 +126,9 @@ def test_repeated_sentences_go_and_the_first_stays():
 def test_a_text_without_letters_says_nothing():
     assert review.is_empty(" . [1]")
     assert not review.is_empty("2")
+
+
+def test_findings_are_named_without_their_place_and_what_is_denied():
+    assert review.named_findings("Pneumothorax in the right upper zone. No effusion.") == "pneumothorax"
+    assert review.named_findings("Cyst in the left deep field.") == "cyst"
+    assert review.named_findings("No abnormality.") == ""
