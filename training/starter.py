@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import logging
 import shutil
 import sys
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +20,11 @@ from typing import Any
 
 from assistant.errors import AssistantError, DataError
 from training.settings import DataPart
+from training.starter_sources import PHANTOMS, RECIPES, passage_files, training_data
 
 logger = logging.getLogger("training.starter")
 
-RECIPES = Path(__file__).parent / "recipes"
 KNOWLEDGE = Path(__file__).parents[1] / "retrieval" / "knowledge"
-PHANTOMS = 8000
 PHANTOM_SEED = 7
 EXAMPLE_SEED = 2_500_000
 EVALUATED = 1200
@@ -229,42 +226,6 @@ class Starter:
             shown = next(one for one in numbers if len(one.findings) == 1)
             Image.fromarray(shown.pixels).save(partial / f"{kind.replace('_', '-')}.png")
         partial.rename(self.out / "model" / "examples")
-
-
-def passage_files(data: Path) -> list[Path]:
-    """Return those of the passages that the encoder's recipe names which lie in the manifest folder's `text`."""
-    from training.contrast import ContrastSettings
-    from training.recipe import load_recipe
-
-    named = load_recipe(ContrastSettings, RECIPES / "starter_contrast.yaml").passages
-    return [data / "text" / path.name for path in named if (data / "text" / path.name).is_file()]
-
-
-def training_data(data: Path) -> tuple[str, ...]:
-    """Return one line for each source of a manifest folder that is trained on, with its licence, for the model card.
-
-    Args:
-        data: folder with `manifest.jsonl`, and `text/*.jsonl` whose passages name source and licence.
-    Returns:
-        Images by source, then passages by file, then what the project brings itself.
-    """
-    counts: Counter[tuple[str, str, str]] = Counter()
-    with (data / "manifest.jsonl").open(encoding="utf-8") as lines:
-        for record in map(json.loads, lines):
-            if record.get("split") == "train":
-                counts[(record["source"], record["licence"], record.get("attribution") or "")] += 1
-    found = [
-        f"{source}: {number} images, {licence}{f'; {credit}' if credit else ''}"
-        for (source, licence, credit), number in sorted(counts.items())
-    ]
-    for path in passage_files(data):
-        with path.open(encoding="utf-8") as lines:
-            first = json.loads(next(lines))
-            number = 1 + sum(1 for _ in lines)
-        found.append(
-            f"{first.get('source', path.stem)}: {number} passages, {first.get('licence', 'licence not stated')}"
-        )
-    return (*found, f"phantoms: {PHANTOMS} drawn images, CC0-1.0", "knowledge cards of this project, Apache-2.0")
 
 
 def _command(name: str, main: Callable[[list[str]], int], arguments: Sequence[object]) -> None:

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from training.settings import DataPart
-from training.starter import Starter, Step, main, passage_files, training_data
+from training.starter import Starter, Step, main
+from training.starter_sources import passage_files, training_data
 
 STEPS = ["manifest", "instruct", "phantoms", "phantom-instruct", "contrast", "assemble", "align", "sft", "sft_long"]
 

@@ -1,0 +1,46 @@
+"""What the starter is made of: which passages there are, and the lines of its card on where everything comes from."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+RECIPES = Path(__file__).parent / "recipes"
+PHANTOMS = 8000
+
+
+def passage_files(data: Path) -> list[Path]:
+    """Return those of the passages that the encoder's recipe names which lie in the manifest folder's `text`."""
+    from training.contrast import ContrastSettings
+    from training.recipe import load_recipe
+
+    named = load_recipe(ContrastSettings, RECIPES / "starter_contrast.yaml").passages
+    return [data / "text" / path.name for path in named if (data / "text" / path.name).is_file()]
+
+
+def training_data(data: Path) -> tuple[str, ...]:
+    """Return one line for each source of a manifest folder that is trained on, with its licence, for the model card.
+
+    Args:
+        data: folder with `manifest.jsonl`, and `text/*.jsonl` whose passages name source and licence.
+    Returns:
+        Images by source, then passages by file, then what the project brings itself.
+    """
+    counts: Counter[tuple[str, str, str]] = Counter()
+    with (data / "manifest.jsonl").open(encoding="utf-8") as lines:
+        for record in map(json.loads, lines):
+            if record.get("split") == "train":
+                counts[(record["source"], record["licence"], record.get("attribution") or "")] += 1
+    found = [
+        f"{source}: {number} images, {licence}{f'; {credit}' if credit else ''}"
+        for (source, licence, credit), number in sorted(counts.items())
+    ]
+    for path in passage_files(data):
+        with path.open(encoding="utf-8") as lines:
+            first = json.loads(next(lines))
+            number = 1 + sum(1 for _ in lines)
+        found.append(
+            f"{first.get('source', path.stem)}: {number} passages, {first.get('licence', 'licence not stated')}"
+        )
+    return (*found, f"phantoms: {PHANTOMS} drawn images, CC0-1.0", "knowledge cards of this project, Apache-2.0")
