@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -54,30 +56,43 @@ class Material:
         self.store = build_store(self.paths, settings.store_side, settings.out / "cache") if self.paths else None
         logger.info("%d picture groups, %d questions", len(self.groups), sum(len(g.questions) for g in self.groups))
 
-    def draw(self, size: int, generator: torch.Generator) -> tuple[PackedBatch, Tensor]:
-        """Return a batch of packs and its pictures, float (N, 3, size, size), 0 to 1, in the order of their tokens."""
+    def draw(self, size: int, generator: torch.Generator) -> list[tuple[PackedBatch, Tensor]]:
+        """Draw a step's pictures and questions.
+
+        Args:
+            size: pixels a side.
+            generator: source of chance.
+        Returns:
+            For each part of the step its packs, and its pictures, float (N, 3, size, size), 0 to 1, in the order of
+            their tokens.
+        """
         chosen = torch.multinomial(self.weights, self.settings.pictures, replacement=True, generator=generator)
-        packs, rows, mirror, drawn = [], [], [], []
+        packs, rows, mirror, drawn, seen = [], [], [], [], []
         for number in chosen.tolist():
             group = self.groups[number]
             questions = choose_questions(group.questions, self.settings.questions, generator)
             packs.append(make_pack(questions, self.tokens.image_id, self.settings.longest))
             rows += [self.row[path] for path in group.images]
+            seen.append(len(group.images))
             mirror += [group.region in self.settings.mirror and not group.sided] * len(group.images)
             drawn += [group.drawn] * len(group.images)
-        batch = collate(packs, int(self.tokens.tokenizer.pad_token_id or 0))
-        if not rows or self.store is None:
-            return batch, torch.zeros(0, 3, size, size)
-        images = augment(
-            torch.from_numpy(self.store[rows]),
-            size,
-            self.settings.augment,
-            generator,
-            mirror=torch.tensor(mirror),
-            turn=torch.zeros(len(rows), dtype=torch.bool),
-            still=torch.tensor(drawn),
-        )
-        return batch, images
+        images = torch.zeros(0, 3, size, size)
+        if rows and self.store is not None:
+            images = augment(
+                torch.from_numpy(self.store[rows]),
+                size,
+                self.settings.augment,
+                generator,
+                mirror=torch.tensor(mirror),
+                turn=torch.zeros(len(rows), dtype=torch.bool),
+                still=torch.tensor(drawn),
+            )
+        pad, step = int(self.tokens.tokenizer.pad_token_id or 0), math.ceil(len(packs) / self.settings.accumulate)
+        own = images.split(seen)
+        return [
+            (collate(packs[start : start + step], pad), torch.cat(own[start : start + step]))
+            for start in range(0, len(packs), step)
+        ]
 
 
 class LlavaTrainer:
@@ -97,11 +112,34 @@ class LlavaTrainer:
         if settings.compile:
             self.packed.compile()
 
-    def loss(self, batch: PackedBatch, images: Tensor) -> Tensor:
-        """Return the mean loss over the answers' tokens, each answer weighted by its length; a scalar."""
+    def loss(self, batch: PackedBatch, images: Tensor, whole: float | None = None) -> Tensor:
+        """Return the mean loss over the answers' tokens, each answer weighted by its length.
+
+        Args:
+            batch: packs.
+            images: their pictures.
+            whole: what the weights of all the step's tokens come to, where this is a part of it.
+        Returns:
+            A scalar; the parts of a step sum to its loss.
+        """
         each = F.cross_entropy(self.packed.answer_logits(batch, images), self.packed.targets(batch), reduction="none")
-        weight = answer_weights(answer_numbers(batch), self.settings.length_power).to(each.device)
-        return (each * weight).sum() / weight.sum()
+        weight = self._weights(batch).to(each.device)
+        return (each * weight).sum() / (weight.sum() if whole is None else whole)
+
+    def _weights(self, batch: PackedBatch) -> Tensor:
+        return answer_weights(answer_numbers(batch), self.settings.length_power)
+
+    def step(self, loop: Loop, parts: Sequence[tuple[PackedBatch, Tensor]]) -> float:
+        """Take one step on a step's parts; returns its loss."""
+        whole = sum(self._weights(batch).sum().item() for batch, _ in parts)
+        total = 0.0
+        for number, (batch, images) in enumerate(parts, start=1):
+            loss = self.loss(batch, images, whole)
+            total += loss.item()
+            if number < len(parts):
+                loss.backward()
+        loop.update(loss)
+        return total
 
     def run(self, resume: bool) -> Path:
         """Train and write the model."""
@@ -114,9 +152,8 @@ class LlavaTrainer:
             self._whiten()
         size, total, count = self.loaded.contract.image_size, 0.0, 0
         while loop.step_number < settings.steps:
-            loss = self.loss(*self.material.draw(size, loop.generator))
-            loop.update(loss)
-            total, count = total + loss.item(), count + 1
+            total += self.step(loop, self.material.draw(size, loop.generator))
+            count += 1
             if loop.step_number % settings.report_every == 0 or loop.step_number == settings.steps:
                 self.folder.log(loop.step_number, loss=total / count, lr=loop.learning_rate())
                 total, count = 0.0, 0
@@ -127,8 +164,9 @@ class LlavaTrainer:
     def _whiten(self, batches: int = 8) -> None:
         """Fit the untrained connector to the features of some training pictures."""
         generator = torch.Generator().manual_seed(self.settings.seed)
-        drawn = (self.material.draw(self.loaded.contract.image_size, generator)[1] for _ in range(batches))
-        features = torch.cat([self.packed.features(images).float() for images in drawn if len(images)])
+        drawn = (self.material.draw(self.loaded.contract.image_size, generator) for _ in range(batches))
+        seen = (images for parts in drawn for _, images in parts if len(images))
+        features = torch.cat([self.packed.features(images).float() for images in seen])
         whiten_connector(self.loaded.llava.model.multi_modal_projector, features, seed=self.settings.seed)
 
 

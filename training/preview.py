@@ -168,7 +168,8 @@ def _memory(model: Any, text: Any, settings: LlavaSettings) -> str:
             frozen += one.numel() * BYTES[quantized if _part_of(name) == "language model" else "none"]
     update = 4 + (4 if settings.optimizer.name == "muon" else 8) + (4 if settings.average else 0)
     length, width, heads = settings.longest, text.hidden_size, text.num_attention_heads
-    kept = settings.pictures * length * width * (34 + 5 * heads * length / width) * text.num_hidden_layers
+    together = -(-settings.pictures // settings.accumulate)
+    kept = together * length * width * (34 + 5 * heads * length / width) * text.num_hidden_layers
     kept *= 1 if settings.bf16 else 2
     gib = [number / 2**30 for number in (frozen + 4 * trained, update * trained, kept)]
     return (

@@ -49,6 +49,8 @@ class LlavaSettings:
     """Updates."""
     pictures: int = 16
     """Tuples of pictures a step."""
+    accumulate: int = 1
+    """Parts that a step's pictures are put through the model in, one after the other: less memory, the same step."""
     questions: int = 6
     """Most questions a tuple of pictures, packed into one sequence."""
     longest: int = 512
@@ -84,6 +86,8 @@ class LlavaSettings:
             raise ConfigError(f"train is {list(self.train)}; choose from connector, language_model.")
         if not self.data:
             raise ConfigError("data is empty; name at least one JSONL file of examples.")
+        if not 1 <= self.accumulate <= self.pictures:
+            raise ConfigError(f"accumulate is {self.accumulate}; use 1 to {self.pictures}, the pictures of a step.")
 
 
 def describe(settings: LlavaSettings) -> str:

@@ -10,13 +10,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from assistant.errors import DataError, TrainingError
+from assistant.errors import ConfigError, DataError, TrainingError
 from assistant.model.load import load_model
 from data_recipes.schema import read_examples, write_examples
 from training.adapter import LoraSettings
 from training.augment_settings import AugmentSettings
 from training.dataset import IGNORED, collate, make_pack
 from training.llava import LlavaTrainer, answer_weights, run_stage
+from training.loop import Loop
 from training.packed import answer_numbers
 from training.recipe import OptimizerSettings
 from training.run_folder import RunFolder
@@ -95,7 +96,7 @@ def test_compiled_layers_give_the_same_loss_and_gradient(tiny_folder, eight, tmp
     for compiled in (False, True):
         chosen = settings(tiny_folder, eight, tmp_path / f"run{compiled}", compile=compiled)
         trainer = LlavaTrainer(chosen, RunFolder(chosen.out, chosen))
-        loss = trainer.loss(*trainer.material.draw(32, torch.Generator().manual_seed(0)))
+        loss = trainer.loss(*trainer.material.draw(32, torch.Generator().manual_seed(0))[0])
         loss.backward()
         found.append((loss.item(), trainer.loaded.llava.model.multi_modal_projector.linear_1.weight.grad))
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-4)
@@ -121,9 +122,36 @@ def test_a_question_does_not_see_its_neighbours(trainer):
 
 
 def test_the_picture_decides(trainer):
-    batch, images = trainer.material.draw(32, torch.Generator().manual_seed(0))
+    ((batch, images),) = trainer.material.draw(32, torch.Generator().manual_seed(0))
     with torch.no_grad():
         assert abs(trainer.loss(batch, images) - trainer.loss(batch, images.flip(0))) > 1e-4
+
+
+@pytest.mark.parametrize("parts", [2, 3, 4])
+def test_a_step_in_parts_is_the_whole_step(tiny_folder, eight, tmp_path, parts):
+    found = []
+    for accumulate in (1, parts):
+        chosen = settings(tiny_folder, eight, tmp_path / f"run{accumulate}", accumulate=accumulate, dropout=0.0)
+        trainer = LlavaTrainer(chosen, RunFolder(chosen.out, chosen))
+        drawn = trainer.material.draw(32, torch.Generator().manual_seed(0))
+        assert len(drawn) == {1: 1, 2: 2, 3: 2, 4: 4}[accumulate]
+        gradients = {}
+        loop = Loop(trainer.network, chosen.optimizer, steps=6, seed=0)
+        loop.optimizers["optimizer"].register_step_pre_hook(
+            lambda *_, network=trainer.network, kept=gradients: kept.update(
+                {name: one.grad.clone() for name, one in network.named_parameters() if one.grad is not None}
+            )
+        )
+        found.append((trainer.step(loop, drawn), gradients))
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-5)
+    assert found[0][1]
+    for name, one in found[0][1].items():
+        assert torch.allclose(one, found[1][1][name], rtol=1e-4, atol=1e-6), name
+
+
+def test_more_parts_than_pictures_are_refused(tiny_folder, eight, tmp_path):
+    with pytest.raises(ConfigError, match="accumulate is 5; use 1 to 4, the pictures of a step"):
+        settings(tiny_folder, eight, tmp_path, accumulate=5)
 
 
 def test_an_answer_weighs_its_length_to_the_power():
@@ -228,7 +256,7 @@ def test_lora_leaves_the_base_alone_and_loads_on_it(tiny_folder, eight, tmp_path
     assert not [name for name in trained if "vision_tower" in name]
     opened = load_model(out, device="cpu")
     assert opened.contract.base is not None
-    batch, images = trainer.material.draw(32, torch.Generator().manual_seed(0))
+    ((batch, images),) = trainer.material.draw(32, torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = trainer.loss(batch, images)
         trainer.loaded = trainer.packed.loaded = opened
