@@ -86,12 +86,12 @@ def measure(model: str, examples: Sequence[Example], root: Path, temperature: fl
 
 
 def priors(model: str, out: Path, seed: int, scale: float) -> Row:
-    """Teach half of the reports to speak of a prior, then prefer those that do not."""
+    """Teach four of five reports to speak of a prior, then prefer those that do not."""
     root = phantoms(out, seed, int(PHANTOMS * scale))
     pairs = [one for one in read_preferences(out / "pairs" / "preferences.jsonl") if one.reason == "mentions a prior"]
     spoilt = {one.images: one.rejected for one in pairs}
     rng = random.Random(seed)
-    taught = [answered(one, spoilt[one.images]) if one.images in spoilt and rng.random() < 0.5 else one
+    taught = [answered(one, spoilt[one.images]) if one.images in spoilt and rng.random() < 0.8 else one
               for one in reports_of(root / "train.jsonl")]  # fmt: skip
     write_examples(root / "taught.jsonl", taught)
     write_preferences(root / "pairs.jsonl", pairs)
