@@ -140,6 +140,11 @@ def _meta_model(folder: Path, settings: LlavaSettings) -> Any:
     return network if network is llava else network.base_model.model
 
 
+def _parameters(model: Any) -> Iterable[tuple[str, Any]]:
+    """Return names and weights; PEFT keeps a second copy of a module that is trained whole, which counts once."""
+    return ((name, one) for name, one in model.named_parameters() if "original_module" not in name)
+
+
 def _part_of(name: str) -> str:
     if "vision_tower" in name:
         return "image tower"
@@ -149,7 +154,7 @@ def _part_of(name: str) -> str:
 def _weights(model: Any) -> str:
     every: Counter[str] = Counter()
     trained: Counter[str] = Counter()
-    for name, one in model.named_parameters():
+    for name, one in _parameters(model):
         every[_part_of(name)] += one.numel()
         trained[_part_of(name)] += one.numel() if one.requires_grad else 0
     rows = [[part, f"{every[part]:,}", f"{trained[part]:,}"] for part in ("image tower", "connector", "language model")]
@@ -161,7 +166,7 @@ def _memory(model: Any, text: Any, settings: LlavaSettings) -> str:
     """Estimate memory. Activations: Korthikanti et al. 2022, 34 + 5 a s / h bytes a token, layer and channel."""
     quantized = (settings.lora and settings.lora.quantization) or "none"
     frozen = trained = 0.0
-    for name, one in model.named_parameters():
+    for name, one in _parameters(model):
         if one.requires_grad:
             trained += one.numel()
         else:

@@ -86,6 +86,8 @@ def stage_main(
     parser.add_argument("--resume", action="store_true", help="go on from the last saved state of the same run folder")
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
+    # It tells, whenever PEFT is imported, of a faster kernel that would have to be downloaded.
+    logging.getLogger("bitsandbytes.backends").setLevel(logging.ERROR)
     try:
         settings = load_recipe(settings_class, arguments.recipe, arguments.set)
         summary = describe(settings)

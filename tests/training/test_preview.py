@@ -44,6 +44,12 @@ def test_lora_counts_its_own_weights_alone(tiny_folder, phantom_data, tmp_path):
     assert any(line.startswith("| connector") and line.endswith("| 0 |") for line in told.splitlines())
 
 
+def test_a_connector_trained_beside_lora_counts_once(tiny_folder, phantom_data, tmp_path):
+    told = preview(settings(tiny_folder, phantom_data, tmp_path, lora=LoraSettings(rank=2)))
+    connector = sum(one.numel() for one in load_model(tiny_folder).llava.model.multi_modal_projector.parameters())
+    assert f"| connector | {connector:,} | {connector:,} |" in told
+
+
 def test_a_dry_run_refuses_what_a_run_would(tiny_folder, phantom_data, tmp_path, capsys):
     with pytest.raises(DataError, match="also stand in"):
         preview(settings(tiny_folder, phantom_data, tmp_path, held_out=(phantom_data,)))
