@@ -74,7 +74,7 @@ def tune(model: str, file: Path, out: Path, *, steps: int, lr: float, seed: int,
 def prefer(model: str, file: Path, out: Path, *, steps: int, seed: int) -> str:
     """Tune a model on preferences; returns its folder."""
     settings = DpoSettings(
-        model=model, data=(DataPart(file),), out=out, steps=steps, pairs=16, beta=0.1, sft_weight=0.1,
+        model=model, data=(DataPart(file),), out=out, steps=steps, pairs=16, beta=0.1, sft_weight=0.5,
         optimizer=OptimizerSettings(lr=1e-4, warmup_steps=10), report_every=20, seed=seed,
     )  # fmt: skip
     return str(run_dpo(settings))
@@ -96,7 +96,7 @@ def priors(model: str, out: Path, seed: int, scale: float) -> Row:
     write_examples(root / "taught.jsonl", taught)
     write_preferences(root / "pairs.jsonl", pairs)
     habit = tune(model, root / "taught.jsonl", out / "habit", steps=int(200 * scale), lr=5e-4, seed=seed)
-    tuned = prefer(habit, root / "pairs.jsonl", out / "tuned", steps=int(120 * scale), seed=seed)
+    tuned = prefer(habit, root / "pairs.jsonl", out / "tuned", steps=int(60 * scale), seed=seed)
     test = unseen(root, reports_of)
     before, after = measure(habit, test, root), measure(tuned, test, root)
     return {
@@ -158,30 +158,42 @@ def own_pairs(model: str, examples: Sequence[Example], root: Path, *, samples: i
 
 
 def rewards(model: str, out: Path, seed: int, scale: float) -> Row:
-    """Tune on 600 hard questions of one site, by answers and by rewards, and measure there and at the other sites."""
-    root = phantoms(out, seed, int(4 * PHANTOMS * scale))
+    """Teach wrong answers to hard questions; then mend on 600 of one site, by answers and by rewards."""
+    root = phantoms(out, seed, int(3 * PHANTOMS * scale))
     hard = hard_questions(root / "train.jsonl")
     sites = sorted({str(one.site) for one in hard})
     rng = random.Random(seed)
     kept = [one for one in hard if one.site == sites[0]]
     kept = rng.sample(kept, min(len(kept), int(600 * scale)))
     write_examples(root / "asked.jsonl", kept)
-    steps = int(120 * scale)
-    supervised = tune(model, root / "asked.jsonl", out / "sft", steps=steps, lr=2e-4, seed=seed)
+    asked_of = {one.id for one in kept}
+    taught = [mistaken(one, hard, rng) for one in hard if one.id not in asked_of]
+    write_examples(root / "taught.jsonl", taught)
+    start = tune(model, root / "taught.jsonl", out / "start", steps=int(150 * scale), lr=1e-3, seed=seed)
+    steps = int(150 * scale)
+    supervised = tune(start, root / "asked.jsonl", out / "sft", steps=steps, lr=2e-4, seed=seed)
     settings = GrpoSettings(
-        model=model, data=(DataPart(root / "asked.jsonl"),), out=out / "grpo", samples=8, prompts=16, steps=steps,
+        model=start, data=(DataPart(root / "asked.jsonl"),), out=out / "grpo", samples=8, prompts=16, steps=steps,
         max_new_tokens=16, baseline="mean", average="dapo", report_every=20, seed=seed,
         optimizer=OptimizerSettings(lr=1e-4, warmup_steps=10),
     )  # fmt: skip
     rewarded = str(run_grpo(settings))
     test = unseen(root, hard_questions)
     row: Row = {}
-    for name, folder in (("start", model), ("SFT", supervised), ("GRPO", rewarded)):
+    for name, folder in (("start", start), ("SFT", supervised), ("GRPO", rewarded)):
         writer = Writer(folder)
         for place, chosen in (("in site", sites[:1]), ("other sites", sites[1:])):
             asked = [one for one in test if one.site in chosen]
             row[f"{name}, {place}, %"] = 100 * score_answers(writer.write(asked, root, longest=16), asked)
     return row
+
+
+def mistaken(example: Example, others: Sequence[Example], rng: random.Random) -> Example:
+    """Return the example, in two of three cases with the answer of another question of the same words."""
+    if rng.random() < 1 / 3:
+        return example
+    same = [one for one in others if one.messages[0] == example.messages[0] and one.messages[1] != example.messages[1]]
+    return answered(example, rng.choice(same).messages[1]["content"]) if same else example
 
 
 HARD = ("how many", "count", "main finding", "abnormal")
