@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from assistant.conversation import Question, ReportRequest
 from assistant.evidence import Evidence
-from assistant.guard import Sight, Stop
+from assistant.guard import Stop
 from assistant.imaging.picture import Picture
+from assistant.known import Sight
 
 if TYPE_CHECKING:
     from assistant.engine.features import PictureFeatures

@@ -22,7 +22,6 @@ from assistant.errors import ConfigError
 from assistant.evidence import Retriever
 from assistant.finish import Finisher
 from assistant.guard import (
-    KnownPictures,
     Stop,
     check_familiar,
     check_header,
@@ -31,6 +30,7 @@ from assistant.guard import (
     check_text,
     modality_of,
 )
+from assistant.known import KnownPictures
 from assistant.lookup import Lookup
 from assistant.model.presets import preset_names
 from assistant.questions import options_of, written_forms
@@ -204,7 +204,7 @@ class MedicalAssistant:
             case.features = [next(features) for _ in case.pictures]
             case.warn(*(caution for picture in case.pictures for caution in picture.cautions))
             if self._known is not None:
-                case.sights = [self._known.look(one.joint) for one in case.features]
+                case.sights = [self._known.look(one) for one in case.features]
                 case.warn(*map(check_header, case.pictures, case.sights))
                 if self.settings.check_images:
                     case.stop = check_familiar(

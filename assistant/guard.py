@@ -1,29 +1,20 @@
 """Before the model is asked: is the picture of a kind it knows, and is the question one for this assistant?
 
 Each check is a small function that returns `Stop` (abstain, with the reason and what would help), a caution in words,
-or None. What the model knows is a sample of its training pictures' embeddings, in its folder's `guard.safetensors`.
+or None. What the model knows of pictures stands in `assistant.known`.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
-
-from assistant.errors import ConfigError, ModelError
+from assistant.errors import ConfigError
 from assistant.imaging.picture import Picture
+from assistant.known import Sight
 from assistant.vocabulary import MODALITIES, canonical_modality
 
-GUARD_NAME = "guard.safetensors"
-
-_NEAREST = 5
-_VOTERS = 10
-# A vote's weight falls to a third for each 0.05 of cosine that a voter is further away than the nearest.
-_VOTE_TEMPERATURE = 0.05
 _SURE = 0.9
 _LONGEST_QUESTION = 4000
 
@@ -50,111 +41,6 @@ class Stop:
         return f"{self.reason} {self.help}".strip()
 
 
-@dataclass(frozen=True)
-class Sight:
-    """What the guard makes of one picture."""
-
-    familiarity: float
-    """Mean cosine to the nearest known pictures, -1 to 1."""
-    modality: str | None
-    """The kind of image that its nearest known pictures vote for."""
-    probability: float
-    """Share of the vote."""
-
-
-class KnownPictures:
-    """A sample of the pictures a model was trained on, as unit vectors of its joint space.
-
-    Args:
-        reference: (N, E) float, unit length.
-        modality: (N,) int, a place in `names` for each.
-        names: of modalities.
-    """
-
-    def __init__(self, reference: np.ndarray, modality: np.ndarray, names: Sequence[str]) -> None:
-        self._reference = reference.astype(np.float32)
-        self._modality = modality.astype(np.int64)
-        self.names = tuple(names)
-
-    @classmethod
-    def open(cls, folder: Path | None) -> KnownPictures | None:
-        """Read a model folder's `guard.safetensors`.
-
-        Args:
-            folder: the model folder; None for a model that has none.
-
-        Returns:
-            What the file holds, or None where there is no such file.
-
-        Raises:
-            ModelError: the file's parts are missing or do not fit each other.
-        """
-        path = folder / GUARD_NAME if folder else None
-        if path is None or not path.is_file():
-            return None
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(path, framework="pt") as file:
-                reference = file.get_tensor("reference").float().numpy()
-                modality = file.get_tensor("modality").numpy()
-                names = json.loads((file.metadata() or {}).get("modalities", "[]"))
-        except (SafetensorError, ValueError) as error:
-            raise ModelError(f"{path} cannot be read ({error}). Restore it, or delete it to go without.") from error
-        if reference.ndim != 2 or modality.shape != reference.shape[:1] or not len(modality):
-            raise ModelError(
-                f"{path} has reference {reference.shape} for modality {modality.shape}; it takes (N, E) and (N,). "
-                "Restore it, or delete it to go without."
-            )
-        if not isinstance(names, list) or not 0 <= int(modality.min()) <= int(modality.max()) < len(names):
-            raise ModelError(f"{path} names {len(names)} modalities, fewer than it uses. Restore it, or delete it.")
-        return cls(reference, modality, [str(name) for name in names])
-
-    def look(self, joint: np.ndarray) -> Sight:
-        """Compare one picture with the known ones.
-
-        Args:
-            joint: (E,) unit length.
-
-        Returns:
-            How familiar it is, and which kind its nearest known pictures vote for.
-        """
-        cosine = self._reference @ joint.astype(np.float32)
-        order = np.argsort(-cosine)[:_VOTERS]
-        weight = np.exp((cosine[order] - cosine[order[0]]) / _VOTE_TEMPERATURE)
-        votes = np.bincount(self._modality[order], weights=weight, minlength=len(self.names))
-        winner = int(votes.argmax())
-        familiarity = float(cosine[order[:_NEAREST]].mean())
-        return Sight(familiarity, self.names[winner], float(votes[winner] / votes.sum()))
-
-
-def save_known_pictures(folder: Path, reference: np.ndarray, modality: Sequence[str]) -> Path:
-    """Write a model folder's `guard.safetensors`.
-
-    Args:
-        folder: the model folder.
-        reference: (N, E) unit vectors of training pictures, in the model's joint space.
-        modality: (N,) each picture's kind.
-
-    Returns:
-        The file's path.
-
-    Raises:
-        ValueError: the two differ in length, or are empty.
-    """
-    import torch
-    from safetensors.torch import save_file
-
-    if len(reference) != len(modality) or not len(modality):
-        raise ValueError(f"{len(reference)} vectors for {len(modality)} modalities; give one each, at least one.")
-    names = sorted(set(modality))
-    places = torch.tensor([names.index(name) for name in modality], dtype=torch.int32)
-    vectors = torch.from_numpy(np.ascontiguousarray(reference, dtype=np.float32)).to(torch.bfloat16)
-    path = folder / GUARD_NAME
-    save_file({"reference": vectors, "modality": places}, path, metadata={"modalities": json.dumps(names)})
-    return path
-
-
 def check_text(text: str) -> None:
     """Refuse a question that cannot be meant.
 
@@ -178,19 +64,20 @@ def check_familiar(
     Args:
         sights: of each picture.
         names: modalities that the model knows.
-        calibration: a contract's; `ood_threshold` is the least familiarity. Without it nothing is stopped.
+        calibration: a contract's; `ood_distance` is the greatest distance. Without it nothing is stopped.
         presets: larger models to suggest.
 
     Returns:
         The stop, or None if all are familiar.
     """
-    least = calibration.get("ood_threshold")
-    if least is None or all(sight.familiarity >= least for sight in sights):
+    most = calibration.get("ood_distance")
+    if most is None or all(sight.distance <= most for sight in sights):
         return None
-    worst = min(sight.familiarity for sight in sights)
+    worst = max(sight.distance for sight in sights)
     which = "This image is" if len(sights) == 1 else "At least one of the images is"
     return Stop(
-        f"{which} unlike anything this model has seen (likeness {worst:.2f}, needed {least:.2f}).",
+        f"{which} unlike anything this model has seen ({worst:.2f} away from the nearest known kind, most of "
+        f"which lies within 1; the limit is {most:.2f}).",
         f"It knows: {', '.join(names)}. {larger_model(presets)}",
     )
 

@@ -16,12 +16,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assistant.errors import AssistantError, ConfigError, DataError
+from assistant.errors import AssistantError, ConfigError
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from assistant.model.loaded import LoadedModel
+    from training.calibration_guard import Guard
     from training.evaluation_summary import Prediction
 
 logger = logging.getLogger(__name__)
@@ -39,25 +38,22 @@ class CalibrationSettings:
     most_rejected: float = 0.02
     """At most this share of the development pictures is taken for unlike anything known."""
     known_pictures: int = 1200
-    """Size of the guard's sample."""
+    """How many training pictures vote on the kind of a picture."""
+    fitted_pictures: int = 2000
+    """How many training pictures, those among them, the kinds' Gaussians are fitted to."""
     seed: int = 0
-    """Of the sample."""
+    """Of the samples."""
 
     def __post_init__(self) -> None:
         for name in ("most_withheld", "most_rejected"):
             value = getattr(self, name)
             if not 0 <= value < 1:
                 raise ConfigError(f"{name} is {value}; use a share from 0 up to, but not, 1.")
-        if self.known_pictures < 1:
-            raise ConfigError(f"known_pictures is {self.known_pictures}; use 1 or more.")
-
-
-@dataclass(frozen=True)
-class Guard:
-    """The sample that goes into `guard.safetensors`: (N, E) unit vectors, each with its modality."""
-
-    vectors: np.ndarray
-    modalities: tuple[str, ...]
+        if not 1 <= self.known_pictures <= self.fitted_pictures:
+            raise ConfigError(
+                f"known_pictures is {self.known_pictures} and fitted_pictures {self.fitted_pictures}; "
+                "use 1 or more, and no more known than fitted."
+            )
 
 
 def fit_confidence(
@@ -92,67 +88,6 @@ def fit_confidence(
     return numbers, report
 
 
-def fit_guard(
-    model: LoadedModel,
-    dev: Sequence[Path],
-    known: Sequence[Path],
-    unlike: Sequence[Path],
-    settings: CalibrationSettings,
-) -> tuple[Guard, float, dict[str, Any]]:
-    """Choose the guard's sample and its threshold.
-
-    Args:
-        model: whose embeddings to use.
-        dev: data files whose pictures should pass.
-        known: data files of training pictures.
-        unlike: data files of pictures from elsewhere, reported on only.
-        settings: sizes and shares.
-
-    Returns:
-        The guard, the least familiarity, and a report.
-
-    Raises:
-        DataError: the known or the development data have no picture of a named modality.
-    """
-    import torch
-
-    from assistant.guard import KnownPictures
-    from training.calibration_guard import (
-        balanced_sample,
-        joint_vectors,
-        least_familiarity,
-        look_at,
-        rejection_report,
-        single_pictures,
-    )
-    from training.evaluate import picture_loader, read_data
-
-    load = picture_loader(keep=1)
-    pictures = {name: single_pictures(read_data(files)) for name, files in (("known", known), ("dev", dev))}
-    for name, found in pictures.items():
-        if not found:
-            raise DataError(f"The {name} data hold no picture with a modality. Give files whose examples name it.")
-    sample = balanced_sample(pictures["known"], settings.known_pictures, settings.seed)
-    guard = Guard(joint_vectors(model, sample, load), tuple(modality for _, modality, _ in sample))
-    names = sorted(set(guard.modalities))
-    # As the file will hold them, so that the threshold fits what the assistant reads.
-    stored = torch.from_numpy(guard.vectors).to(torch.bfloat16).float().numpy()
-    index = torch.tensor([names.index(modality) for modality in guard.modalities]).numpy()
-    seen = KnownPictures(stored, index, names)
-    sights = look_at(seen, joint_vectors(model, pictures["dev"], load))
-    threshold = least_familiarity(sights, settings.most_rejected)
-    report = {
-        "known": len(sample),
-        "modalities": {name: guard.modalities.count(name) for name in names},
-        "ood_threshold": threshold,
-        "dev": rejection_report(sights, pictures["dev"], threshold, names),
-    }
-    if unlike:
-        others = single_pictures(read_data(unlike))
-        report["unlike"] = rejection_report(look_at(seen, joint_vectors(model, others, load)), others, threshold, names)
-    return guard, threshold, report
-
-
 def write_folder(model: LoadedModel, out: Path, calibration: dict[str, float], guard: Guard | None) -> Path:
     """Write a copy of a model folder with other calibration; it appears complete or not at all.
 
@@ -165,13 +100,13 @@ def write_folder(model: LoadedModel, out: Path, calibration: dict[str, float], g
     Returns:
         `out`.
     """
-    from assistant.guard import save_known_pictures
+    from assistant.known import save_known_pictures
     from assistant.model.writing import atomic_folder, today
 
     with atomic_folder(out) as folder:
         shutil.copytree(model.folder, folder, dirs_exist_ok=True)
         if guard is not None:
-            save_known_pictures(folder, guard.vectors, guard.modalities)
+            save_known_pictures(folder, guard.vectors, guard.modalities, guard.kinds)
         kept = dict(model.contract.calibration)
         model.contract.replace(created=today(), calibration={**kept, **calibration}).write(folder)
     return out
@@ -198,6 +133,7 @@ def calibrate(
     """
     from assistant.config import GenerationConfig
     from assistant.model.load import load_model
+    from training.calibration_guard import fit_guard
     from training.evaluate import picture_loader, predict, read_data
     from training.evaluation_answers import Asker
     from training.evaluation_items import make_item
@@ -213,7 +149,11 @@ def calibrate(
     numbers, report = fit_confidence(rows, settings)
     guard = None
     if known:
-        guard, numbers["ood_threshold"], report["guard"] = fit_guard(model, dev, known, unlike, settings)
+        guard, numbers["ood_distance"], report["guard"] = fit_guard(
+            model, dev, known, unlike,
+            voters=settings.known_pictures, fitted=settings.fitted_pictures,
+            most_rejected=settings.most_rejected, seed=settings.seed,
+        )  # fmt: skip
     write_folder(model, out, numbers, guard)
     return {"calibration": numbers, **report}
 

@@ -150,8 +150,9 @@ def _confidence(contract: Contract, measured: Sequence[Mapping[str, Any]]) -> st
     ]
     said = "The confidence is scaled on held-out questions to be the probability of being right. "
     said += f"It abstains on {', '.join(thresholds)}" if thresholds else "It does not abstain for being unsure"
-    if "ood_threshold" in numbers:
-        said += f", and on images whose likeness to its training images is under {numbers['ood_threshold']:.2f}"
+    if "ood_distance" in numbers:
+        said += f", and on images further than {numbers['ood_distance']:.2f} from the known kinds, "
+        said += "each of which holds nine in ten of its own training images within 1"
     rows = []
     for one in measured:
         given, sure = one["overall"]["assistant"], one["overall"].get("calibration", {})

@@ -20,7 +20,8 @@ from assistant.engine.features import PictureEncoder
 from assistant.engine.generate import Generator
 from assistant.evidence import Retriever
 from assistant.finish import Finisher
-from assistant.guard import KnownPictures, Stop, check_familiar, check_premise, check_text, modality_of
+from assistant.guard import Stop, check_familiar, check_premise, check_text, modality_of
+from assistant.known import KnownPictures
 from assistant.lookup import Lookup
 from assistant.prompts import render_report
 from assistant.questions import options_of, written_forms
@@ -103,7 +104,7 @@ class Asker:
         features = iter(self._encoder.encode([picture for case in cases for picture in case.pictures]))
         for case in cases:
             case.features = [next(features) for _ in case.pictures]
-            case.sights = [self._known.look(one.joint) for one in case.features] if self._known else []
+            case.sights = [self._known.look(one) for one in case.features] if self._known else []
             case.modality = modality_of(case.pictures, case.sights)
             if case.pictures and self._shows:
                 case.evidence = self._lookup.about(case)

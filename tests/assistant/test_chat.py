@@ -189,20 +189,26 @@ def test_calibration_and_thresholds_come_from_the_contract(tiny_model, make_pict
 
 
 def test_an_unfamiliar_picture_stops_questions_and_reports(tiny_model, make_picture, monkeypatch):
-    from assistant.guard import KnownPictures
+    from assistant.known import Kinds, KnownPictures, pooled
 
-    strict = with_contract(tiny_model, calibration={"ood_threshold": 0.99})
+    strict = with_contract(tiny_model, calibration={"ood_distance": 2.0})
     picture = make_picture(1)
     own = MedicalAssistant(strict, settings=SHORT)
-    joint = own._encoder.encode([picture])[0].joint
-    own._known = KnownPictures(-joint[None], np.zeros(1, int), ["CT"])
+    features = own._encoder.encode([picture])[0]
+
+    def know(mean):
+        parts = (np.zeros(len(mean)), np.ones(len(mean)), mean[None], np.zeros((1, 1, len(mean))))
+        kinds = Kinds(*parts, variance=np.ones((1, 1)), rest=np.ones(1))
+        return KnownPictures(features.joint[None], np.zeros(1, int), ["CT"], kinds)
+
+    own._known = know(pooled(features) + 5)
     answer = own.answer(Question("What is seen here?", (picture,)))
     assert answer.abstained
     assert "unlike anything this model has seen" in answer.text
     report = own.report(ReportRequest((picture,)))
     assert report.abstained
     assert "unlike anything" in report.sections["impression"]
-    own._known = KnownPictures(joint[None], np.zeros(1, int), ["CT"])
+    own._known = know(pooled(features))
     assert not own.answer(Question("What is seen here?", (picture,))).abstained
 
 

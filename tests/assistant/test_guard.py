@@ -1,11 +1,7 @@
-import numpy as np
 import pytest
-from safetensors.numpy import save_file
 
-from assistant.errors import ConfigError, ModelError
+from assistant.errors import ConfigError
 from assistant.guard import (
-    KnownPictures,
-    Sight,
     Stop,
     check_familiar,
     check_header,
@@ -14,89 +10,28 @@ from assistant.guard import (
     check_text,
     modality_of,
     premised_modalities,
-    save_known_pictures,
 )
-
-
-def _unit(rows):
-    rows = np.asarray(rows, dtype=np.float32)
-    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
-
-
-@pytest.fixture
-def known():
-    rng = np.random.default_rng(0)
-    centres = np.eye(2, 8)
-    near = [centre + 0.05 * rng.normal(size=(20, 8)) for centre in centres]
-    return KnownPictures(_unit(np.concatenate(near)), np.repeat([0, 1], 20), ["CT", "Dermoscopy"])
-
-
-def test_a_picture_near_known_ones_is_familiar_and_gets_their_name(known):
-    sight = known.look(_unit([0.0, 1.0, 0.02, 0, 0, 0, 0, 0]))
-    assert sight.modality == "Dermoscopy"
-    assert sight.familiarity > 0.95
-    assert sight.probability == pytest.approx(1.0)
-
-
-def test_a_picture_far_from_all_is_not_familiar(known):
-    assert known.look(_unit([0, 0, 0, 0, 0, 0, 0, 1.0])).familiarity < 0.3
-
-
-def test_a_picture_between_two_kinds_is_not_sure(known):
-    assert known.look(_unit([1.0, 1.0, 0, 0, 0, 0, 0, 0])).probability < 0.9
-
-
-def test_familiarity_is_the_mean_cosine_to_the_five_nearest():
-    reference = _unit([[1.0, value] for value in (0, 0.1, 0.2, 0.3, 0.4, 5, 6)])
-    sight = KnownPictures(reference, np.zeros(7, int), ["CT"]).look(np.array([1.0, 0.0]))
-    assert sight.familiarity == pytest.approx(float(reference[:5, 0].mean()), abs=1e-6)
-
-
-def test_what_is_saved_is_read_again(tmp_path):
-    vectors = _unit(np.random.default_rng(1).normal(size=(4, 8)))
-    save_known_pictures(tmp_path, vectors, ["MRI", "CT", "MRI", "CT"])
-    known = KnownPictures.open(tmp_path)
-    assert known is not None
-    assert known.names == ("CT", "MRI")
-    assert known.look(vectors[0]).modality == "MRI"
-
-
-def test_a_folder_without_the_file_has_no_guard(tmp_path):
-    assert KnownPictures.open(tmp_path) is None
-    assert KnownPictures.open(None) is None
-
-
-def test_a_broken_guard_file_is_refused(tmp_path):
-    path = tmp_path / "guard.safetensors"
-    path.write_bytes(b"nothing")
-    with pytest.raises(ModelError, match="cannot be read"):
-        KnownPictures.open(tmp_path)
-    save_file({"reference": np.ones((3, 4), np.float32), "modality": np.zeros(2, np.int32)}, path)
-    with pytest.raises(ModelError, match=r"reference \(3, 4\) for modality \(2,\)"):
-        KnownPictures.open(tmp_path)
-    save_file(
-        {"reference": np.ones((2, 4), np.float32), "modality": np.array([0, 3], np.int32)},
-        path,
-        metadata={"modalities": '["CT"]'},
-    )
-    with pytest.raises(ModelError, match="names 1 modalities"):
-        KnownPictures.open(tmp_path)
-    with pytest.raises(ValueError, match="2 vectors for 1 modalities"):
-        save_known_pictures(tmp_path, np.ones((2, 4)), ["CT"])
+from assistant.known import Sight
 
 
 def test_an_unfamiliar_picture_stops_and_says_what_is_known_and_what_helps():
-    stop = check_familiar([Sight(0.4, "CT", 1.0)], ["CT", "MRI"], {"ood_threshold": 0.6}, ["biomedclip-mistral"])
+    stop = check_familiar([Sight(4.0, "CT", 1.0)], ["CT", "MRI"], {"ood_distance": 1.6}, ["biomedclip-mistral"])
     assert stop is not None
-    for part in ("unlike anything this model has seen", "0.40, needed 0.60", "CT, MRI", "biomedclip-mistral"):
+    for part in (
+        "unlike anything this model has seen",
+        "4.00 away from the nearest known kind",
+        "the limit is 1.60",
+        "CT, MRI",
+        "biomedclip-mistral",
+    ):
         assert part in stop.text
-    assert check_familiar([Sight(0.7, "CT", 1.0)], ["CT"], {"ood_threshold": 0.6}, []) is None
-    assert check_familiar([Sight(0.1, "CT", 1.0)], ["CT"], {}, []) is None
+    assert check_familiar([Sight(1.5, "CT", 1.0)], ["CT"], {"ood_distance": 1.6}, []) is None
+    assert check_familiar([Sight(9.0, "CT", 1.0)], ["CT"], {}, []) is None
 
 
 def test_one_strange_picture_among_several_stops():
-    sights = [Sight(0.9, "CT", 1.0), Sight(0.1, "CT", 1.0)]
-    stop = check_familiar(sights, ["CT"], {"ood_threshold": 0.6}, [])
+    sights = [Sight(0.9, "CT", 1.0), Sight(7.0, "CT", 1.0)]
+    stop = check_familiar(sights, ["CT"], {"ood_distance": 1.6}, [])
     assert stop is not None
     assert "At least one of the images" in stop.text
 

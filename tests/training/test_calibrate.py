@@ -9,12 +9,12 @@ import pytest
 
 from assistant.chat import MedicalAssistant
 from assistant.confidence import calibrate as apply
-from assistant.guard import KnownPictures, Sight
+from assistant.known import KnownPictures, Sight
 from assistant.model.load import load_model
 from data_recipes.schema import write_examples
 from training.calibrate import CalibrationSettings, fit_confidence, main
 from training.calibration_fit import LEAST_SLOPE, abstention_threshold, cross_fitted, fit_kind, fit_platt
-from training.calibration_guard import balanced_sample, least_familiarity, rejection_report
+from training.calibration_guard import balanced_sample, fit_kinds, greatest_distance, rejection_report
 from training.evaluate import read_data
 from training.evaluation_answers import Reply
 from training.evaluation_items import make_item
@@ -96,12 +96,30 @@ def test_the_sample_holds_small_sources_whole(tmp_path):
 
 def test_hardly_any_development_picture_is_rejected():
     sights = [Sight(value, "MRI", 1.0) for value in np.linspace(0.5, 0.99, 50)]
-    threshold = least_familiarity(sights, 0.02)
-    assert sum(sight.familiarity < threshold for sight in sights) == 1
+    threshold = greatest_distance(sights, 0.02)
+    assert sum(sight.distance > threshold for sight in sights) == 1
     pictures = [(None, "MRI", "s")] * 49 + [(None, "CT", "s")]
     report = rejection_report(sights, pictures, threshold, ["MRI"])
     assert report["rejected"] == 0.02
-    assert report["by_modality"]["CT"] == {"pictures": 1, "rejected": 0, "known": False}
+    assert report["by_modality"]["CT"] == {"pictures": 1, "rejected": 1, "known": False}
+
+
+def test_each_kind_reaches_as_far_as_nine_in_ten_of_its_own():
+    rng = np.random.default_rng(0)
+    wide = rng.normal(size=(200, 6)) * np.array([9, 3, 1, 1, 1, 1])
+    narrow = 40 + 0.1 * rng.normal(size=(100, 6))
+    kinds = fit_kinds(np.concatenate([wide, narrow]), ["wide"] * 200 + ["narrow"] * 100)
+    for part in (wide, narrow):
+        assert np.mean(kinds.distance(part) <= 1) == pytest.approx(0.9, abs=0.011)
+    # Far along the wide kind's own directions is less strange than as far across them.
+    along, across = kinds.distance(np.array([[12.0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 12.0]]))
+    assert along < 2 < across
+
+
+def test_a_kind_of_one_picture_has_some_width():
+    kinds = fit_kinds(np.array([[0.0, 0], [1, 2], [2, 1], [1, 1], [2, 2], [9, 9]]), ["CT"] * 5 + ["MRI"])
+    assert kinds.misfit() is None
+    assert kinds.distance(np.array([[9.0, 9.0]]))[0] == pytest.approx(0, abs=1e-3)
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +145,7 @@ def test_the_folder_loads_and_carries_the_numbers(calibrated, tiny_folder):
     folder, report = calibrated
     model = load_model(folder, device="cpu")
     assert model.contract.calibration == report["calibration"]
-    assert {"closed_a", "closed_b", "abstain_below_closed", "ood_threshold"} <= set(model.contract.calibration)
+    assert {"closed_a", "closed_b", "abstain_below_closed", "ood_distance"} <= set(model.contract.calibration)
     assert (folder / "model.safetensors").read_bytes() == (tiny_folder / "model.safetensors").read_bytes()
 
 

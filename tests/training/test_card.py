@@ -39,9 +39,9 @@ def test_the_card_tells_when_it_abstains_and_what_is_weak(tiny_model, measured):
         {"name": "Shades", "n": 12, "value": 0.52, "low": 0.4, "high": 0.6, "commonest_answer": 0.5},
         {"name": "Shapes", "n": 120, "value": 0.9, "low": 0.8, "high": 0.95, "commonest_answer": 0.5},
     ]
-    contract = tiny_model.contract.replace(calibration={"abstain_below_closed": 0.45, "ood_threshold": 0.6})
+    contract = tiny_model.contract.replace(calibration={"abstain_below_closed": 0.45, "ood_distance": 1.6})
     text = render_card(contract, tiny_model.fingerprint, [metrics], 1.0)
-    assert "abstains on closed answers under 0.45, and on images whose likeness" in text
+    assert "abstains on closed answers under 0.45, and on images further than 1.60 from the known kinds" in text
     assert "Shades: hardly better than always giving the commonest answer (52 % against 50 %)" in text
     assert "rough: Shades (12)." in text
     assert "Shapes: hardly" not in text

@@ -14,7 +14,7 @@ from assistant.config import GenerationConfig
 from assistant.conversation import Question, ReportRequest
 from assistant.errors import DataError
 from assistant.evidence import Evidence
-from assistant.guard import save_known_pictures
+from assistant.known import Kinds, save_known_pictures
 from assistant.model.load import load_model
 from training.evaluate import evaluate, main, picture_loader, predict, read_data
 from training.evaluation_answers import Asker
@@ -42,8 +42,11 @@ def guarded(tiny_folder, tmp_path_factory):
     model = load_model(folder, device="cpu")
     known = np.zeros((2, model.contract.embedding_dim), np.float32)
     known[:, 0] = 1
-    save_known_pictures(folder, known, ["MRI", "X-ray"])
-    numbers = {"ood_threshold": -0.05, "abstain_below_closed": 0.6, "abstain_below_open": 0.3}
+    width = model.llava.config.vision_config.hidden_size
+    parts = (np.zeros(width), np.ones(width), np.full((2, width), 9.0), np.zeros((2, 1, width)))
+    kinds = Kinds(*parts, variance=np.ones((2, 1)), rest=np.ones(2))
+    save_known_pictures(folder, known, ["MRI", "X-ray"], kinds)
+    numbers = {"ood_distance": 2.0, "abstain_below_closed": 0.6, "abstain_below_open": 0.3}
     return replace(model, contract=model.contract.replace(calibration=numbers))
 
 
