@@ -34,9 +34,11 @@ from assistant.known import KnownPictures
 from assistant.lookup import Lookup
 from assistant.model.presets import preset_names
 from assistant.questions import options_of, written_forms
+from assistant.review import without_citations
 from assistant.scope import check_scope
 
 if TYPE_CHECKING:
+    from assistant.engine.occlusion import Heat
     from assistant.model.loaded import LoadedModel
 
 logger = logging.getLogger(__name__)
@@ -133,6 +135,27 @@ class MedicalAssistant:
         if not streamed:
             yield answer.text
         yield answer
+
+    def heat(self, question: Question, answer: str) -> Heat | None:
+        """Work out what in the last picture an answer rests on; it takes about as long as a hundred answers.
+
+        Args:
+            question: that was answered.
+            answer: what was said; citations are left out of account.
+
+        Returns:
+            The heat over the last picture; None where the model was not asked, or there is no picture.
+
+        Raises:
+            ConfigError: as `answer` does.
+        """
+        from assistant.engine.occlusion import occlusion_heat
+
+        (case,) = self._question_cases([question])
+        said = without_citations(answer)
+        if case.prompt is None or not case.pictures or not said:
+            return None
+        return occlusion_heat(self.model, self._generator, case.prompt, case.pictures, said)
 
     def report(self, request: ReportRequest) -> Report:
         """Draft one report.

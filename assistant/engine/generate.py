@@ -118,6 +118,11 @@ class Generator:
         """Return the log-probability that the whole answer to `prompt` is each option, the end token included."""
         return self._score(self._prefill([prompt]), [prompt], [options])[0]
 
+    @torch.inference_mode()
+    def score(self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]]) -> list[list[float]]:
+        """Weigh the options of several prompts of one length at once, as `score_options` does for one."""
+        return self._score(self._prefill(prompts), prompts, options)
+
     def stream(self, prompt: Prompt, *, max_new_tokens: int | None = None) -> Iterator[str | Generated]:
         """Yield the answer in pieces that end between words, then the whole as `Generated`; pieces join to its text."""
         sent = ""
