@@ -12,17 +12,23 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from assistant.errors import AssistantError, DataError
+from data_recipes.datasets.catalogue import CARDS, Card, module_of
 
 logger = logging.getLogger("data_recipes.build")
+
+HUB = Path("hub")
+"""As `--source`, stands for the Hugging Face hub."""
 
 
 class Build(Protocol):
     """What each recipe's module offers under the name `build`."""
 
-    def __call__(self, source: Path, out: Path, *, limit: int | None, seed: int, link: bool) -> dict[str, int]:
+    def __call__(
+        self, source: Path, out: Path, *, limit: int | None, seed: int, link: bool, **options: Any
+    ) -> dict[str, int]:
         """Write the example files of `source` into `out` and return their names with their numbers of examples."""
 
 
@@ -36,6 +42,17 @@ class Recipe:
     """One line for `--list`."""
     needs_source: bool = True
     """False where nothing is read."""
+    kind: str = "Own and drawn data, and what is made from examples"
+    """Heading in `--list`."""
+    takes: tuple[str, ...] = ()
+    """Further options of its `build`, by the names of their flags."""
+    card: Card | None = None
+    """What is known of a public data set."""
+
+
+def _public(name: str, card: Card) -> Recipe:
+    takes = ("splits", "skip_missing", *(("fetch",) if card.fetches else ()))
+    return Recipe(module_of(name), card.title, kind=card.kind, takes=takes, card=card)
 
 
 RECIPES: dict[str, Recipe] = {
@@ -43,21 +60,30 @@ RECIPES: dict[str, Recipe] = {
     "instruct": Recipe("data_recipes.instruct", "more questions, reports and evidence from an example file"),
     "preferences": Recipe("data_recipes.preferences", "pairs of a true and a spoilt answer from an example file"),
     "phantom": Recipe("data_recipes.phantom_recipe", "drawn pictures with exact truth", needs_source=False),
+    **{name: _public(name, card) for name, card in CARDS.items()},
 }
 
 
 def build_data(
-    name: str, source: Path | None, out: Path, *, limit: int | None = None, seed: int = 0, link: bool = False
+    name: str,
+    source: Path | None,
+    out: Path,
+    *,
+    limit: int | None = None,
+    seed: int = 0,
+    link: bool = False,
+    **options: Any,
 ) -> dict[str, int]:
     """Build a data set into a new folder: all of it, or on any fault nothing.
 
     Args:
         name: key in `RECIPES`.
-        source: what to read; None for a recipe that needs nothing.
+        source: what to read; None for a recipe that needs nothing, `hub` for a public set on the Hugging Face hub.
         out: folder to make; it must not exist, or be empty.
         limit: at most this many records.
         seed: decides every choice that is left to chance, 0 or more.
         link: put links to the images instead of copies, where the recipe copies any.
+        options: further ones, which the recipe takes (`Recipe.takes`).
     Returns:
         File name to its number of examples.
     Raises:
@@ -68,6 +94,14 @@ def build_data(
     recipe = RECIPES[name]
     if recipe.needs_source and source is None:
         raise DataError(f"recipe {name!r} reads a data set; say where it is with --source PATH.")
+    for option in options:
+        if option not in recipe.takes:
+            able = ", ".join(sorted(key for key, one in RECIPES.items() if option in one.takes))
+            raise DataError(f"--{option.replace('_', '-')} is no option of {name!r}; it is one of: {able}.")
+    if source == HUB and recipe.card is not None:
+        from data_recipes.datasets.hub import snapshot
+
+        source = snapshot(name)
     if source is not None and not source.exists():
         raise DataError(f"--source {source} does not exist; check the path.")
     if limit is not None and limit < 1:
@@ -80,7 +114,7 @@ def build_data(
     out.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
     try:
-        counts = build(cast(Path, source), work, limit=limit, seed=seed, link=link)
+        counts = build(cast(Path, source), work, limit=limit, seed=seed, link=link, **options)
         work.chmod(0o755)
         os.replace(work, out)
     except BaseException:
@@ -100,7 +134,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.list:
-        _say("".join(f"{name:10} {recipe.summary}\n" for name, recipe in sorted(RECIPES.items())))
+        _say(_listing())
         return 0
     if options.name is None or options.out is None:
         parser.error("give a recipe's NAME and --out DIR, or --list")
@@ -108,7 +142,13 @@ def main(arguments: list[str] | None = None) -> int:
     began = time.perf_counter()
     try:
         counts = build_data(
-            options.name, options.source, options.out, limit=options.limit, seed=options.seed, link=options.link
+            options.name,
+            options.source,
+            options.out,
+            limit=options.limit,
+            seed=options.seed,
+            link=options.link,
+            **_further(options),
         )
     except (AssistantError, OSError) as error:
         sys.stderr.write(f"{error}\n")
@@ -122,14 +162,56 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m data_recipes.build", description="Turn a data set into example files, one a split."
     )
-    parser.add_argument("name", nargs="?", metavar="NAME", help="recipe: " + ", ".join(sorted(RECIPES)))
-    parser.add_argument("--source", type=Path, metavar="PATH", help="the data set to read (phantom: none)")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="a recipe; --list names them")
+    parser.add_argument(
+        "--source", type=Path, metavar="PATH|hub", help="the data set to read (phantom: none; hub: download it)"
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="new folder for the example files and images")
     parser.add_argument("--limit", type=int, metavar="N", help="at most N records (phantom: N in all; default 1000)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="for choices by chance (default 0)")
     parser.add_argument("--link", action="store_true", help="link to the images instead of copying them")
     parser.add_argument("--list", action="store_true", help="name the recipes and stop")
+    public = parser.add_argument_group("public data sets")
+    public.add_argument(
+        "--splits", metavar="WAY", help="clean (default): own ones without leaks; own: as published; fresh: by hash"
+    )
+    public.add_argument("--skip-missing", action="store_true", help="leave out records whose pictures are missing")
+    public.add_argument("--fetch", action="store_true", help="fetch missing pictures from the links in the set")
+    public.add_argument("--fetch-rate", type=float, default=3.0, metavar="R", help="requests a second (default 3)")
+    public.add_argument("--fetch-workers", type=int, default=4, metavar="N", help="requests at a time (default 4)")
     return parser
+
+
+def _further(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the options that were given beyond those of all recipes."""
+    given: dict[str, Any] = {}
+    if options.splits:
+        given["splits"] = options.splits
+    if options.skip_missing:
+        given["skip_missing"] = True
+    if options.fetch:
+        from data_recipes.datasets.fetch import FetchSettings
+
+        given["fetch"] = FetchSettings(rate=options.fetch_rate, workers=options.fetch_workers)
+    return given
+
+
+def _listing() -> str:
+    """Return the recipes by kind, each public set with its licence, home and how sure its layout is."""
+    lines: list[str] = []
+    for kind in dict.fromkeys(recipe.kind for recipe in RECIPES.values()):
+        lines.append(f"{kind}:")
+        for name, recipe in sorted(RECIPES.items()):
+            if recipe.kind == kind:
+                lines.append(f"  {name:23} {recipe.summary}")
+                if card := recipe.card:
+                    hub = " · hub" if card.hub else ""
+                    lines.append(f"{'':26}{card.licence} · {card.home} · layout seen: {_seen(card)}{hub}")
+    return "\n".join(lines) + "\n"
+
+
+def _seen(card: Card) -> str:
+    return "no (unverified)" if card.verified == "layout unverified" else card.verified
 
 
 def _say(text: str) -> None:

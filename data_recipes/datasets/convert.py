@@ -1,0 +1,333 @@
+"""The path that every public data set takes to example files: read, check, split, place pictures, write.
+
+A module gives its parts (files with their splits) and a function that makes the examples of one record; `recipe` makes
+the `build` of them. Records stream: what is kept in memory is 8 bytes an id, the groups held out, and the names of
+missing pictures. All faults are told at once, and then nothing is written.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol, TextIO
+
+from assistant.errors import DataError
+from data_recipes.datasets.catalogue import CARDS
+from data_recipes.datasets.fetch import FetchSettings, Job, fetch_pictures
+from data_recipes.datasets.pictures import MissingPicture, Pictures, missing_records, missing_text
+from data_recipes.datasets.rows import Row
+from data_recipes.jsonl import write_records
+from data_recipes.schema import Example, Preference
+from data_recipes.schema_check import show
+from data_recipes.splits import assign_split
+
+logger = logging.getLogger(__name__)
+
+SPLIT_WAYS: dict[str, str] = {
+    "clean": "the set's own splits; training records that share a group with held-out ones are left out",
+    "own": "the set's own splits as published, leaks and all",
+    "fresh": "new splits by a hash of the group",
+}
+"""What `--splits` takes. A group is a patient, else an article or study, else a picture."""
+HELD_OUT: tuple[str, ...] = ("test", "dev")
+"""Splits in the order in which they win a group."""
+FAULTS_SHOWN = 20
+FAULT_LIMIT = 1000
+"""Reading stops at so many faults: the layout is another."""
+REPORT_EVERY = 200_000
+
+Record = Example | Preference
+
+
+class Skip(Exception):
+    """A record cannot become an example, by no fault of the file; its text says why and is counted."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some records of a data set that belong to one split."""
+
+    split: str | None
+    """Split that the set itself gives; None where it gives none."""
+    rows: Callable[[], Iterable[Row]]
+    """Reads the records anew."""
+    label: str = ""
+    """Stands after the split in the file name: "zh" gives train-zh.jsonl."""
+    apart: bool = False
+    """Whether it overlaps another part by intent, so that groups are not compared."""
+
+
+class MakeExamples(Protocol):
+    """What a module does with one record."""
+
+    def __call__(self, row: Row, pictures: Pictures) -> Iterator[Record]:
+        """Yield the examples of a record, with the pictures' names as `pictures` gives them."""
+
+
+class BuildSet(Protocol):
+    """What `recipe` makes."""
+
+    def __call__(
+        self,
+        source: Path,
+        out: Path,
+        *,
+        limit: int | None = None,
+        seed: int = 0,
+        link: bool = False,
+        splits: str = "clean",
+        skip_missing: bool = False,
+        fetch: FetchSettings | None = None,
+    ) -> dict[str, int]:
+        """Write the example files of `source` into `out` and return their names with their numbers of examples."""
+
+
+def recipe(
+    name: str,
+    parts: Callable[[Path], Sequence[Part]],
+    examples: MakeExamples,
+    *,
+    roots: Sequence[str] = ("images", ""),
+    jobs: Callable[[Path], Iterable[Job]] | None = None,
+) -> BuildSet:
+    """Make the `build` of a data set.
+
+    Args:
+        name: key in `CARDS`.
+        parts: finds the files in a folder, or in the folder of a file.
+        examples: makes the examples of one record.
+        roots: folders where pictures may lie.
+        jobs: where each picture can be fetched from, for sets that say so.
+    Returns:
+        A function as `data_recipes.build` calls it.
+    """
+
+    def build(
+        source: Path,
+        out: Path,
+        *,
+        limit: int | None = None,
+        seed: int = 0,
+        link: bool = False,
+        splits: str = "clean",
+        skip_missing: bool = False,
+        fetch: FetchSettings | None = None,
+    ) -> dict[str, int]:
+        folder = source if source.is_dir() else source.parent
+        found = list(parts(source))
+        with Pictures(folder, out, roots=roots, link=link) as pictures:
+            run = _Run(name, examples, pictures, out, splits, seed)
+            if fetch is not None and jobs is not None:
+                pictures.collecting = True
+                wanted = run.missing_pictures(found, limit)
+                pictures.collecting = False
+                pictures.missing.clear()
+                fetch_pictures((job for job in jobs(folder) if job.picture in wanted), folder, fetch)
+            return run.write(found, limit, skip_missing=skip_missing, fetches=jobs is not None)
+
+    return build
+
+
+class _Run:
+    """One conversion."""
+
+    def __init__(
+        self, name: str, examples: MakeExamples, pictures: Pictures, out: Path, splits: str, seed: int
+    ) -> None:
+        if splits not in SPLIT_WAYS:
+            raise DataError(f"--splits is {splits!r}; use one of {', '.join(SPLIT_WAYS)}.")
+        self.name, self.examples, self.pictures, self.out = name, examples, pictures, out
+        self.splits, self.seed = splits, seed
+        self.faults: list[str] = []
+        self.left_out: Counter[str] = Counter()
+        self.homes: dict[str, str] = {}
+        self.ids = array("q")
+        self.counts: Counter[str] = Counter()
+
+    def missing_pictures(self, parts: Sequence[Part], limit: int | None) -> set[str]:
+        """Read all records once and return the pictures that they lack; faults are told by the reading to come."""
+        for part, quota in _quotas(parts, limit):
+            for row in islice(part.rows(), quota):
+                if row.fault is None:
+                    with suppress(DataError, MissingPicture, Skip):
+                        list(self.examples(row, self.pictures))
+                    self.pictures.drop()
+        return set(self.pictures.missing)
+
+    def write(self, parts: Sequence[Part], limit: int | None, *, skip_missing: bool, fetches: bool) -> dict[str, int]:
+        """Write the example files, `build.json` and, where pictures are missing, `missing.jsonl`."""
+        records = 0
+        with ExitStack() as stack:
+            files: dict[str, TextIO] = {}
+            for part, quota in _quotas(parts, limit):
+                for row in islice(part.rows(), quota):
+                    records += 1
+                    if records % REPORT_EVERY == 0:
+                        logger.info("%s: read %d records", self.name, records)
+                    for name, record in self._made(part, row):
+                        if name not in files:
+                            files[name] = stack.enter_context((self.out / name).open("w", encoding="utf-8"))
+                        files[name].write(json.dumps(record.to_dict(), ensure_ascii=False) + "\n")
+                        self.counts[name] += 1
+        self._check_ids()
+        self._raise_faults()
+        if self.pictures.missing:
+            self._tell_missing(skip_missing, fetches)
+        if not self.counts:
+            raise DataError(f"{self.name}: no record of {records} gave an example ({self._reasons() or 'none read'}).")
+        self._note(records, limit)
+        return dict(sorted(self.counts.items()))
+
+    def _made(self, part: Part, row: Row) -> Iterator[tuple[str, Record]]:
+        """Return file name and example for all that a record gives, and place its pictures; faults are noted."""
+        if row.fault is not None:
+            self._note_fault(f"{row.place}: {row.fault}")
+            return iter(())
+        made: list[tuple[str, Record]] = []
+        try:
+            for record in self.examples(row, self.pictures):
+                group = record.patient or (record.images[0] if record.images else record.id)
+                split = part.split
+                if split is None or self.splits == "fresh":
+                    split = assign_split(group, self.seed)
+                elif self.splits == "clean" and not part.apart:
+                    home = self.homes.setdefault(group, split) if split in HELD_OUT else self.homes.get(group, split)
+                    if home != split:
+                        raise Skip(f"shares a patient, article or picture with {home}")
+                made.append((f"{split}-{part.label}.jsonl" if part.label else f"{split}.jsonl", record))
+        except Skip as reason:
+            self.left_out[str(reason)] += 1
+            self.pictures.drop()
+            return iter(())
+        except MissingPicture:
+            self.left_out["a picture is missing"] += 1
+            self.pictures.drop()
+            return iter(())
+        except DataError as error:
+            self._note_fault(f"{row.place}: {error}")
+            self.pictures.drop()
+            return iter(())
+        self.pictures.keep()
+        self.ids.extend(hash(record.id) for _, record in made)
+        return iter(made)
+
+    def _note_fault(self, text: str) -> None:
+        self.faults.append(text)
+        if len(self.faults) >= FAULT_LIMIT:
+            self._raise_faults()
+
+    def _raise_faults(self) -> None:
+        if not self.faults:
+            return
+        shown = "\n  ".join(self.faults[:FAULTS_SHOWN])
+        more = len(self.faults) - FAULTS_SHOWN
+        tail = f"\n  … and {more} more" if more > 0 else ""
+        least = "at least " if len(self.faults) >= FAULT_LIMIT else ""
+        layout = CARDS[self.name].layout
+        raise DataError(
+            f"{self.name}: {least}{len(self.faults)} faults, nothing was written.\n  {shown}{tail}\n"
+            f"Layout expected: {layout}"
+        )
+
+    def _check_ids(self) -> None:
+        """Refuse ids that stand twice. Hashes are compared first; the files are read again only where two agree."""
+        import numpy as np
+
+        hashes = np.sort(np.frombuffer(self.ids, np.int64)) if self.ids else np.zeros(0, np.int64)
+        suspects = set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
+        if not suspects:
+            return
+        seen: Counter[str] = Counter()
+        for name in self.counts:
+            with (self.out / name).open(encoding="utf-8") as stream:
+                for line in stream:
+                    key = json.loads(line)["id"]
+                    if hash(key) in suspects:
+                        seen[key] += 1
+        for key, count in seen.items():
+            if count > 1:
+                self._note_fault(f"id {show(key)} stands {count} times; delete the doubles, or give each its own.")
+
+    def _tell_missing(self, skip_missing: bool, fetches: bool) -> None:
+        missing = self.pictures.missing
+        told = f"{len(missing)} pictures are missing that {sum(missing.values())} records need"
+        if not skip_missing:
+            ways = "Add them" + (", fetch them with --fetch" if fetches else "")
+            raise DataError(
+                f"{self.name}: {told}; looked in {self.pictures.places()}.\n  {missing_text(missing)}\n"
+                f"{ways}, or give --skip-missing to build without these records."
+            )
+        write_records(self.out / "missing.jsonl", missing_records(missing))
+        logger.info("%s: %s; these records are left out, and missing.jsonl lists the pictures", self.name, told)
+
+    def _reasons(self) -> str:
+        return "; ".join(f"{count} left out: {reason}" for reason, count in self.left_out.most_common())
+
+    def _note(self, records: int, limit: int | None) -> None:
+        """Write how the files came about, and say what was left out."""
+        card = CARDS[self.name]
+        note: dict[str, Any] = {
+            "recipe": self.name,
+            "title": card.title,
+            "licence": card.licence,
+            "home": card.home,
+            "splits": self.splits,
+            "seed": self.seed,
+            "limit": limit,
+            "records_read": records,
+            "examples": dict(sorted(self.counts.items())),
+            "left_out": dict(self.left_out.most_common()),
+            "missing_pictures": len(self.pictures.missing),
+        }
+        text = json.dumps(note, ensure_ascii=False, indent=2)
+        (self.out / "build.json").write_text(text + "\n", encoding="utf-8")
+        if self.left_out:
+            logger.info("%s: %d records read; %s", self.name, records, self._reasons())
+
+
+def _quotas(parts: Sequence[Part], limit: int | None) -> Iterator[tuple[Part, int | None]]:
+    """Yield held-out parts before others, each with how many records it may give: about as many as every other."""
+    order = {split: place for place, split in enumerate(HELD_OUT)}
+    ordered = sorted(parts, key=lambda part: (part.apart, order.get(part.split or "", len(order))))
+    if limit is None:
+        yield from ((part, None) for part in ordered)
+        return
+    left = limit
+    for place, part in enumerate(ordered):
+        quota = -(-left // (len(ordered) - place))
+        left -= quota
+        if quota:
+            yield part, quota
+
+
+def by_field(name: str, split_of: Callable[[Row], str | None], rows: Callable[[], Iterable[Row]]) -> list[Part]:
+    """Make one part a split from rows that name their split themselves, with one reading each.
+
+    Args:
+        name: of the field that holds the split, for the message.
+        split_of: gives a row's split; None for a value that is none.
+        rows: reads them.
+    Returns:
+        Parts for train, dev and test; what names no split is a fault of the first.
+    """
+
+    def of(split: str, first: bool) -> Iterator[Row]:
+        for row in rows():
+            found = split_of(row)
+            if found == split or (row.fault is not None and first):
+                yield row
+            elif found is None and row.fault is None and first:
+                held = row.fields.get(name)
+                yield replace(row, fault=f"field {name!r} is {show(held)}; use train, validation or test.")
+
+    return [
+        Part(split, lambda split=split, first=first: of(split, first))  # type: ignore[misc]
+        for split, first in (("test", True), ("dev", False), ("train", False))
+    ]
