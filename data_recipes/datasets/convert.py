@@ -11,9 +11,8 @@ import json
 import logging
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, TextIO
@@ -21,6 +20,7 @@ from typing import Any, Protocol, TextIO
 from assistant.errors import DataError
 from data_recipes.datasets.catalogue import CARDS
 from data_recipes.datasets.fetch import FetchSettings, Job, fetch_pictures
+from data_recipes.datasets.parts import HELD_OUT, SPLIT_WAYS, Part, Skip, in_turn
 from data_recipes.datasets.pictures import MissingPicture, Pictures, missing_records, missing_text
 from data_recipes.datasets.rows import Row
 from data_recipes.jsonl import write_records
@@ -30,38 +30,12 @@ from data_recipes.splits import assign_split
 
 logger = logging.getLogger(__name__)
 
-SPLIT_WAYS: dict[str, str] = {
-    "clean": "the set's own splits; training records that share a group with held-out ones are left out",
-    "own": "the set's own splits as published, leaks and all",
-    "fresh": "new splits by a hash of the group",
-}
-"""What `--splits` takes. A group is a patient, else an article or study, else a picture."""
-HELD_OUT: tuple[str, ...] = ("test", "dev")
-"""Splits in the order in which they win a group."""
 FAULTS_SHOWN = 20
 FAULT_LIMIT = 1000
 """Reading stops at so many faults: the layout is another."""
 REPORT_EVERY = 200_000
 
 Record = Example | Preference
-
-
-class Skip(Exception):
-    """A record cannot become an example, by no fault of the file; its text says why and is counted."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """Some records of a data set that belong to one split."""
-
-    split: str | None
-    """Split that the set itself gives; None where it gives none."""
-    rows: Callable[[], Iterable[Row]]
-    """Reads the records anew."""
-    label: str = ""
-    """Stands after the split in the file name: "zh" gives train-zh.jsonl."""
-    apart: bool = False
-    """Whether it overlaps another part by intent, so that groups are not compared."""
 
 
 class MakeExamples(Protocol):
@@ -153,7 +127,7 @@ class _Run:
 
     def missing_pictures(self, parts: Sequence[Part], limit: int | None) -> set[str]:
         """Read all records once and return the pictures that they lack; faults are told by the reading to come."""
-        for part, quota in _quotas(parts, limit):
+        for part, quota in in_turn(parts, limit):
             for row in islice(part.rows(), quota):
                 if row.fault is None:
                     with suppress(DataError, MissingPicture, Skip):
@@ -166,7 +140,7 @@ class _Run:
         records = 0
         with ExitStack() as stack:
             files: dict[str, TextIO] = {}
-            for part, quota in _quotas(parts, limit):
+            for part, quota in in_turn(parts, limit):
                 for row in islice(part.rows(), quota):
                     records += 1
                     if records % REPORT_EVERY == 0:
@@ -229,12 +203,9 @@ class _Run:
         shown = "\n  ".join(self.faults[:FAULTS_SHOWN])
         more = len(self.faults) - FAULTS_SHOWN
         tail = f"\n  … and {more} more" if more > 0 else ""
-        least = "at least " if len(self.faults) >= FAULT_LIMIT else ""
+        count = f"at least {FAULT_LIMIT} faults" if len(self.faults) >= FAULT_LIMIT else _number(self.faults, "fault")
         layout = CARDS[self.name].layout
-        raise DataError(
-            f"{self.name}: {least}{len(self.faults)} faults, nothing was written.\n  {shown}{tail}\n"
-            f"Layout expected: {layout}"
-        )
+        raise DataError(f"{self.name}: {count}, nothing was written.\n  {shown}{tail}\nLayout expected: {layout}")
 
     def _check_ids(self) -> None:
         """Refuse ids that stand twice. Hashes are compared first; the files are read again only where two agree."""
@@ -257,7 +228,7 @@ class _Run:
 
     def _tell_missing(self, skip_missing: bool, fetches: bool) -> None:
         missing = self.pictures.missing
-        told = f"{len(missing)} pictures are missing that {sum(missing.values())} records need"
+        told = f"{_number(missing, 'picture')} missing (needed {missing.total()} times)"
         if not skip_missing:
             ways = "Add them" + (", fetch them with --fetch" if fetches else "")
             raise DataError(
@@ -292,42 +263,6 @@ class _Run:
             logger.info("%s: %d records read; %s", self.name, records, self._reasons())
 
 
-def _quotas(parts: Sequence[Part], limit: int | None) -> Iterator[tuple[Part, int | None]]:
-    """Yield held-out parts before others, each with how many records it may give: about as many as every other."""
-    order = {split: place for place, split in enumerate(HELD_OUT)}
-    ordered = sorted(parts, key=lambda part: (part.apart, order.get(part.split or "", len(order))))
-    if limit is None:
-        yield from ((part, None) for part in ordered)
-        return
-    left = limit
-    for place, part in enumerate(ordered):
-        quota = -(-left // (len(ordered) - place))
-        left -= quota
-        if quota:
-            yield part, quota
-
-
-def by_field(name: str, split_of: Callable[[Row], str | None], rows: Callable[[], Iterable[Row]]) -> list[Part]:
-    """Make one part a split from rows that name their split themselves, with one reading each.
-
-    Args:
-        name: of the field that holds the split, for the message.
-        split_of: gives a row's split; None for a value that is none.
-        rows: reads them.
-    Returns:
-        Parts for train, dev and test; what names no split is a fault of the first.
-    """
-
-    def of(split: str, first: bool) -> Iterator[Row]:
-        for row in rows():
-            found = split_of(row)
-            if found == split or (row.fault is not None and first):
-                yield row
-            elif found is None and row.fault is None and first:
-                held = row.fields.get(name)
-                yield replace(row, fault=f"field {name!r} is {show(held)}; use train, validation or test.")
-
-    return [
-        Part(split, lambda split=split, first=first: of(split, first))  # type: ignore[misc]
-        for split, first in (("test", True), ("dev", False), ("train", False))
-    ]
+def _number(things: Sized, word: str) -> str:
+    """Return how many there are, in words: "1 fault", "2 faults"."""
+    return f"{len(things)} {word}{'' if len(things) == 1 else 's'}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from assistant.errors import DataError
 from data_recipes.datasets.catalogue import CARDS
-from data_recipes.datasets.convert import Part
+from data_recipes.datasets.parts import Part
 from data_recipes.datasets.rows import Row, read_rows
 
 _SPLIT_WORDS = {

@@ -1,6 +1,7 @@
 """IU X-ray (Open-i): chest radiographs with reports, in R2Gen's layout and in Kaggle's.
 
-R2Gen's `annotation.json` is an object with the lists train, val and test, or one list whose records name their split;
+R2Gen's `annotation.json` is an object with the lists train, val and test, or one list whose records name their split
+(the records also decide where a key names none: a public copy has spaces for "test");
 its reports are findings, in some copies with the impression behind. Kaggle's `indiana_reports.csv` has sections and
 no splits. Words taken out for privacy stand as "XXXX" in both.
 """
@@ -12,9 +13,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from assistant.prompts import render_report, report_text
-from data_recipes.datasets.convert import Part, Skip, by_field, recipe
+from data_recipes.datasets.convert import recipe
 from data_recipes.datasets.files import find_files, need_files, split_word
 from data_recipes.datasets.json_stream import JsonStream
+from data_recipes.datasets.parts import Part, Skip, by_field
 from data_recipes.datasets.pictures import Pictures
 from data_recipes.datasets.rows import Row, read_csv, read_jsonl
 from data_recipes.datasets.words import example
@@ -58,7 +60,7 @@ def r2gen_parts(path: Path) -> list[Part]:
         return rows
 
     if path.suffix == ".jsonl":
-        return by_field("split", lambda row: split_word(row.maybe("split")), lambda: read_jsonl(path))
+        return by_field("split", _named_split, lambda: read_jsonl(path))
     with JsonStream(path) as stream:
         if stream.peek() != "[":
             keys = []
@@ -66,13 +68,21 @@ def r2gen_parts(path: Path) -> list[Part]:
                 keys.append(key)
                 for _ in stream.values():
                     pass
-            return [Part(split_word(key) or key, of(key)) for key in keys]
+            found: list[Part] = []
+            for key in keys:
+                named = split_word(key)
+                found += [Part(named, of(key))] if named else by_field("split", _named_split, of(key))
+            return found
 
     def whole() -> Iterator[Row]:
         with JsonStream(path) as stream:
             yield from stream.rows()
 
-    return by_field("split", lambda row: split_word(row.maybe("split")), whole)
+    return by_field("split", _named_split, whole)
+
+
+def _named_split(row: Row) -> str | None:
+    return split_word(row.maybe("split"))
 
 
 def read_kaggle(path: Path) -> Iterator[Row]:

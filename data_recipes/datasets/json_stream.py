@@ -42,6 +42,7 @@ class JsonStream:
         self._scan = json.JSONDecoder().raw_decode
         self._text = ""
         self._at = 0
+        self._count = 0
         self._ended = False
 
     def __enter__(self) -> JsonStream:
@@ -70,12 +71,13 @@ class JsonStream:
         Args:
             extra: fields to add to each.
         Yields:
-            Rows, by the line they start on.
+            Rows, numbered from 1 over the whole file, with the line they start on.
         Raises:
             DataError: it is no array, or broken.
         """
         for line, value in self.values():
-            row = as_row(self.path.name, line, value)
+            self._count += 1
+            row = as_row(self.path.name, self._count, value, "record", line)
             row.fields.update(extra)
             yield row
 

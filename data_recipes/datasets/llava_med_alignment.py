@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from data_recipes.datasets.convert import Part, recipe
+from data_recipes.datasets.convert import recipe
 from data_recipes.datasets.fetch import Job
 from data_recipes.datasets.files import find_files, need_files
+from data_recipes.datasets.parts import Part
 from data_recipes.datasets.pictures import Pictures
 from data_recipes.datasets.rows import Row, read_jsonl, read_rows
 from data_recipes.datasets.words import dialogue, example

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from assistant.errors import DataError
-from data_recipes.datasets.convert import Part, recipe
+from data_recipes.datasets.convert import recipe
 from data_recipes.datasets.fetch import Job
 from data_recipes.datasets.files import find_files, need_files
 from data_recipes.datasets.json_stream import JsonStream
+from data_recipes.datasets.parts import Part
 from data_recipes.datasets.pictures import Pictures
 from data_recipes.datasets.rows import Row, as_row, read_csv
 from data_recipes.datasets.words import example, qa
@@ -34,8 +35,8 @@ def parts(source: Path) -> list[Part]:
 def read_keyed(path: Path) -> Iterator[Row]:
     """Yield the members of an object of objects, with their keys as `id`."""
     with JsonStream(path) as stream:
-        for line, key in stream.members():
-            row = as_row(path.name, line, stream.value())
+        for number, (line, key) in enumerate(stream.members(), 1):
+            row = as_row(path.name, number, stream.value(), "record", line)
             row.fields.setdefault("id", key)
             yield row
 

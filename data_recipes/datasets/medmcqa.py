@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from assistant.errors import DataError
-from data_recipes.datasets.convert import Part, Skip, recipe
+from data_recipes.datasets.convert import recipe
 from data_recipes.datasets.files import need_files, split_of
+from data_recipes.datasets.parts import Part, Skip
 from data_recipes.datasets.pictures import Pictures
 from data_recipes.datasets.rows import Row, read_rows
 from data_recipes.datasets.words import example, qa

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from assistant.errors import DataError
-from data_recipes.datasets.convert import Part, recipe
+from data_recipes.datasets.convert import recipe
 from data_recipes.datasets.files import need_files, split_parts
+from data_recipes.datasets.parts import Part
 from data_recipes.datasets.pictures import Pictures
 from data_recipes.datasets.rows import Row
 from data_recipes.datasets.words import chosen, example, qa

@@ -13,8 +13,9 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from assistant.errors import DataError
-from data_recipes.datasets.convert import Part, Skip, recipe
+from data_recipes.datasets.convert import recipe
 from data_recipes.datasets.files import need_files
+from data_recipes.datasets.parts import Part, Skip
 from data_recipes.datasets.pictures import Pictures
 from data_recipes.datasets.rows import Row, check_file
 from data_recipes.datasets.words import example, qa

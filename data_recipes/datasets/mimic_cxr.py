@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from assistant.prompts import report_text
-from data_recipes.datasets.convert import Part, recipe
+from data_recipes.datasets.convert import recipe
 from data_recipes.datasets.files import need_files
 from data_recipes.datasets.iu_xray import r2gen_parts
+from data_recipes.datasets.parts import Part
 from data_recipes.datasets.pictures import Pictures
 from data_recipes.datasets.rows import Row
 from data_recipes.datasets.words import example

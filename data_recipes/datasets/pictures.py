@@ -115,17 +115,18 @@ class Pictures:
         self._waiting.append((self.out / target, partial(_write, data)))
         return target
 
-    def has(self, *names: str) -> bool:
-        """Tell whether a picture of one of these names is there."""
-        before, self.collecting = self.missing.copy(), False
-        try:
-            self.find(*names)
-        except MissingPicture:
-            self.missing = before
-            return False
-        finally:
-            self.drop()
-        return True
+    def optional(self, name: str) -> str | None:
+        """Return the path that a picture will have, as `find` does; None if it is not there, which is no fault."""
+        return None if image_name_fault(name) else self._wait_for(name)
+
+    def read(self, name: str) -> bytes | None:
+        """Return the content of another file that lies by the pictures, in a folder or a zip file; None for none."""
+        if image_name_fault(name):
+            return None
+        if path := self._path(name):
+            return path.read_bytes()
+        found = self._in_zips(name)
+        return self._archive(found[0]).read(found[1]) if found else None
 
     def places(self) -> str:
         """Return where pictures are looked for, in words."""
@@ -144,7 +145,17 @@ class Pictures:
         self._waiting.clear()
 
     def _wait_for(self, name: str) -> str | None:
-        target = self.out / (name if name.startswith("images/") else f"images/{name}")
+        target = name if name.startswith("images/") else f"images/{name}"
+        if path := self._path(name):
+            self._waiting.append((self.out / target, partial(self._place, path)))
+        elif found := self._in_zips(name):
+            self._waiting.append((self.out / target, partial(self._unzip, *found)))
+        else:
+            return None
+        return target
+
+    def _path(self, name: str) -> Path | None:
+        """Return the file of a name in the first root that has it; empty files and Git LFS pointers are none."""
         for root, bound in self._roots:
             path = root / name
             if not path.is_file():
@@ -153,13 +164,8 @@ class Pictures:
             if not real.is_relative_to(bound) and not (self._blobs and real.is_relative_to(self._blobs)):
                 raise DataError(f"picture {show(name)} is a link that leaves {root}; put the file itself there.")
             size = real.stat().st_size
-            if size == 0 or (size < _POINTER_SIZE and real.read_bytes().startswith(LFS_MARK)):
-                return None
-            self._waiting.append((target, partial(self._place, path)))
-            return str(target.relative_to(self.out))
-        if found := self._in_zips(name):
-            self._waiting.append((target, partial(self._unzip, *found)))
-            return str(target.relative_to(self.out))
+            if size and not (size < _POINTER_SIZE and real.read_bytes().startswith(LFS_MARK)):
+                return path
         return None
 
     def _place(self, path: Path, target: Path) -> None:

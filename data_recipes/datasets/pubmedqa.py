@@ -10,9 +10,10 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from data_recipes.datasets.convert import Part, Skip, recipe
+from data_recipes.datasets.convert import recipe
 from data_recipes.datasets.files import find_files, need_files
 from data_recipes.datasets.mediconfusion import read_keyed
+from data_recipes.datasets.parts import Part, Skip
 from data_recipes.datasets.pictures import Pictures
 from data_recipes.datasets.rows import Row, check_file
 from data_recipes.datasets.words import chosen, example, qa

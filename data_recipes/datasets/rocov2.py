@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from data_recipes.datasets.convert import Part, recipe
+from data_recipes.datasets.convert import recipe
 from data_recipes.datasets.files import need_files, split_parts
+from data_recipes.datasets.parts import Part
 from data_recipes.datasets.pictures import Pictures
 from data_recipes.datasets.rows import Row, read_csv, read_rows
 from data_recipes.datasets.words import CAPTION_REQUEST, example, qa

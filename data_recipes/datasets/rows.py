@@ -31,18 +31,21 @@ class Row:
     file: str
     """Name of the file in the data set."""
     number: int
-    """Line where it starts, or number of the row, from 1."""
+    """Its line or number, from 1; no other record of the file has it."""
     fields: dict[str, Any]
     """What it holds."""
     unit: str = "line"
-    """What `number` counts: line or row."""
+    """What `number` counts: line, row, record."""
     fault: str | None = None
     """Why the record cannot be read."""
+    line: int | None = None
+    """Line where it starts, where `number` counts something else: all records may stand in one line."""
 
     @property
     def place(self) -> str:
         """Return file and line in words."""
-        return f"{self.file} {self.unit} {self.number}"
+        line = f" (line {self.line})" if self.line else ""
+        return f"{self.file} {self.unit} {self.number}{line}"
 
     @property
     def key(self) -> str:
@@ -167,11 +170,11 @@ def read_jsonl(path: Path) -> Iterator[Row]:
         yield row
 
 
-def as_row(file: str, number: int, record: object, unit: str = "line") -> Row:
+def as_row(file: str, number: int, record: object, unit: str = "line", line: int | None = None) -> Row:
     """Return a record as a row; one that is no object is a row with a fault."""
     if isinstance(record, dict):
-        return Row(file, number, record, unit)
-    return Row(file, number, {}, unit, f"record is {show(record)}; each is one JSON object.")
+        return Row(file, number, record, unit, line=line)
+    return Row(file, number, {}, unit, line=line, fault=f"record is {show(record)}; each is one JSON object.")
 
 
 def read_csv(path: Path, needed: Sequence[str], *, delimiter: str = ",") -> Iterator[Row]:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from assistant.errors import DataError
-from data_recipes.datasets.convert import Part, recipe
+from data_recipes.datasets.convert import recipe
 from data_recipes.datasets.files import need_files, split_of
-from data_recipes.datasets.pictures import MissingPicture, Pictures
+from data_recipes.datasets.parts import Part
+from data_recipes.datasets.pictures import Pictures
 from data_recipes.datasets.rows import Row, read_rows
 from data_recipes.datasets.words import example, modality_of, qa
 from data_recipes.schema import Example
@@ -61,9 +61,9 @@ def examples(row: Row, pictures: Pictures) -> Iterator[Example]:
     if isinstance(triple, list) and "_" not in triple:
         truth["triple"] = triple
     image = pictures.find(name, field="img_name")
-    if regions := _regions(pictures.source, folder):
-        truth["regions"] = [dict(region) for region in regions]
-    if mask := _mask(pictures, folder):
+    if regions := _regions(pictures, f"{folder}/detection.json"):
+        truth["regions"] = regions
+    if mask := pictures.optional(f"{folder}/mask.png"):
         truth["mask"] = mask
     kind = (row.maybe("answer_type") or "").lower()
     yield example(
@@ -79,37 +79,24 @@ def examples(row: Row, pictures: Pictures) -> Iterator[Example]:
     )
 
 
-def _mask(pictures: Pictures, folder: str) -> str | None:
-    """Place the mask of a picture where there is one; none is no fault."""
-    before = pictures.missing.copy()
-    try:
-        found = pictures.find(f"{folder}/mask.png")
-    except MissingPicture:
-        pictures.missing = before
-        return None
-    if pictures.collecting:
-        pictures.missing = before
-    return found
-
-
-@lru_cache(maxsize=1024)
-def _regions(source: Path, folder: str) -> tuple[dict[str, Any], ...]:
+def _regions(pictures: Pictures, name: str) -> list[dict[str, Any]]:
     """Return the boxes of a picture: label and x, y, width, height in pixels."""
-    path = next((path for root in ROOTS if (path := source / root / folder / "detection.json").is_file()), None)
-    if path is None:
-        return ()
+    held = pictures.read(name)
+    if held is None:
+        return []
     try:
-        listed = json.loads(path.read_text(encoding="utf-8-sig"))
+        listed = json.loads(held.decode("utf-8-sig"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise DataError(f"{path} is no JSON ({error}); download it again.") from error
+        raise DataError(f"{name} is no JSON ({error}); download it again.") from error
     regions = []
     for item in listed if isinstance(listed, list) else [listed]:
-        boxes = item.items() if isinstance(item, dict) else ()
-        for label, box in boxes:
+        if not isinstance(item, dict):
+            raise DataError(f"{name} holds {show(item)}; it takes objects of a label and its box.")
+        for label, box in item.items():
             if not (isinstance(box, list) and len(box) == 4 and all(isinstance(value, int | float) for value in box)):
-                raise DataError(f"{path}: box of {show(label)} is {show(box)}; it takes x, y, width and height.")
+                raise DataError(f"{name}: box of {show(label)} is {show(box)}; it takes x, y, width and height.")
             regions.append({"label": label, "box": box})
-    return tuple(regions)
+    return regions
 
 
 build = recipe(NAME, parts, examples, roots=ROOTS)

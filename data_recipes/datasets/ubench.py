@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from assistant.errors import DataError
-from data_recipes.datasets.convert import Part, by_field, recipe
+from data_recipes.datasets.convert import recipe
 from data_recipes.datasets.files import need_files, split_word
+from data_recipes.datasets.parts import Part, by_field
 from data_recipes.datasets.pictures import Pictures
 from data_recipes.datasets.rows import Row, read_rows
 from data_recipes.datasets.words import chosen, example, qa

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from assistant.errors import DataError
 from data_recipes.datasets.catalogue import CARDS
-from data_recipes.datasets.convert import Part, Skip, recipe
+from data_recipes.datasets.convert import recipe
 from data_recipes.datasets.files import need_files, split_parts
+from data_recipes.datasets.parts import Part, Skip
 from data_recipes.datasets.pictures import Pictures
 from data_recipes.datasets.rows import Row
 from data_recipes.datasets.words import dialogue

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from data_recipes.datasets.convert import Part, recipe
+from data_recipes.datasets.convert import recipe
 from data_recipes.datasets.files import no_files, split_of
 from data_recipes.datasets.json_stream import JsonStream
+from data_recipes.datasets.parts import Part
 from data_recipes.datasets.pictures import Pictures
 from data_recipes.datasets.rows import Row
 from data_recipes.datasets.vqa_med_2019 import split_fields

@@ -1,0 +1,91 @@
+"""Parts of a data set: which records belong to which split, in which order they are read, and which are left out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from assistant.errors import DataError
+from data_recipes.datasets.rows import Row
+from data_recipes.schema_check import show
+
+SPLIT_WAYS: dict[str, str] = {
+    "clean": "the set's own splits; training records that share a group with held-out ones are left out",
+    "own": "the set's own splits as published, leaks and all",
+    "fresh": "new splits by a hash of the group",
+}
+"""What `--splits` takes. A group is a patient, else an article or study, else a picture."""
+HELD_OUT: tuple[str, ...] = ("test", "dev")
+"""Splits in the order in which they win a group."""
+_SPLIT_NAME = re.compile(r"[\w-]+")
+
+
+class Skip(Exception):
+    """A record cannot become an example, by no fault of the file; its text says why and is counted."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some records of a data set that belong to one split."""
+
+    split: str | None
+    """Split that the set itself gives; None where it gives none."""
+    rows: Callable[[], Iterable[Row]]
+    """Reads the records anew."""
+    label: str = ""
+    """Stands after the split in the file name: "zh" gives train-zh.jsonl."""
+    apart: bool = False
+    """Whether it overlaps another part by intent, so that groups are not compared."""
+
+    def __post_init__(self) -> None:
+        if self.split is not None and not _SPLIT_NAME.fullmatch(self.split):
+            raise DataError(f"split {show(self.split)} cannot name a file; use letters, digits, - and _.")
+
+
+def in_turn(parts: Sequence[Part], limit: int | None) -> Iterator[tuple[Part, int | None]]:
+    """Yield the parts in the order they are read, held-out ones first, so that a group's home is known in time.
+
+    Args:
+        parts: of a data set.
+        limit: at most so many records of all; None for no limit.
+    Yields:
+        Each part with how many records it may give: about as many as every other.
+    """
+    order = {split: place for place, split in enumerate(HELD_OUT)}
+    ordered = sorted(parts, key=lambda part: (part.apart, order.get(part.split or "", len(order))))
+    if limit is None:
+        yield from ((part, None) for part in ordered)
+        return
+    left = limit
+    for place, part in enumerate(ordered):
+        quota = -(-left // (len(ordered) - place))
+        left -= quota
+        if quota:
+            yield part, quota
+
+
+def by_field(name: str, split_of: Callable[[Row], str | None], rows: Callable[[], Iterable[Row]]) -> list[Part]:
+    """Make one part a split from rows that name their split themselves, with one reading each.
+
+    Args:
+        name: of the field that holds the split, for the message.
+        split_of: gives a row's split; None for a value that is none.
+        rows: reads them.
+    Returns:
+        Parts for train, dev and test; what names no split is a fault of the first.
+    """
+
+    def of(split: str, first: bool) -> Iterator[Row]:
+        for row in rows():
+            found = split_of(row)
+            if found == split or (row.fault is not None and first):
+                yield row
+            elif found is None and row.fault is None and first:
+                held = row.fields.get(name)
+                yield replace(row, fault=f"field {name!r} is {show(held)}; use train, validation or test.")
+
+    return [
+        Part(split, lambda split=split, first=first: of(split, first))  # type: ignore[misc]
+        for split, first in (("test", True), ("dev", False), ("train", False))
+    ]
