@@ -134,8 +134,8 @@ class JsonStream:
                 continue
             except RecursionError as error:
                 raise DataError(f"{self.path} line {self.line}: nested too deep; this is no data set.") from error
-            # A number at the very end of what was read may go on.
-            if end == len(self._text) and not self._ended and self._read(size):
+            # A number at the end of what was read may go on: "3", "3." and "3e-" all scan as 3.
+            if len(self._text) - end <= 2 and isinstance(value, int | float) and self._read(size):
                 continue
             self._move(end)
             return value
@@ -163,7 +163,9 @@ class JsonStream:
             more = self._decode(data, final=not data)
         except UnicodeDecodeError as error:
             raise not_utf8(self.path) from error
-        self._ended = not data
+        if not data:
+            self._ended = True
+            return False
         self._text = self._text[self._at :] + more
         self._at = 0
-        return bool(data)
+        return True
