@@ -34,6 +34,7 @@ FAULTS_SHOWN = 20
 FAULT_LIMIT = 1000
 """Reading stops at so many faults: the layout is another."""
 REPORT_EVERY = 200_000
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 Record = Example | Preference
 
@@ -148,7 +149,7 @@ class _Run:
                     for name, record in self._made(part, row):
                         if name not in files:
                             files[name] = stack.enter_context((self.out / name).open("w", encoding="utf-8"))
-                        files[name].write(json.dumps(record.to_dict(), ensure_ascii=False) + "\n")
+                        files[name].write(_encode(record.to_dict()) + "\n")
                         self.counts[name] += 1
         self._check_ids()
         self._raise_faults()

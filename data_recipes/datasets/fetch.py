@@ -18,6 +18,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -210,11 +211,12 @@ def _fetch_one(group: Sequence[Job], ledger: _Ledger, pace: _Pace, settings: Fet
                 return {job.picture: f"{reason}: dead link" for job in group}
             if wait.isdigit() and attempt + 1 < settings.tries:
                 time.sleep(min(float(wait), LONGEST_WAIT_S))
-        except tarfile.TarError as error:
+        except (tarfile.TarError, EOFError, zlib.error) as error:
             reason = f"the archive is damaged ({error})"
         except (OSError, HTTPException) as error:
             reason = f"{type(error).__name__}: {error}"
-    return {job.picture: f"{reason}, tried {settings.tries} times" for job in group}
+    told = f"{reason}, tried {settings.tries} times"
+    return {job.picture: told for job in group if not ledger.holds(job.picture)}
 
 
 def _download(url: str, stream: Any, settings: FetchSettings) -> None:
