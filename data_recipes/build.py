@@ -83,7 +83,7 @@ def build_data(
         limit: at most this many records.
         seed: decides every choice that is left to chance, 0 or more.
         link: put links to the images instead of copies, where the recipe copies any.
-        options: further ones, which the recipe takes (`Recipe.takes`).
+        **options: further ones, which the recipe takes (`Recipe.takes`).
     Returns:
         File name to its number of examples.
     Raises:

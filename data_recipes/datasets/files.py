@@ -41,7 +41,7 @@ def find_files(source: Path, *patterns: str) -> list[Path]:
 
     Args:
         source: a folder, or one file, which is taken as it is.
-        patterns: as `Path.glob` takes them; the best known layout first.
+        *patterns: as `Path.glob` takes them; the best known layout first.
     Returns:
         Files in the order of the alphabet; none if no pattern matches.
     """
@@ -60,7 +60,7 @@ def need_files(name: str, source: Path, *patterns: str) -> list[Path]:
     Args:
         name: of the recipe.
         source: a folder or a file.
-        patterns: as in `find_files`.
+        *patterns: as in `find_files`.
     Returns:
         At least one file.
     Raises:

@@ -69,7 +69,7 @@ class JsonStream:
         """Read an array of objects.
 
         Args:
-            extra: fields to add to each.
+            **extra: fields to add to each.
         Yields:
             Rows, numbered from 1 over the whole file, with the line they start on.
         Raises:

@@ -71,7 +71,7 @@ class Pictures:
         """Return the path that a picture will have beside the examples, once `keep` is called.
 
         Args:
-            names: what the picture may be called, relative to one of the roots; the first that is there is taken.
+            *names: what the picture may be called, relative to one of the roots; the first that is there is taken.
             field: of the record, for messages.
         Returns:
             `images/` and the name.

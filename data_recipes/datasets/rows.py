@@ -56,7 +56,7 @@ class Row:
         """Return the first of the fields that holds a text or number, as a text without space around it.
 
         Args:
-            names: of the fields, the usual one first.
+            *names: of the fields, the usual one first.
         Returns:
             A text that is not empty.
         Raises:

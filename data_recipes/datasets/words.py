@@ -41,7 +41,7 @@ def example(
         messages: of the dialogue.
         task: as in `Example`.
         answer_type: as in `Example`.
-        more: further fields of `Example`; those that are None or empty are left out.
+        **more: further fields of `Example`; those that are None or empty are left out.
     Returns:
         The example.
     Raises:
