@@ -1,4 +1,8 @@
-"""Command: turn a data set into example files. `python -m data_recipes.build NAME --source PATH --out DIR`."""
+"""Command: turn a data set into example files. `python -m data_recipes.build NAME --source PATH --out DIR`.
+
+A recipe is a module with a function `build`. It may also have `add_options`, which adds options of its own to the
+command line (they reach `build` by name).
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol, cast
 
 from assistant.errors import AssistantError, DataError
@@ -44,15 +49,12 @@ class Recipe:
     """False where nothing is read."""
     kind: str = "Own and drawn data, and what is made from examples"
     """Heading in `--list`."""
-    takes: tuple[str, ...] = ()
-    """Further options of its `build`, by the names of their flags."""
     card: Card | None = None
     """What is known of a public data set."""
 
 
 def _public(name: str, card: Card) -> Recipe:
-    takes = ("splits", "skip_missing", *(("fetch",) if card.fetches else ()))
-    return Recipe(module_of(name), card.title, kind=card.kind, takes=takes, card=card)
+    return Recipe(module_of(name), card.title, kind=card.kind, card=card)
 
 
 RECIPES: dict[str, Recipe] = {
@@ -83,7 +85,7 @@ def build_data(
         limit: at most this many records.
         seed: decides every choice that is left to chance, 0 or more.
         link: put links to the images instead of copies, where the recipe copies any.
-        **options: further ones, which the recipe takes (`Recipe.takes`).
+        **options: the recipe's own, by name; those left out take their defaults.
     Returns:
         File name to its number of examples.
     Raises:
@@ -94,10 +96,6 @@ def build_data(
     recipe = RECIPES[name]
     if recipe.needs_source and source is None:
         raise DataError(f"recipe {name!r} reads a data set; say where it is with --source PATH.")
-    for option in options:
-        if option not in recipe.takes:
-            able = ", ".join(sorted(key for key, one in RECIPES.items() if option in one.takes))
-            raise DataError(f"--{option.replace('_', '-')} is no option of {name!r}; it is one of: {able}.")
     if source == HUB and recipe.card is not None:
         from data_recipes.datasets.hub import snapshot
 
@@ -110,11 +108,12 @@ def build_data(
         raise DataError(f"--seed is {seed}; use 0 or more.")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"--out {out} is there already and not an empty folder; give a new one, or delete it first.")
-    build = cast(Build, importlib.import_module(recipe.module).build)
+    module = importlib.import_module(recipe.module)
+    build = cast(Build, module.build)
     out.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
     try:
-        counts = build(cast(Path, source), work, limit=limit, seed=seed, link=link, **options)
+        counts = build(cast(Path, source), work, limit=limit, seed=seed, link=link, **{**_defaults(module), **options})
         work.chmod(0o755)
         os.replace(work, out)
     except BaseException:
@@ -132,7 +131,10 @@ def main(arguments: list[str] | None = None) -> int:
         exit code: 0 built, 2 wrong usage or faulty data.
     """
     parser = _parser()
-    options = parser.parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    named = next((one for one in given if not one.startswith("-")), None)
+    own = _add_own(parser, named) if named in RECIPES else []
+    options = parser.parse_args(given)
     if options.list:
         _say(_listing())
         return 0
@@ -148,7 +150,7 @@ def main(arguments: list[str] | None = None) -> int:
             limit=options.limit,
             seed=options.seed,
             link=options.link,
-            **_further(options),
+            **{name: getattr(options, name) for name in own},
         )
     except (AssistantError, OSError) as error:
         sys.stderr.write(f"{error}\n")
@@ -158,11 +160,32 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _add_own(parser: argparse.ArgumentParser, name: str) -> list[str]:
+    """Add a recipe's own options to the command line and return their names."""
+    add = getattr(importlib.import_module(RECIPES[name].module), "add_options", None)
+    if add is None:
+        return []
+    group = parser.add_argument_group(f"options of {name}")
+    add(group)
+    return [action.dest for action in group._group_actions]
+
+
+def _defaults(module: ModuleType) -> dict[str, Any]:
+    """Return a recipe's own options with their defaults, for callers that name none."""
+    if not hasattr(module, "add_options"):
+        return {}
+    parser = argparse.ArgumentParser(add_help=False)
+    module.add_options(parser)
+    return {action.dest: action.default for action in parser._actions}
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m data_recipes.build", description="Turn a data set into example files, one a split."
     )
-    parser.add_argument("name", nargs="?", metavar="NAME", help="a recipe; --list names them")
+    parser.add_argument(
+        "name", nargs="?", metavar="NAME", help="a recipe; --list names them, NAME --help tells its own options"
+    )
     parser.add_argument(
         "--source", type=Path, metavar="PATH|hub", help="the data set to read (phantom: none; hub: download it)"
     )
@@ -171,29 +194,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="for choices by chance (default 0)")
     parser.add_argument("--link", action="store_true", help="link to the images instead of copying them")
     parser.add_argument("--list", action="store_true", help="name the recipes and stop")
-    public = parser.add_argument_group("public data sets")
-    public.add_argument(
-        "--splits", metavar="WAY", help="clean (default): own ones without leaks; own: as published; fresh: by hash"
-    )
-    public.add_argument("--skip-missing", action="store_true", help="leave out records whose pictures are missing")
-    public.add_argument("--fetch", action="store_true", help="fetch missing pictures from the links in the set")
-    public.add_argument("--fetch-rate", type=float, default=3.0, metavar="R", help="requests a second (default 3)")
-    public.add_argument("--fetch-workers", type=int, default=4, metavar="N", help="requests at a time (default 4)")
     return parser
-
-
-def _further(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the options that were given beyond those of all recipes."""
-    given: dict[str, Any] = {}
-    if options.splits:
-        given["splits"] = options.splits
-    if options.skip_missing:
-        given["skip_missing"] = True
-    if options.fetch:
-        from data_recipes.datasets.fetch import FetchSettings
-
-        given["fetch"] = FetchSettings(rate=options.fetch_rate, workers=options.fetch_workers)
-    return given
 
 
 def _listing() -> str:

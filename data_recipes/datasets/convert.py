@@ -7,8 +7,10 @@ missing pictures. All faults are told at once, and then nothing is written.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
+from argparse import _ActionsContainer
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
@@ -20,7 +22,7 @@ from typing import Any, Protocol, TextIO
 from assistant.errors import DataError
 from data_recipes.datasets.catalogue import CARDS
 from data_recipes.datasets.fetch import FetchSettings, Job, fetch_pictures
-from data_recipes.datasets.parts import HELD_OUT, SPLIT_WAYS, Part, Skip, in_turn
+from data_recipes.datasets.parts import HELD_OUT, SPLIT_WAYS, Part, Skip, group_keys, in_turn
 from data_recipes.datasets.pictures import MissingPicture, Pictures, missing_records, missing_text
 from data_recipes.datasets.rows import Row
 from data_recipes.jsonl import write_records
@@ -59,9 +61,15 @@ class BuildSet(Protocol):
         link: bool = False,
         splits: str = "clean",
         skip_missing: bool = False,
-        fetch: FetchSettings | None = None,
+        fetch: bool = False,
+        fetch_rate: float = 3.0,
+        fetch_workers: int = 4,
     ) -> dict[str, int]:
         """Write the example files of `source` into `out` and return their names with their numbers of examples."""
+
+
+AddOptions = Callable[[_ActionsContainer], None]
+"""Adds options to a command line's parser or to a group of it."""
 
 
 def recipe(
@@ -71,8 +79,8 @@ def recipe(
     *,
     roots: Sequence[str] = ("images", ""),
     jobs: Callable[[Path], Iterable[Job]] | None = None,
-) -> BuildSet:
-    """Make the `build` of a data set.
+) -> tuple[BuildSet, AddOptions]:
+    """Make the `build` and the `add_options` of a data set.
 
     Args:
         name: key in `CARDS`.
@@ -81,8 +89,11 @@ def recipe(
         roots: folders where pictures may lie.
         jobs: where each picture can be fetched from, for sets that say so.
     Returns:
-        A function as `data_recipes.build` calls it.
+        What `data_recipes.build` calls to build, and to add the set's own options to its command line.
     """
+
+    def add_options(group: _ActionsContainer) -> None:
+        _add_options(group, fetches=jobs is not None)
 
     def build(
         source: Path,
@@ -93,21 +104,34 @@ def recipe(
         link: bool = False,
         splits: str = "clean",
         skip_missing: bool = False,
-        fetch: FetchSettings | None = None,
+        fetch: bool = False,
+        fetch_rate: float = 3.0,
+        fetch_workers: int = 4,
     ) -> dict[str, int]:
         folder = source if source.is_dir() else source.parent
         found = list(parts(source))
         with Pictures(folder, out, roots=roots, link=link) as pictures:
             run = _Run(name, examples, pictures, out, splits, seed)
-            if fetch is not None and jobs is not None:
+            if fetch and jobs is not None:
+                settings = FetchSettings(rate=fetch_rate, workers=fetch_workers)
                 pictures.collecting = True
                 wanted = run.missing_pictures(found, limit)
                 pictures.collecting = False
                 pictures.missing.clear()
-                fetch_pictures((job for job in jobs(folder) if job.picture in wanted), folder, fetch)
+                fetch_pictures((job for job in jobs(folder) if job.picture in wanted), folder, settings)
             return run.write(found, limit, skip_missing=skip_missing, fetches=jobs is not None)
 
-    return build
+    return build, add_options
+
+
+def _add_options(group: _ActionsContainer, *, fetches: bool) -> None:
+    ways = "; ".join(f"{name}: {told}" for name, told in SPLIT_WAYS.items())
+    group.add_argument("--splits", choices=SPLIT_WAYS, default="clean", help=f"{ways} (default clean)")
+    group.add_argument("--skip-missing", action="store_true", help="leave out records whose pictures are missing")
+    if fetches:
+        group.add_argument("--fetch", action="store_true", help="fetch missing pictures from the links in the set")
+        group.add_argument("--fetch-rate", type=float, default=3.0, metavar="R", help="requests a second (default 3)")
+        group.add_argument("--fetch-workers", type=int, default=4, metavar="N", help="requests at a time (default 4)")
 
 
 class _Run:
@@ -122,7 +146,7 @@ class _Run:
         self.splits, self.seed = splits, seed
         self.faults: list[str] = []
         self.left_out: Counter[str] = Counter()
-        self.homes: dict[str, str] = {}
+        self.homes: dict[bytes, str] = {}
         self.ids = array("q")
         self.counts: Counter[str] = Counter()
 
@@ -168,14 +192,13 @@ class _Run:
         made: list[tuple[str, Record]] = []
         try:
             for record in self.examples(row, self.pictures):
-                group = record.patient or (record.images[0] if record.images else record.id)
+                keys = group_keys(record)
                 split = part.split
                 if split is None or self.splits == "fresh":
-                    split = assign_split(group, self.seed)
+                    split = assign_split(keys[0], self.seed)
+                    self._stay(keys[1:] if record.patient and not record.images else (), split, HELD_OUT + ("train",))
                 elif self.splits == "clean" and not part.apart:
-                    home = self.homes.setdefault(group, split) if split in HELD_OUT else self.homes.get(group, split)
-                    if home != split:
-                        raise Skip(f"shares a patient, article or picture with {home}")
+                    self._stay(keys, split, HELD_OUT)
                 made.append((f"{split}-{part.label}.jsonl" if part.label else f"{split}.jsonl", record))
         except Skip as reason:
             self.left_out[str(reason)] += 1
@@ -192,6 +215,17 @@ class _Run:
         self.pictures.keep()
         self.ids.extend(hash(record.id) for _, record in made)
         return iter(made)
+
+    def _stay(self, keys: Sequence[str], split: str, homes: tuple[str, ...]) -> None:
+        """Give keys that are new their home, where `split` is one of `homes`; skip a record whose key is elsewhere."""
+        # 8 bytes of each key: a question can be a page long.
+        hashes = [hashlib.blake2b(key.encode(), digest_size=8).digest() for key in keys]
+        for key in hashes:
+            home = self.homes.get(key, split)
+            if home != split:
+                raise Skip(f"shares a patient, article, picture or question with {home}")
+        if split in homes:
+            self.homes.update(dict.fromkeys(hashes, split))
 
     def _note_fault(self, text: str) -> None:
         self.faults.append(text)

@@ -138,8 +138,8 @@ def _kaggle_example(row: Row, pictures: Pictures) -> Example:
         modality="X-ray",
         anatomy="chest",
         patient=f"CXR{uid}",
-        truth={"views": [view.lower() for view, _ in views], **row.known("MeSH", "Problems")},
+        truth={"views": [view.lower() for view, _ in views], **row.about("MeSH", "Problems")},
     )
 
 
-build = recipe(NAME, parts, examples, roots=("images", "images/images_normalized", "iu_xray/images", ""))
+build, add_options = recipe(NAME, parts, examples, roots=("images", "images/images_normalized", "iu_xray/images", ""))

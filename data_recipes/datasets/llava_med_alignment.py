@@ -58,7 +58,7 @@ def figure_examples(name: str, task: str, row: Row, pictures: Pictures) -> Itera
         "open",
         modality=MODALITIES.get(kinds[0]) if len(kinds) == 1 else None,
         patient=row.maybe("pmid") or key.partition("_")[0],
-        truth=row.known("fig_caption"),
+        truth=row.about("fig_caption"),
     )
 
 
@@ -70,4 +70,4 @@ def jobs(source: Path) -> Iterator[Job]:
                 yield Job(f"{row.text('pair_id')}.jpg", row.text("pmc_tar_url"), row.text("image_file_path"))
 
 
-build = recipe(NAME, parts, examples, jobs=jobs)
+build, add_options = recipe(NAME, parts, examples, jobs=jobs)

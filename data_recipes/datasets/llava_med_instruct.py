@@ -33,4 +33,4 @@ def examples(row: Row, pictures: Pictures) -> Iterator[Example]:
     yield from figure_examples(NAME, "chat", row, pictures)
 
 
-build = recipe(NAME, parts, examples, jobs=jobs)
+build, add_options = recipe(NAME, parts, examples, jobs=jobs)

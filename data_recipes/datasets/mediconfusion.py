@@ -60,7 +60,11 @@ def examples(row: Row, pictures: Pictures) -> Iterator[Example]:
             "vqa",
             "choice",
             choices=tuple(options.values()),
-            truth={"pair": pair, **row.known(f"category_{number}", f"cap_{number}"), **_categories(row, number)},
+            truth={
+                "pair": int(pair) if pair.isdigit() else pair,
+                **row.about(f"category_{number}", f"cap_{number}"),
+                **_categories(row, number),
+            },
         )
 
 
@@ -76,4 +80,4 @@ def jobs(source: Path) -> Iterator[Job]:
             yield Job(row.text("id"), row.text("dlink"), row.text("file_name"))
 
 
-build = recipe(NAME, parts, examples, roots=("", "images", "data/images"), jobs=jobs)
+build, add_options = recipe(NAME, parts, examples, roots=("", "images", "data/images"), jobs=jobs)

@@ -74,8 +74,8 @@ def examples(row: Row, pictures: Pictures) -> Iterator[Example]:
         "chat",
         "choice",
         choices=choices,
-        truth=row.known("exp", "subject_name", "topic_name", "choice_type"),
+        truth=row.about("exp", "subject_name", "topic_name", "choice_type"),
     )
 
 
-build = recipe(NAME, parts, examples)
+build, add_options = recipe(NAME, parts, examples)

@@ -44,8 +44,8 @@ def examples(row: Row, pictures: Pictures) -> Iterator[Example]:
         "chat",
         "choice",
         choices=choices,
-        truth=row.known("meta_info"),
+        truth=row.about("meta_info"),
     )
 
 
-build = recipe(NAME, parts, examples)
+build, add_options = recipe(NAME, parts, examples)

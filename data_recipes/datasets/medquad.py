@@ -86,8 +86,8 @@ def examples(row: Row, pictures: Pictures) -> Iterator[Example]:
         "chat",
         "open",
         patient=focus.lower() if focus else None,
-        truth=row.known("source", "url", "qtype", "focus"),
+        truth=row.about("source", "url", "qtype", "focus"),
     )
 
 
-build = recipe(NAME, parts, examples)
+build, add_options = recipe(NAME, parts, examples)

@@ -40,8 +40,8 @@ def examples(row: Row, pictures: Pictures) -> Iterator[Example]:
         modality="X-ray",
         anatomy="chest",
         patient=patient,
-        truth=row.known("study_id"),
+        truth=row.about("study_id"),
     )
 
 
-build = recipe(NAME, parts, examples, roots=("images", "files", "images300", "mimic_cxr/images", ""))
+build, add_options = recipe(NAME, parts, examples, roots=("images", "files", "images300", "mimic_cxr/images", ""))

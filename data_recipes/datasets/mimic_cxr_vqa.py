@@ -48,11 +48,11 @@ def examples(row: Row, pictures: Pictures) -> Iterator[Example]:
         qa(row.text("question"), answer),
         "vqa",
         answer_type(answer),
-        truth={**row.known("content_type", "semantic_type", "template_program", "study_id"), "answers": answers},
+        truth={**row.about("content_type", "semantic_type", "template_program", "study_id"), "answers": answers},
         modality="X-ray",
         anatomy="chest",
         patient=patient,
     )
 
 
-build = recipe(NAME, parts, examples, roots=("files", "images", ""))
+build, add_options = recipe(NAME, parts, examples, roots=("files", "images", ""))

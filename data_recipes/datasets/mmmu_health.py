@@ -70,7 +70,7 @@ def examples(row: Row, pictures: Pictures) -> Iterator[Example]:
         "vqa",
         "choice" if choices else "open",
         choices=choices or None,
-        truth=row.known("subfield", "topic_difficulty", "explanation", "img_type"),
+        truth=row.about("subfield", "topic_difficulty", "explanation", "img_type"),
     )
 
 
@@ -85,4 +85,4 @@ def _options(held: object) -> list[str]:
     return listed
 
 
-build = recipe(NAME, parts, examples)
+build, add_options = recipe(NAME, parts, examples)

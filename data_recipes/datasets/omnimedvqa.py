@@ -41,8 +41,8 @@ def examples(row: Row, pictures: Pictures) -> Iterator[Example]:
         "choice",
         choices=choices,
         modality=modality_of(row.maybe("modality_type", "modality")),
-        truth=row.known("question_type", "dataset"),
+        truth=row.about("question_type", "dataset"),
     )
 
 
-build = recipe(NAME, parts, examples, roots=("", "OmniMedVQA", "Images"))
+build, add_options = recipe(NAME, parts, examples, roots=("", "OmniMedVQA", "Images"))

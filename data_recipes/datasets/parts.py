@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from assistant.errors import DataError
 from data_recipes.datasets.rows import Row
+from data_recipes.schema import Example, Preference
 from data_recipes.schema_check import show
 
 SPLIT_WAYS: dict[str, str] = {
@@ -18,6 +19,7 @@ SPLIT_WAYS: dict[str, str] = {
 """What `--splits` takes. A group is a patient, else an article or study, else a picture."""
 HELD_OUT: tuple[str, ...] = ("test", "dev")
 """Splits in the order in which they win a group."""
+_NO_WORD = re.compile(r"[\W_]+")
 _SPLIT_NAME = re.compile(r"[\w-]+")
 
 
@@ -41,6 +43,21 @@ class Part:
     def __post_init__(self) -> None:
         if self.split is not None and not _SPLIT_NAME.fullmatch(self.split):
             raise DataError(f"split {show(self.split)} cannot name a file; use letters, digits, - and _.")
+
+
+def group_keys(record: Example | Preference) -> list[str]:
+    """Return what must not stand in two splits, the largest group first: patient, pictures, or a bare question.
+
+    A record without a picture is found again by its question and choices, whatever its case and punctuation.
+    """
+    keys = [f"patient {record.patient}"] if record.patient else []
+    keys += [f"picture {name}" for name in record.images]
+    if not record.images:
+        asked = record.messages if isinstance(record, Preference) else record.messages[:-1]
+        choices = () if isinstance(record, Preference) else sorted(record.choices or ())
+        text = " ".join([*(message["content"] for message in asked), *choices])
+        keys.append("question " + _NO_WORD.sub(" ", text.lower()).strip())
+    return keys
 
 
 def in_turn(parts: Sequence[Part], limit: int | None) -> Iterator[tuple[Part, int | None]]:

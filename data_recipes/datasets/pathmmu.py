@@ -61,8 +61,8 @@ def examples(row: Row, pictures: Pictures) -> Iterator[Example]:
         "choice",
         choices=choices,
         modality="Histopathology",
-        truth=row.known("subset", "explanation", "source_img"),
+        truth=row.about("subset", "explanation", "source_img"),
     )
 
 
-build = recipe(NAME, parts, examples)
+build, add_options = recipe(NAME, parts, examples)

@@ -48,4 +48,4 @@ def examples(row: Row, pictures: Pictures) -> Iterator[Example]:
     )
 
 
-build = recipe(NAME, parts, examples)
+build, add_options = recipe(NAME, parts, examples)

@@ -33,8 +33,10 @@ def examples(row: Row, pictures: Pictures) -> Iterator[Example]:
         "caption",
         "open",
         patient=article_of(name),
-        truth=row.known("alignment_type", "alignment_score"),
+        truth=row.about("alignment_type", "alignment_score"),
     )
 
 
-build = recipe(NAME, parts, examples, roots=("images", "caption_T060_filtered_top4_sep_v0_subfigures", "figures", ""))
+build, add_options = recipe(
+    NAME, parts, examples, roots=("images", "caption_T060_filtered_top4_sep_v0_subfigures", "figures", "")
+)

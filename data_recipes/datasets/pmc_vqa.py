@@ -44,8 +44,8 @@ def examples(row: Row, pictures: Pictures) -> Iterator[Example]:
         "choice",
         choices=choices,
         patient=article_of(figure),
-        truth=row.known("Caption"),
+        truth=row.about("Caption"),
     )
 
 
-build = recipe(NAME, parts, examples, roots=("figures", "images", "images_2", ""))
+build, add_options = recipe(NAME, parts, examples, roots=("figures", "images", "images_2", ""))

@@ -68,8 +68,8 @@ def examples(row: Row, pictures: Pictures) -> Iterator[Example]:
         "choice",
         choices=CHOICES,
         patient=key,
-        truth={**row.known("LONG_ANSWER", "YEAR"), **({"meshes": meshes} if isinstance(meshes, list) else {})},
+        truth={**row.about("LONG_ANSWER", "YEAR"), **({"meshes": meshes} if isinstance(meshes, list) else {})},
     )
 
 
-build = recipe(NAME, parts, examples)
+build, add_options = recipe(NAME, parts, examples)

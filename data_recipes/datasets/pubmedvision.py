@@ -44,4 +44,4 @@ def examples(row: Row, pictures: Pictures) -> Iterator[Example]:
     )
 
 
-build = recipe(NAME, parts, examples, roots=("", "images"))
+build, add_options = recipe(NAME, parts, examples, roots=("", "images"))

@@ -112,4 +112,4 @@ def jobs(source: Path) -> Iterator[Job]:
                 yield Job(f"{folder}{row.fields['id']}.jpg", link[0], file.strip())
 
 
-build = recipe(NAME, parts, examples, roots=("", "images"), jobs=jobs)
+build, add_options = recipe(NAME, parts, examples, roots=("", "images"), jobs=jobs)

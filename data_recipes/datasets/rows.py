@@ -83,10 +83,19 @@ class Row:
                 return str(value)
         return None
 
-    def known(self, *names: str) -> dict[str, str]:
+    def held(self, *names: str) -> dict[str, str]:
         """Return those of the fields that hold a text or number, by their names in lower case."""
-        held = {name.lower().replace(" ", "_"): self.maybe(name) for name in names}
-        return {name: value for name, value in held.items() if value is not None}
+        found = {name.lower().replace(" ", "_"): self.maybe(name) for name in names}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def about(self, *names: str) -> dict[str, dict[str, str]]:
+        """Return fields as `truth.about`: what the set says of the record, and not what the picture shows.
+
+        Texts in `truth` itself are attributes of the picture that an encoder may learn to tell apart; a caption or
+        an address must not be among them.
+        """
+        held = self.held(*names)
+        return {"about": held} if held else {}
 
     def list_of(self, name: str, kind: type = str) -> list[Any]:
         """Return a field that holds a list of `kind`.

@@ -55,8 +55,7 @@ def examples(row: Row, pictures: Pictures) -> Iterator[Example]:
         raise DataError(f"field 'q_lang' is {show(language)}; use one of {', '.join(LANGUAGES)}.")
     name = row.text("img_name")
     folder = name.rpartition("/")[0]
-    truth: dict[str, Any] = row.known("content_type", "base_type", "location")
-    truth["language"] = language
+    truth: dict[str, Any] = {"about": {**row.held("content_type", "base_type"), "language": language}}
     triple = row.fields.get("triple")
     if isinstance(triple, list) and "_" not in triple:
         truth["triple"] = triple
@@ -64,7 +63,7 @@ def examples(row: Row, pictures: Pictures) -> Iterator[Example]:
     if regions := _regions(pictures, f"{folder}/detection.json"):
         truth["regions"] = regions
     if mask := pictures.optional(f"{folder}/mask.png"):
-        truth["mask"] = mask
+        truth["masks"] = [mask]
     kind = (row.maybe("answer_type") or "").lower()
     yield example(
         NAME,
@@ -99,4 +98,4 @@ def _regions(pictures: Pictures, name: str) -> list[dict[str, Any]]:
     return regions
 
 
-build = recipe(NAME, parts, examples, roots=ROOTS)
+build, add_options = recipe(NAME, parts, examples, roots=ROOTS)

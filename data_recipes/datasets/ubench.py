@@ -39,8 +39,8 @@ def examples(row: Row, pictures: Pictures) -> Iterator[Example]:
     if not isinstance(questions, dict):
         raise DataError(f"field 'questions' is {show(questions)}; it takes an object of questions by kind.")
     image = pictures.take(row.fields.get("image"))
-    about = row.known("dataset", "domain", "subdomain", "modality", "submodality", "stain", "label_name", "institution")
-    modality = about.pop("modality", None)
+    shown = row.held("domain", "subdomain", "submodality", "stain", "label_name")
+    modality = row.maybe("modality")
     for kind, asked in questions.items():
         if not isinstance(asked, dict) or asked.get("question") is None:
             continue
@@ -56,9 +56,9 @@ def examples(row: Row, pictures: Pictures) -> Iterator[Example]:
             "choice",
             choices=choices,
             modality=modality,
-            truth={**about, "question_type": kind},
+            truth={**shown, "about": {**row.held("dataset", "institution"), "question_type": kind}},
             licence=row.maybe("license"),
         )
 
 
-build = recipe(NAME, parts, examples)
+build, add_options = recipe(NAME, parts, examples)

@@ -35,9 +35,8 @@ def examples(row: Row, pictures: Pictures) -> Iterator[Example]:
         dialogue(row.list_of("conversations", dict)),
         "chat",
         "open",
-        patient=key,
-        truth=row.known("type", "answer"),
+        truth=row.about("type", "answer"),
     )
 
 
-build = recipe(NAME, parts, examples)
+build, add_options = recipe(NAME, parts, examples)

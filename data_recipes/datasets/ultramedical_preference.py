@@ -49,8 +49,7 @@ def examples(row: Row, pictures: Pictures) -> Iterator[Preference]:
         reason=f"ranked lower ({label})" if label else "ranked lower",
         source=NAME,
         licence=CARDS[NAME].licence,
-        patient=row.maybe("prompt_id"),
     )
 
 
-build = recipe(NAME, parts, examples)
+build, add_options = recipe(NAME, parts, examples)

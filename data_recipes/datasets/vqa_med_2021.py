@@ -66,11 +66,11 @@ def examples(row: Row, pictures: Pictures) -> Iterator[Example]:
         qa(row.text("question"), answers[0]),
         "vqa",
         answer_type(answers[0]),
-        truth={**row.known("question_type"), **({"answers": answers} if len(answers) > 1 else {})},
+        truth={**row.about("question_type"), **({"answers": answers} if len(answers) > 1 else {})},
     )
 
 
-build = recipe(
+build, add_options = recipe(
     NAME,
     parts,
     examples,

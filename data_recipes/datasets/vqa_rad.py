@@ -51,8 +51,8 @@ def examples(row: Row, pictures: Pictures) -> Iterator[Example]:
         "vqa",
         kind if kind in ("closed", "open") else answer_type(answer),
         anatomy=ORGANS.get(row.maybe("image_organ") or ""),
-        truth=row.known("question_type", "phrase_type", "image_case_url"),
+        truth=row.about("question_type", "phrase_type", "image_case_url"),
     )
 
 
-build = recipe(NAME, parts, examples)
+build, add_options = recipe(NAME, parts, examples)

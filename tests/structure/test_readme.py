@@ -66,6 +66,8 @@ def _program(words: list[str]) -> tuple[list[str], list[str]] | None:
             assert words[2] in _app_commands(), f"app.py has no command {words[2]}"
             return words[1:3], words[3:]
         return words[1:2], words[2:]
+    if words[1:3] == ["-m", "data_recipes.build"] and words[3:] and not words[3].startswith("-"):
+        return words[1:4], words[4:]  # each recipe has options of its own
     if words[1] == "-m" and (ROOT / words[2].split(".")[0]).is_dir():
         return words[1:3], words[3:]
     return None

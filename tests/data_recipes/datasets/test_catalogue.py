@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from data_recipes.build import RECIPES, main
+from data_recipes.build import main
 from data_recipes.datasets.catalogue import CARDS, REPORTS, TEXT, UNVERIFIED, VQA, module_of
 
 ROOT = Path(__file__).parents[3]
@@ -42,12 +42,15 @@ def test_modules_and_cards_are_as_many():
     assert modules == {name.replace("-", "_") for name in CARDS}
 
 
-def test_only_sets_with_links_take_fetch_and_the_credentialed_never_reach_out():
-    able = {name for name, recipe in RECIPES.items() if "fetch" in recipe.takes}
-    assert able == {"llava-med-alignment", "llava-med-instruct", "mediconfusion", "roco"}
+def test_only_sets_with_links_take_fetch_and_the_credentialed_never_reach_out(capsys):
+    able = {"llava-med-alignment", "llava-med-instruct", "mediconfusion", "roco"}
+    assert {name for name, card in CARDS.items() if card.fetches} == able
+    for name in CARDS:
+        with pytest.raises(SystemExit):
+            main([name, "--help"])
+        assert ("--fetch-rate" in capsys.readouterr().out) == (name in able), name
     for name in ("mimic-cxr", "mimic-cxr-vqa"):
         assert CARDS[name].hub is None
-        assert not CARDS[name].fetches
 
 
 def test_the_documentation_has_a_row_for_each_set():

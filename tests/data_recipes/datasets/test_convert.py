@@ -7,6 +7,7 @@ import json
 import pytest
 
 from assistant.errors import DataError
+from data_recipes.build import main
 from data_recipes.datasets import convert
 from data_recipes.schema import read_examples
 
@@ -70,7 +71,7 @@ def test_training_records_that_share_a_picture_with_the_test_are_left_out(made, 
         "test": ["vqa-rad/testset-9"],
         "train": ["vqa-rad/trainset-1", "vqa-rad/trainset-2"],
     }
-    assert "4 records read; 1 left out: shares a patient, article or picture with test" in caplog.text
+    assert "4 records read; 1 left out: shares a patient, article, picture or question with test" in caplog.text
     assert not (made.out / "images" / "3.jpg").exists()
 
 
@@ -110,7 +111,7 @@ def test_a_note_tells_how_the_files_came_about(made):
     assert note["licence"] == "CC0-1.0"
     assert note["home"] == "https://osf.io/89kps/"
     assert note["examples"] == {"test.jsonl": 1, "train.jsonl": 2}
-    assert note["left_out"] == {"shares a patient, article or picture with test": 1}
+    assert note["left_out"] == {"shares a patient, article, picture or question with test": 1}
     assert (note["splits"], note["limit"], note["records_read"]) == ("clean", 20, 4)
 
 
@@ -129,12 +130,28 @@ def test_a_set_without_a_usable_record_is_refused(made):
         made.build("vqa-rad")
 
 
-def test_unknown_ways_to_split_and_options_of_others_are_refused(made):
+def test_unknown_ways_to_split_are_refused(made, capsys):
     fill(made, [question(1)])
     with pytest.raises(DataError, match="--splits is 'odd'; use one of clean, own, fresh"):
         made.build("vqa-rad", splits="odd")
-    with pytest.raises(DataError, match="--fetch is no option of 'vqa-rad'; it is one of: llava-med-alignment, llava"):
-        made.build("vqa-rad", fetch=object())
+    with pytest.raises(SystemExit):
+        main(["vqa-rad", "--source", str(made.root), "--out", str(made.out), "--splits", "odd"])
+    assert "invalid choice: 'odd'" in capsys.readouterr().err
+
+
+def test_a_question_without_a_picture_stays_on_one_side(made, caplog):
+    asked = {"options": {"A": "yes", "B": "no"}, "answer_idx": "A"}
+    made.jsonl("train.jsonl", [asked | {"question": "Is it  RARE?"}, asked | {"question": "Is it mild?"}])
+    made.jsonl("test.jsonl", [asked | {"question": "is it rare"}])
+    with caplog.at_level("INFO"):
+        assert {name: len(found) for name, found in made.build("medqa").items()} == {"train": 1, "test": 1}
+    assert "1 left out: shares a patient, article, picture or question with test" in caplog.text
+
+
+def test_doubles_of_a_question_go_to_the_same_split_where_there_are_none(made):
+    turns = [{"from": "human", "value": "Same?"}, {"from": "gpt", "value": "A."}]
+    made.json("u.json", [{"id": f"MedQA,{number}", "conversations": turns} for number in range(30)])
+    assert list(map(len, made.build("ultramedical").values())) == [30]
 
 
 def test_a_file_can_be_the_source(made):

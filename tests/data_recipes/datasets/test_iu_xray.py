@@ -69,7 +69,7 @@ def test_kaggle_sections_views_and_empty_reports(made):
     (found,) = made.build("iu-xray").values()
     assert len(found) == 1
     assert found[0].images == ("images/1_f.png", "images/1_l.png")
-    assert found[0].truth == {"views": ["frontal", "lateral"], "mesh": "normal"}
+    assert found[0].truth == {"views": ["frontal", "lateral"], "about": {"mesh": "normal"}}
     assert [message["content"] for message in found[0].messages] == [
         "Indication: Cough\nWrite a report.",
         "Findings: Clear lungs.\nImpression: Normal.",

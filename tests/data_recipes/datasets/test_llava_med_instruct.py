@@ -30,7 +30,7 @@ def test_the_fullest_file_is_read_alone(made):
     one = found[0]
     assert [message["content"] for message in one.messages] == ["What modality?", "CT.", "And where?", "In the brain."]
     assert (one.task, one.modality, one.patient) == ("chat", "CT", "28104940")
-    assert one.truth == {"fig_caption": "CT of the brain."}
+    assert one.truth == {"about": {"fig_caption": "CT of the brain."}}
 
 
 def test_a_file_named_is_the_one_read(made):

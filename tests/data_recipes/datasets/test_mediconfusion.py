@@ -29,8 +29,8 @@ def test_a_pair_becomes_two_examples_with_one_key(made):
     made.pictures("images/ROCO_1.jpg", "images/20053.jpg")
     made.json("dataset.json", {"10001": PAIR})
     first, second = made.build("mediconfusion")["test"]
-    assert first.truth == {"pair": "10001", "cap_1": "First.", "categories": ["Cerebral", "Vascular"]}
-    assert second.truth["pair"] == "10001"
+    assert first.truth == {"pair": 10001, "about": {"cap_1": "First."}, "categories": ["Cerebral", "Vascular"]}
+    assert second.truth["pair"] == 10001
     assert first.choices == second.choices == ("An artery, open", "A stenosis")
     assert [one.messages[1]["content"] for one in (first, second)] == ["An artery, open", "A stenosis"]
     assert (first.images, second.images) == (("images/ROCO_1.jpg",), ("images/20053.jpg",))

@@ -9,7 +9,7 @@ from assistant.errors import DataError
 
 def question(key, cop):
     options = {f"op{letter}": f"{letter.upper()}1" for letter in "abcd"}
-    return {"question": "MCQ?", **options, "cop": cop, "id": f"q{key}", "choice_type": "single"}
+    return {"question": f"MCQ {key}?", **options, "cop": cop, "id": f"q{key}", "choice_type": "single"}
 
 
 def answers(built, split="train"):

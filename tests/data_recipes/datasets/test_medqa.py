@@ -21,11 +21,11 @@ def test_with_a_letter_and_without(made):
     without = question(answer="Ampicillin")
     del without["answer_idx"]
     made.jsonl("phrases_no_exclude_train.jsonl", [question(), without])
-    made.jsonl("phrases_no_exclude_test.jsonl", [question()])
+    made.jsonl("phrases_no_exclude_test.jsonl", [question(question="Which antibiotic is not?")])
     built = made.build("medqa")
     assert [one.messages[1]["content"] for one in built["train"]] == ["Nitrofurantoin", "Ampicillin"]
-    assert built["test"][0].messages[0]["content"] == ("Which antibiotic is apt? Options: Ampicillin, Nitrofurantoin.")
-    assert (built["test"][0].task, built["test"][0].truth) == ("chat", {"meta_info": "step2"})
+    assert built["test"][0].messages[0]["content"] == ("Which antibiotic is not? Options: Ampicillin, Nitrofurantoin.")
+    assert (built["test"][0].task, built["test"][0].truth) == ("chat", {"about": {"meta_info": "step2"}})
 
 
 @pytest.mark.parametrize(

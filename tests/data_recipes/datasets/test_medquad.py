@@ -28,7 +28,7 @@ def test_answers_are_tidied_and_those_taken_out_are_counted(made, caplog):
         "What is Gout?",
         "Key Points\n- It's rare.\n- It is mild.",
     ]
-    assert found[0].truth["qtype"] == "information"
+    assert found[0].truth["about"]["qtype"] == "information"
     assert found[0].images == ()
     assert "2 records read; 1 left out: its publisher had the answer taken out" in caplog.text
 

@@ -18,5 +18,5 @@ def test_a_local_copy_is_read_with_its_patients_and_no_connection(made, monkeypa
     made.json("annotation.json", {"train": [record("a", 1), record("b", 2)], "val": [], "test": [record("c", 2)]})
     built = made.build("mimic-cxr")
     assert {name: [one.patient for one in found] for name, found in built.items()} == {"train": ["1"], "test": ["2"]}
-    assert built["test"][0].truth == {"study_id": "5"}
+    assert built["test"][0].truth == {"about": {"study_id": "5"}}
     assert "Credentialed" in built["test"][0].licence

@@ -32,7 +32,7 @@ def test_all_files_are_one_test_and_questions_may_have_two_choices(made):
     assert (first.choices, second.choices) == (("MR", "CT"), ("MR", "CT", "X-ray", "US"))
     assert (first.modality, second.modality) == ("CT(Computed Tomography)", "CT")
     assert first.images == ("images/Images/Chest CT Scan/a.png",)
-    assert first.truth["question_type"] == "Modality Recognition"
+    assert first.truth["about"]["question_type"] == "Modality Recognition"
 
 
 def test_an_answer_among_none_is_a_fault_with_its_place(made):

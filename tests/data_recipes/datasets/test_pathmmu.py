@@ -26,7 +26,7 @@ def test_subsets_and_splits(made):
     assert {name: len(found) for name, found in built.items()} == {"test": 2, "test_tiny": 1}
     one = built["test"][0]
     assert (one.choices, one.messages[1]["content"]) == (("gland", "vessel"), "vessel")
-    assert one.truth == {"subset": "Atlas", "explanation": "It has a wall."}
+    assert one.truth == {"about": {"subset": "Atlas", "explanation": "It has a wall."}}
     assert one.modality == "Histopathology"
 
 

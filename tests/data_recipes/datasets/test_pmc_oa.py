@@ -17,7 +17,7 @@ def test_one_file_is_split_by_article(made):
     assert len(homes) > 1
     assert sum(map(len, homes)) == 25
     one = built["train"][0]
-    assert (one.task, one.truth) == ("caption", {"alignment_type": "full", "alignment_score": "0.5"})
+    assert (one.task, one.truth) == ("caption", {"about": {"alignment_type": "full", "alignment_score": "0.5"}})
 
 
 def test_files_of_splits_keep_them(made):

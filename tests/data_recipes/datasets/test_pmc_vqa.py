@@ -23,7 +23,7 @@ def test_version_2_has_the_letter_as_answer_and_groups_by_article(made):
     assert test.choices == ("Cyst", "Abscess", "Tumour", "None")
     assert test.messages[1]["content"] == "Tumour"
     assert test.messages[0]["content"] == "What is it? Options: Cyst, Abscess, Tumour, None."
-    assert (test.answer_type, test.truth) == ("choice", {"caption": "A, see text."})
+    assert (test.answer_type, test.truth) == ("choice", {"about": {"caption": "A, see text."}})
 
 
 def test_version_1_has_text_and_label_and_a_clean_part_that_is_not_read_twice(made):

@@ -30,7 +30,7 @@ def test_the_published_test_is_kept_and_the_rest_is_split(made):
         "Background: Cells die.\nResults: They were watched.\nDo mitochondria play a role? Options: yes, no, maybe."
     )
     assert (one.messages[1]["content"], one.choices) == ("maybe", ("yes", "no", "maybe"))
-    assert one.truth == {"long_answer": "They may.", "year": "2011", "meshes": ["Apoptosis"]}
+    assert one.truth == {"about": {"long_answer": "They may.", "year": "2011"}, "meshes": ["Apoptosis"]}
 
 
 def test_without_a_list_all_is_split_by_hash_and_unlabelled_ones_are_left_out(made):

@@ -90,7 +90,8 @@ def test_a_broken_table_and_an_unknown_ending_are_refused(made):
 def test_fields_are_texts_numbers_or_faults():
     row = Row("a.csv", 3, {"a": " x ", "b": 7, "c": "", "d": True, "e": float("nan"), "f": ["y"], "Some Name": 1.5})
     assert (row.text("a"), row.text("c", "b"), row.maybe("d"), row.maybe("e")) == ("x", "7", None, None)
-    assert row.known("a", "c", "Some Name") == {"a": "x", "some_name": "1.5"}
+    assert row.held("a", "c", "Some Name") == {"a": "x", "some_name": "1.5"}
+    assert (row.about("a"), row.about("c")) == ({"about": {"a": "x"}}, {})
     assert row.list_of("f") == ["y"]
     assert (row.place, row.key) == ("a.csv line 3", "a-3")
     assert Row("a.json", 3, {}, "record", line=9).place == "a.json record 3 (line 9)"

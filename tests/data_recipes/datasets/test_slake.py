@@ -41,14 +41,11 @@ def test_questions_go_to_the_files_of_their_language_with_regions(made):
     assert set(built) == {"train", "train-zh"}
     english, chinese = built["train"][0], built["train-zh"][0]
     assert english.truth == {
-        "content_type": "Modality",
-        "base_type": "vqa",
-        "location": "Abdomen",
-        "language": "en",
+        "about": {"content_type": "Modality", "base_type": "vqa", "language": "en"},
         "regions": [{"label": "Liver", "box": [10, 20, 30.5, 40]}, {"label": "Spleen", "box": [1, 2, 3, 4]}],
-        "mask": "images/xmlab1/mask.png",
+        "masks": ["images/xmlab1/mask.png"],
     }
-    assert (made.out / english.truth["mask"]).is_file()
+    assert (made.out / english.truth["masks"][0]).is_file()
     assert (english.modality, english.anatomy, english.answer_type) == ("MRI", "abdomen", "open")
     assert chinese.messages[0]["content"] == "图中有肝脏吗？"
     assert chinese.truth["triple"] == ["liver", "in", "a"]
@@ -69,7 +66,7 @@ def test_neither_mask_nor_boxes_are_needed(made):
     made.pictures("imgs/xmlab1/source.jpg")
     made.json("validate.json", [question(1)])
     truth = made.build("slake")["dev"][0].truth
-    assert "mask" not in truth
+    assert "masks" not in truth
     assert "regions" not in truth
 
 

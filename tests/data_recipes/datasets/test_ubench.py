@@ -15,6 +15,7 @@ def record(made, number, **changes):
         "image": {"bytes": made.png(number), "path": None},
         "dataset": "kather",
         "modality": "light microscopy",
+        "stain": "H&E",
         "license": "CC-BY-4.0",
         "split": "test",
         "questions": {"modality": asked, "stain": None},
@@ -25,7 +26,7 @@ def test_each_kind_of_question_is_an_example_with_the_pictures_own_licence(made)
     made.parquet("a/test-0.parquet", [record(made, 1), record(made, 2, license=None)])
     first, second = made.build("ubench")["test"]
     assert (first.licence, second.licence) == ("CC-BY-4.0", "CC-BY-SA-4.0")
-    assert first.truth == {"dataset": "kather", "question_type": "modality"}
+    assert first.truth == {"stain": "H&E", "about": {"dataset": "kather", "question_type": "modality"}}
     assert (first.modality, first.choices) == ("light microscopy", ("light", "electron", "none of the above"))
 
 

@@ -27,5 +27,5 @@ def test_dialogues_are_split_by_question(made, form):
     assert sum(map(len, built.values())) == 50
     assert {"train", "dev"} <= set(built)
     one = built["train"][0]
-    assert one.truth == {"type": "Exam", "answer": "A"}
+    assert one.truth == {"about": {"type": "Exam", "answer": "A"}}
     assert one.messages[1]["content"] == "So, A."

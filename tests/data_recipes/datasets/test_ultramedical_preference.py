@@ -22,7 +22,7 @@ def test_pairs_become_preferences_and_equal_answers_are_left_out(made, caplog):
         (one,) = made.build_preferences("ultramedical-preference")
     assert one.messages == [{"role": "user", "content": "What helps?"}]
     assert (one.chosen, one.rejected, one.reason) == ("Rest.", "Run.", "ranked lower (length)")
-    assert (one.patient, one.licence) == ("p1", "MIT")
+    assert one.licence == "MIT"
     assert "1 left out: both answers are the same" in caplog.text
 
 

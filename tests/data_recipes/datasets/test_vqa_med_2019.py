@@ -16,7 +16,7 @@ def test_three_and_four_fields(made):
     assert built["train"][0].images == ("images/synpic1.jpg",)
     assert built["dev"][0].answer_type == "closed"
     assert built["test"][0].messages[1]["content"] == "ct"
-    assert built["test"][0].truth == {"category": "modality", "answers": ["ct", "ct scan"]}
+    assert built["test"][0].truth == {"about": {"category": "modality"}, "answers": ["ct", "ct scan"]}
 
 
 def test_another_number_of_fields_is_a_fault(made):

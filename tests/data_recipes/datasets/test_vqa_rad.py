@@ -28,7 +28,7 @@ def test_train_and_test_files(made):
     ]
     assert (train.answer_type, train.anatomy, train.licence) == ("open", "head", "CC0-1.0")
     assert (test.answer_type, test.anatomy, test.images) == ("closed", "chest", ("images/b.jpg",))
-    assert test.truth == {"question_type": "PRES", "phrase_type": "freeform"}
+    assert test.truth == {"about": {"question_type": "PRES", "phrase_type": "freeform"}}
 
 
 def test_the_public_file_tells_its_test_by_the_phrase_type(made):
