@@ -22,7 +22,7 @@ from typing import Any, Protocol, TextIO
 from assistant.errors import DataError
 from data_recipes.datasets.catalogue import CARDS
 from data_recipes.datasets.fetch import FetchSettings, Job, fetch_pictures
-from data_recipes.datasets.parts import HELD_OUT, SPLIT_WAYS, Part, Skip, group_keys, in_turn
+from data_recipes.datasets.parts import HELD_OUT, SPLIT_WAYS, Part, Skip, add_set_options, group_keys, in_turn
 from data_recipes.datasets.pictures import MissingPicture, Pictures, missing_records, missing_text
 from data_recipes.datasets.rows import Row
 from data_recipes.jsonl import write_records
@@ -93,7 +93,7 @@ def recipe(
     """
 
     def add_options(group: _ActionsContainer) -> None:
-        _add_options(group, fetches=jobs is not None)
+        add_set_options(group, fetches=jobs is not None)
 
     def build(
         source: Path,
@@ -122,16 +122,6 @@ def recipe(
             return run.write(found, limit, skip_missing=skip_missing, fetches=jobs is not None)
 
     return build, add_options
-
-
-def _add_options(group: _ActionsContainer, *, fetches: bool) -> None:
-    ways = "; ".join(f"{name}: {told}" for name, told in SPLIT_WAYS.items())
-    group.add_argument("--splits", choices=SPLIT_WAYS, default="clean", help=f"{ways} (default clean)")
-    group.add_argument("--skip-missing", action="store_true", help="leave out records whose pictures are missing")
-    if fetches:
-        group.add_argument("--fetch", action="store_true", help="fetch missing pictures from the links in the set")
-        group.add_argument("--fetch-rate", type=float, default=3.0, metavar="R", help="requests a second (default 3)")
-        group.add_argument("--fetch-workers", type=int, default=4, metavar="N", help="requests at a time (default 4)")
 
 
 class _Run:

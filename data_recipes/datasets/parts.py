@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from argparse import _ActionsContainer
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -106,3 +107,19 @@ def by_field(name: str, split_of: Callable[[Row], str | None], rows: Callable[[]
         Part(split, lambda split=split, first=first: of(split, first))  # type: ignore[misc]
         for split, first in (("test", True), ("dev", False), ("train", False))
     ]
+
+
+def add_set_options(group: _ActionsContainer, *, fetches: bool) -> None:
+    """Add the options that public sets share to a command line.
+
+    Args:
+        group: of a parser, or a parser.
+        fetches: whether the set has links to fetch pictures from.
+    """
+    ways = "; ".join(f"{name}: {told}" for name, told in SPLIT_WAYS.items())
+    group.add_argument("--splits", choices=SPLIT_WAYS, default="clean", help=f"{ways} (default clean)")
+    group.add_argument("--skip-missing", action="store_true", help="leave out records whose pictures are missing")
+    if fetches:
+        group.add_argument("--fetch", action="store_true", help="fetch missing pictures from the links in the set")
+        group.add_argument("--fetch-rate", type=float, default=3.0, metavar="R", help="requests a second (default 3)")
+        group.add_argument("--fetch-workers", type=int, default=4, metavar="N", help="requests at a time (default 4)")

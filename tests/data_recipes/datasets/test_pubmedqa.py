@@ -20,14 +20,14 @@ def article(**changes):
 
 
 def test_the_published_test_is_kept_and_the_rest_is_split(made):
-    made.json("ori_pqal.json", {str(number): article() for number in range(60)})
+    made.json("ori_pqal.json", {str(number): article(QUESTION=f"Does {number} play a role?") for number in range(60)})
     made.json("test_ground_truth.json", {str(number): "maybe" for number in range(20)})
     built = made.build("pubmedqa")
     assert {one.patient for one in built["test"]} == {str(number) for number in range(20)}
     assert len(built["train"]) + len(built["dev"]) == 40
     one = built["test"][0]
     assert one.messages[0]["content"] == (
-        "Background: Cells die.\nResults: They were watched.\nDo mitochondria play a role? Options: yes, no, maybe."
+        "Background: Cells die.\nResults: They were watched.\nDoes 0 play a role? Options: yes, no, maybe."
     )
     assert (one.messages[1]["content"], one.choices) == ("maybe", ("yes", "no", "maybe"))
     assert one.truth == {"about": {"long_answer": "They may.", "year": "2011"}, "meshes": ["Apoptosis"]}
