@@ -168,24 +168,41 @@ def fetch_pictures(jobs: Iterable[Job], source: Path, settings: FetchSettings) -
             archives.setdefault(job.url, []).append(job)
     wanted = sum(map(len, archives.values()))
     logger.info("fetch: %d pictures to fetch by %d requests, %d there already", wanted, len(archives), there)
-    failed: dict[str, str] = {}
-    pace = _Pace(settings.rate)
-    with ThreadPoolExecutor(settings.workers) as pool:
-        running = {pool.submit(_fetch_one, group, ledger, pace, settings): group for group in archives.values()}
-        try:
-            for done, future in enumerate(as_completed(running), 1):
-                failed |= future.result()
-                if done % 100 == 0:
-                    logger.info("fetch: %d of %d requests done, %d pictures failed", done, len(running), len(failed))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    failed = _fetch_all(list(archives.values()), ledger, settings)
     links = {job.picture: job.url for group in archives.values() for job in group}
     write_records(
         ledger.folder / "failed.jsonl",
         ({"picture": name, "url": links[name], "reason": failed[name]} for name in sorted(failed)),
     )
     logger.info("fetch: %d pictures came, %d failed (%s)", wanted - len(failed), len(failed), ledger.folder)
+    return failed
+
+
+def _fetch_all(groups: Sequence[Sequence[Job]], ledger: _Ledger, settings: FetchSettings) -> dict[str, str]:
+    """Fetch with several workers that draw the next link when they are free; returns the pictures that failed."""
+    failed: dict[str, str] = {}
+    waiting = iter(enumerate(groups, 1))
+    lock, stop, pace = threading.Lock(), threading.Event(), _Pace(settings.rate)
+
+    def work() -> None:
+        while not stop.is_set():
+            with lock:
+                number, group = next(waiting, (0, None))
+            if group is None:
+                return
+            lost = _fetch_one(group, ledger, pace, settings)
+            with lock:
+                failed.update(lost)
+            if number % 100 == 0:
+                logger.info("fetch: %d of %d requests, %d pictures failed", number, len(groups), len(failed))
+
+    with ThreadPoolExecutor(settings.workers) as pool:
+        workers = [pool.submit(work) for _ in range(settings.workers)]
+        try:
+            for done in as_completed(workers):
+                done.result()
+        finally:
+            stop.set()
     return failed
 
 

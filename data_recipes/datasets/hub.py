@@ -7,6 +7,7 @@ from pathlib import Path
 
 from assistant.errors import DataError
 from data_recipes.datasets.catalogue import CARDS
+from data_recipes.datasets.mmmu_health import SUBJECTS
 
 logger = logging.getLogger(__name__)
 
@@ -15,6 +16,8 @@ DATA_FILES: tuple[str, ...] = tuple(
     for ending in ("json", "jsonl", "csv", "tsv", "txt", "xml", "parquet", "arrow", "zip", "jpg", "jpeg", "png")
 )
 """What is downloaded: no program of the repository is."""
+ONLY: dict[str, tuple[str, ...]] = {"mmmu-health": tuple(f"{subject}/*.parquet" for subject in SUBJECTS)}
+"""For sets that are a part of their repository: the files of that part."""
 
 
 def snapshot(name: str) -> Path:
@@ -37,7 +40,7 @@ def snapshot(name: str) -> Path:
 
     logger.info("%s: downloading %s (%s); see its page for the terms", name, card.hub, card.licence)
     try:
-        return Path(snapshot_download(card.hub, repo_type="dataset", allow_patterns=list(DATA_FILES)))
+        return Path(snapshot_download(card.hub, repo_type="dataset", allow_patterns=list(ONLY.get(name, DATA_FILES))))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         told = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DataError(
