@@ -22,7 +22,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
-from http.client import HTTPException
+from http.client import HTTPException, InvalidURL
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +230,8 @@ def _fetch_one(group: Sequence[Job], ledger: _Ledger, pace: _Pace, settings: Fet
                 time.sleep(min(float(wait), LONGEST_WAIT_S))
         except (tarfile.TarError, EOFError, zlib.error) as error:
             reason = f"the archive is damaged ({error})"
+        except (UnicodeError, InvalidURL) as error:
+            return {job.picture: f"no link: {error}" for job in group}
         except (OSError, HTTPException) as error:
             reason = f"{type(error).__name__}: {error}"
     told = f"{reason}, tried {settings.tries} times"

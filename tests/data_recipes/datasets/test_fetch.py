@@ -5,18 +5,22 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import subprocess
+import sys
 import tarfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
 from assistant.errors import DataError
 from data_recipes.datasets.fetch import FetchSettings, Job, fetch_pictures
 
+ROOT = Path(__file__).parents[3]
 QUICK = FetchSettings(rate=1000, workers=4, tries=3, timeout_s=5, first_wait_s=0.01)
 Answer = tuple[int, bytes, dict[str, str]]
 
@@ -156,6 +160,34 @@ def test_a_server_that_is_not_there_is_told_after_the_last_try(made):
     failed = fetch_pictures([Job("a.png", "http://127.0.0.1:9/a.png")], made.root, QUICK)
     assert failed["a.png"].startswith("URLError: ")
     assert failed["a.png"].endswith("tried 3 times")
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:port/a.png", "http://127.0.0.1/a b.png", "http://127.0.0.1/ä.png"])
+def test_what_is_no_link_is_told_at_once(made, url):
+    assert fetch_pictures([Job("a.png", url)], made.root, QUICK)["a.png"].startswith("no link: ")
+
+
+def test_a_run_that_was_killed_goes_on_where_it_was(made, site):
+    jobs = [Job(f"{n}.png", site.serve(f"/{n}.png", made.png(n))) for n in range(40)]
+    code = (
+        "import sys, json\nfrom pathlib import Path\n"
+        "from data_recipes.datasets.fetch import FetchSettings, Job, fetch_pictures\n"
+        "jobs = [Job(*pair) for pair in json.loads(sys.argv[2])]\n"
+        "fetch_pictures(jobs, Path(sys.argv[1]), FetchSettings(rate=40, workers=2))\n"
+    )
+    pairs = json.dumps([(job.picture, job.url) for job in jobs])
+    process = subprocess.Popen([sys.executable, "-c", code, str(made.root), pairs], cwd=ROOT)
+    while sum(site.hits.values()) < 12:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    came = len((made.root / "fetched/fetched.jsonl").read_text().splitlines())
+    assert 0 < came < 40
+    assert fetch_pictures(jobs, made.root, QUICK) == {}
+    assert sum(1 for count in site.hits.values() if count == 1) >= came - 1
+    assert sum(site.hits.values()) <= 40 + 3  # what was on its way when it was killed is asked for again
+    assert all((made.root / f"fetched/{n}.png").read_bytes() == made.png(n) for n in range(40))
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://example.org/a.png", "gopher://x"])
