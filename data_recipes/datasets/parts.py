@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 from argparse import _ActionsContainer
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ SPLIT_WAYS: dict[str, str] = {
 """What `--splits` takes. A group is a patient, else an article or study, else a picture."""
 HELD_OUT: tuple[str, ...] = ("test", "dev")
 """Splits in the order in which they win a group."""
-_NO_WORD = re.compile(r"[\W_]+")
+_NO_WORDS = str.maketrans(dict.fromkeys(string.punctuation + "“”‘’–—…，。？：；（）", " "))
 _SPLIT_NAME = re.compile(r"[\w-]+")
 
 
@@ -57,7 +58,7 @@ def group_keys(record: Example | Preference) -> list[str]:
         asked = record.messages if isinstance(record, Preference) else record.messages[:-1]
         choices = () if isinstance(record, Preference) else sorted(record.choices or ())
         text = " ".join([*(message["content"] for message in asked), *choices])
-        keys.append("question " + _NO_WORD.sub(" ", text.lower()).strip())
+        keys.append("question " + " ".join(text.lower().translate(_NO_WORDS).split()))
     return keys
 
 

@@ -110,7 +110,9 @@ def dialogue(turns: Sequence[Any], field: str = "conversations") -> list[dict[st
             raise DataError(
                 f"field '{field}[{place}]' is {show(turn)}; it takes an object with from (human or gpt) and value."
             )
-        messages.append({"role": _ROLES[speaker.lower()], "content": _IMAGE_MARK.sub("", text).strip()})
+        messages.append(
+            {"role": _ROLES[speaker.lower()], "content": (_IMAGE_MARK.sub("", text) if "<" in text else text).strip()}
+        )
     while messages and messages[-1]["role"] == "user":
         messages.pop()
     return messages
