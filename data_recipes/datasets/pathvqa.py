@@ -44,7 +44,6 @@ def examples(row: Row, pictures: Pictures) -> Iterator[Example]:
         qa(row.text("question"), answer),
         "vqa",
         answer_type(answer),
-        modality="Histopathology" if row.maybe("modality") == "histology" else None,
     )
 
 
