@@ -233,6 +233,7 @@ class MedicalAssistant:
                     case.stop = check_familiar(
                         case.sights, self._known.names, self.model.contract.calibration, preset_names()
                     )
+            case.warn(*self._lookup.conflicts(case))
             case.modality = modality_of(case.pictures, case.sights)
 
     def _guard_question(self, case: Case, question: Question) -> None:

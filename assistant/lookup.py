@@ -5,8 +5,9 @@ from __future__ import annotations
 from assistant.case import Case
 from assistant.config import GenerationConfig
 from assistant.conversation import Question
+from assistant.domain import Routes, conflict
 from assistant.evidence import Evidence, Retriever
-from assistant.guard import Stop, premised_modalities
+from assistant.guard import Stop, check_header, premised_modalities
 from assistant.questions import YES_NO, standalone
 
 _HELP = "Send the image it is about, use other words, or load an index that covers it with --index."
@@ -28,6 +29,20 @@ class Lookup:
     def is_open(self) -> bool:
         """Whether there is anything to search."""
         return self._retriever is not None and self._count > 0
+
+    def conflicts(self, case: Case) -> list[str]:
+        """Return a caution for each picture whose header names one modality while the search is sure of another.
+
+        A picture that the guard has warned of already is passed over.
+        """
+        if not isinstance(self._retriever, Routes) or not self.is_open:
+            return []
+        found = []
+        for place, (picture, features) in enumerate(zip(case.pictures, case.features, strict=True)):
+            warned = bool(case.sights) and check_header(picture, case.sights[place]) is not None
+            if picture.modality is not None and not warned:
+                found.append(conflict(picture.modality, self._retriever.route(features.joint)))
+        return [caution for caution in found if caution]
 
     def about(self, case: Case, said: str = "") -> tuple[Evidence, ...]:
         """Search for evidence on a case.

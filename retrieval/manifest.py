@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shlex
+import tempfile
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ FORMAT = 1
 MANIFEST_FILE = "manifest.json"
 METRIC = "cosine"
 _WHOLE_CHECK_BYTES = 256 * 2**20
+_MAY_LACK = frozenset({"search", "domain"})
 
 
 @dataclass(frozen=True)
@@ -44,16 +47,22 @@ class Manifest:
     """The key that the next record added will get; keys are never used twice."""
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     """File → {"bytes", "sha256"}."""
+    search: dict[str, float] = field(default_factory=dict)
+    """`floor` and `drop` as `retrieval.tune` fitted them; empty takes those of `SearchSettings`. May be left out."""
+    domain: dict[str, Any] = field(default_factory=dict)
+    """What `retrieval.domain` fitted; empty for an index without a domain router. May be left out."""
 
     @property
     def fingerprint(self) -> str:
         """16 hexadecimal digits that change with any record, vector or the encoder."""
         sums = sorted((name, entry["sha256"]) for name, entry in self.files.items())
-        return hashlib.sha256(json.dumps([self.encoder, self.weights, sums], sort_keys=True).encode()).hexdigest()[:16]
+        parts = [self.encoder, self.weights, sums, *(one for one in (self.search, self.domain) if one)]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     def write(self, folder: Path) -> None:
         """Write `manifest.json` into a folder."""
-        text = json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+        values = {name: value for name, value in asdict(self).items() if value or name not in _MAY_LACK}
+        text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
         (folder / MANIFEST_FILE).write_text(text, encoding="utf-8")
 
 
@@ -78,9 +87,9 @@ def read_manifest(folder: Path) -> Manifest:
     except (OSError, ValueError) as error:
         raise RetrievalError(f"{path} cannot be read as JSON ({error}). {mend}") from error
     names = {item.name for item in fields(Manifest)}
-    if not isinstance(values, dict) or set(values) != names:
+    if not isinstance(values, dict) or set(values) | _MAY_LACK != names:
         keys = set(values) if isinstance(values, dict) else set()
-        odd = ", ".join(sorted(keys ^ names)) or "no object"
+        odd = ", ".join(sorted((keys ^ names) - _MAY_LACK)) or "no object"
         raise RetrievalError(f"{path} has missing or unknown keys: {odd}. {mend}")
     manifest = Manifest(**{**values, "sources": tuple(values["sources"])})
     if manifest.format != FORMAT:
@@ -88,6 +97,21 @@ def read_manifest(folder: Path) -> Manifest:
             f"{folder} has index format {manifest.format}, but this version reads {FORMAT}. "
             f"Rebuild it: {rebuild_command(folder, manifest)}"
         )
+    return manifest
+
+
+def replace_manifest(folder: Path, manifest: Manifest) -> Manifest:
+    """Put another manifest in the place of a folder's own, at once: a reader sees the old one or the new one.
+
+    Args:
+        folder: an index folder.
+        manifest: of the same files.
+    Returns:
+        The manifest.
+    """
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as aside:
+        manifest.write(Path(aside))
+        os.replace(Path(aside) / MANIFEST_FILE, folder / MANIFEST_FILE)
     return manifest
 
 

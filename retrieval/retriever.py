@@ -12,44 +12,22 @@ query's words that it holds, and how far its cosine lies above what chance gives
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
 
+from assistant.domain import Domain
 from assistant.evidence import Evidence
-from assistant.polarity import negated_words
-from assistant.words import content_words, tokens
-from retrieval.adaptive import worth_keeping
+from assistant.words import content_words
 from retrieval.corpus import Passage
 from retrieval.encoder import Encoder
-from retrieval.fusion import diversify, reciprocal_rank_fusion
 from retrieval.hits import Hits, best_hits, ordered, widen
 from retrieval.index import ROLES, IndexFolder
-from retrieval.lexical import LexicalHits
-from retrieval.polarity import only_negated
+from retrieval.router import DomainFit, DomainRouter
 from retrieval.settings import SearchSettings
-
-
-@dataclass
-class _Candidate:
-    """One document while it is weighed."""
-
-    row: int
-    passage: Passage
-    """The chunk that fits best."""
-    rank_score: float
-    words: float = 0.0
-    dense: float = 0.0
-    image: float = 0.0
-    same_image: bool = False
-
-    def support(self, *, asked: bool) -> float:
-        """Combine: pictures alone support a document only if no words were asked, or if it has a picture itself."""
-        text = 1 - (1 - self.words) * (1 - self.dense)
-        return max(text, self.image) if self.same_image or not asked else text
-
+from retrieval.weigh import POSSIBLE, Candidate, Found, Modalities, as_evidence, choose, fit_of, weigh
 
 _MOST_CHUNKS = 16
 
@@ -67,7 +45,7 @@ class IndexRetriever:
         """
         self.index = index
         self._encoder = encoder
-        settings = settings or SearchSettings()
+        settings = settings or SearchSettings.fitted(index.manifest.search)
         self.settings = replace(settings, weights={**index.manifest.weights, **settings.weights})
         self._record = lru_cache(maxsize=4096)(index.record)
 
@@ -100,6 +78,21 @@ class IndexRetriever:
         """Return a retriever over the same open index with other settings."""
         return IndexRetriever(self.index, self._encoder, settings)
 
+    @cached_property
+    def _router(self) -> DomainRouter | None:
+        fitted = self.index.manifest.domain
+        return DomainRouter.make(self._encoder, DomainFit.from_dict(fitted)) if fitted else None
+
+    def route(self, image_embedding: np.ndarray) -> Domain | None:
+        """Return what kind of picture an embedding (E,) is of; None if no router was fitted for this index."""
+        return self._router.look(image_embedding) if self._router is not None else None
+
+    def _modalities(self, modality: str | None, image_embedding: np.ndarray | None) -> Modalities:
+        if modality is not None:
+            return {modality: 1.0}
+        domain = self.route(image_embedding) if image_embedding is not None else None
+        return domain.probabilities if domain is not None else {}
+
     def search(
         self,
         query: str,
@@ -115,7 +108,8 @@ class IndexRetriever:
             query: free text; may be empty when an image is given.
             image_embedding: (E,) unit length, from the joint space of the index's encoder.
             k: the most pieces to return.
-            modality: documents about another modality count less, a name of `vocabulary.MODALITIES`.
+            modality: documents about another modality count less, a name of `vocabulary.MODALITIES`; if None, the
+                router's probabilities for the picture stand in for it, where one was fitted.
             exclude_patient: a `Picture.patient_key` whose own cases are left out.
         Returns:
             The evidence.
@@ -130,6 +124,11 @@ class IndexRetriever:
         def allowed(row: int) -> bool:
             return exclude_patient is None or self._record(row).patient_key != exclude_patient
 
+        kinds = self._modalities(modality, image_embedding)
+
+        def may_be(row: int) -> bool:
+            return fit_of(self._record(row), kinds) >= POSSIBLE
+
         words = content_words(query)
         lexical = self.index.lexical.search(query)
         lists: dict[str, Hits] = {"lexical": best_hits(lexical.scores, self.settings.depth, allowed)}
@@ -141,9 +140,10 @@ class IndexRetriever:
             vector = np.asarray(image_embedding, dtype=np.float32)
             pictured = self._near_image(vector, allowed)
             seen = {**self._near_text(vector, allowed), **pictured}
-            lists["image"] = {row: value for row, value in ordered(seen).items() if self._fits(row, modality)}
-        found = self._weigh(query, lists, lexical, pictured, modality)
-        return self._choose(found, k, asked=bool(words))
+            lists["image"] = {row: value for row, value in ordered(seen).items() if may_be(row)}
+        found = Found(lists, lambda row: float(lexical.coverage[row]), pictured, self._record)
+        kept = choose(weigh(query, found, self.settings, kinds), k, self.settings, asked=bool(words))
+        return [as_evidence(self._whole(candidate), candidate.rank_score) for candidate in kept]
 
     def _near_text(self, vector: np.ndarray, allowed: Callable[[int], bool]) -> Hits:
         """Records by how surprising the nearness of their text or title is."""
@@ -176,70 +176,7 @@ class IndexRetriever:
 
         return widen(find, self.settings.depth, self.index.image.count, allowed)
 
-    def _fits(self, row: int, modality: str | None) -> bool:
-        return modality is None or self._record(row).modality in (None, modality)
-
-    def _weigh(
-        self, query: str, lists: dict[str, Hits], lexical: LexicalHits, pictured: Hits, modality: str | None
-    ) -> list[_Candidate]:
-        """Fuse the lists by document and weigh each document; best first."""
-        constant = self.settings.rank_constant
-        by_document = {
-            name: list(dict.fromkeys(self._record(row).document for row in hits)) for name, hits in lists.items()
-        }
-        fused = reciprocal_rank_fusion(by_document, self.settings.weights, constant=constant)
-        text_lists = {name: list(hits) for name, hits in lists.items() if name != "image"}
-        chunk_scores = reciprocal_rank_fusion(text_lists, self.settings.weights, constant=constant)
-        rows: dict[str, list[int]] = {}
-        for row in dict.fromkeys(row for hits in lists.values() for row in hits):
-            rows.setdefault(self._record(row).document, []).append(row)
-        asked = set(content_words(query)) - negated_words(query)
-        found = []
-        for document, score in list(fused.items())[: self.settings.weighed]:
-            best = max(rows[document], key=lambda row: (chunk_scores.get(row, 0.0), -row))
-            passage = self._record(best)
-            denied = only_negated(passage, asked) if asked else set()
-            left = 1 - len(denied) / len(asked) * (0.5 if passage.kind == "passage" else 1.0) if denied else 1.0
-            fit = 1.0 if self._fits(best, modality) else self.settings.other_modality
-            fit *= 1.0 if _is_named(passage, asked) else self.settings.not_named
-            found.append(
-                _Candidate(
-                    best,
-                    passage,
-                    score * fit * left,
-                    words=float(max(lexical.coverage[row] for row in rows[document])) * left,
-                    dense=self._share(lists.get("dense", {}), rows[document])
-                    * min(1, self.settings.weights["dense"])
-                    * left,
-                    image=self._share(lists.get("image", {}), rows[document]),
-                    same_image=any(row in pictured for row in rows[document]),
-                )
-            )
-        return sorted(found, key=lambda candidate: -candidate.rank_score)
-
-    def _share(self, hits: Hits, rows: list[int]) -> float:
-        """Standard deviations above chance → [0, 1]."""
-        span = self.settings.certain - self.settings.chance
-        return min(
-            1.0, max(0.0, (max((hits[row] for row in rows if row in hits), default=0.0) - self.settings.chance) / span)
-        )
-
-    def _choose(self, found: list[_Candidate], k: int, *, asked: bool) -> list[Evidence]:
-        """Apply floor, drop and diversity."""
-        supports = [candidate.support(asked=asked) for candidate in found]
-        most = k if self.settings.diversity <= 0 else 4 * k
-        kept = [
-            found[place]
-            for place in worth_keeping(supports, floor=self.settings.floor, drop=self.settings.drop, most=most)
-        ]
-        if self.settings.diversity > 0:
-            scores = {place: candidate.rank_score for place, candidate in enumerate(kept)}
-            sets = [set(tokens(candidate.passage.text)) for candidate in kept]
-            order = diversify(scores, lambda a, b: _overlap(sets[a], sets[b]), k, diversity=self.settings.diversity)
-            kept = [kept[place] for place in order]
-        return [_evidence(self._whole(candidate), candidate.rank_score) for candidate in kept]
-
-    def _whole(self, candidate: _Candidate) -> Passage:
+    def _whole(self, candidate: Candidate) -> Passage:
         """Return the whole document of a chunk if it is short enough, else the chunk; its chunks lie side by side."""
         name = candidate.passage.document
         first = last = candidate.row
@@ -253,29 +190,3 @@ class IndexRetriever:
         if first == last or len(text.split()) > self.settings.whole_words:
             return candidate.passage
         return replace(self._record(first), text=text)
-
-
-def _is_named(passage: Passage, asked: set[str]) -> bool:
-    if passage.finding is None:
-        return False
-    return any(words and words <= asked for words in map(set, map(content_words, (passage.finding, *passage.keywords))))
-
-
-def _evidence(passage: Passage, score: float) -> Evidence:
-    return Evidence(
-        id=passage.id,
-        kind=passage.kind,
-        title=passage.heading,
-        text=passage.text,
-        source=passage.source,
-        licence=passage.licence,
-        score=round(score, 4),
-        modality=passage.modality,
-        anatomy=passage.anatomy,
-        image=passage.image,
-        references=passage.references,
-    )
-
-
-def _overlap(one: set[str], other: set[str]) -> float:
-    return len(one & other) / max(1, len(one | other))

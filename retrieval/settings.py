@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -33,3 +34,9 @@ class SearchSettings:
     """A document of at most this many words is returned whole, a longer one by the chunk that fits best."""
     diversity: float = 0.0
     """0 keeps the order of relevance; towards 1, pieces that share words with a better one come later."""
+
+    @classmethod
+    def fitted(cls, search: Mapping[str, float]) -> SearchSettings:
+        """Return the usual settings with the floor and drop that were fitted for an index, where they were."""
+        usual = cls()
+        return cls(floor=search.get("floor", usual.floor), drop=search.get("drop", usual.drop))

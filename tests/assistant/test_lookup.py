@@ -1,9 +1,12 @@
+import numpy as np
 import pytest
 
 from assistant.case import Case
 from assistant.config import GenerationConfig
 from assistant.conversation import Question, ReportRequest
-from assistant.guard import Stop
+from assistant.domain import Domain
+from assistant.engine.features import PictureFeatures
+from assistant.guard import Sight, Stop
 from assistant.lookup import Lookup, statement_of
 
 
@@ -67,3 +70,19 @@ def test_yes_claims_what_was_asked_and_no_claims_nothing():
     assert statement_of(question, "No") == ""
     assert statement_of(question, "Glioma") == "Glioma"
     assert statement_of(None, "Glioma.") == "Glioma."
+
+
+def test_a_header_that_the_search_contradicts_is_told_once(piece, make_picture):
+    class Routing(Recorder):
+        def route(self, image_embedding):
+            return Domain("MRI", 0.97, "brain", 0.9, {"MRI": 0.97, "CT": 0.03})
+
+    lookup = Lookup(Routing(piece), GenerationConfig())
+    features = [PictureFeatures(np.zeros((1, 2), np.float32), np.zeros(2, np.float32))]
+    said = "The file's header says CT, but the search took the image for MRI (97%). The header was believed."
+    assert lookup.conflicts(Case((make_picture(modality="CT"),), features=features)) == [said]
+    for named in ("MRI", None, "Endoscopy"):
+        assert lookup.conflicts(Case((make_picture(modality=named),), features=features)) == []
+    warned = Case((make_picture(modality="CT"),), features=features, sights=[Sight(0.9, "MRI", 0.99)])
+    assert lookup.conflicts(warned) == []
+    assert Lookup(Recorder(piece), GenerationConfig()).conflicts(warned) == []

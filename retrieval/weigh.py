@@ -1,0 +1,162 @@
+"""What the lists of a search found becomes a choice: fuse by document, weigh each, keep what is worth keeping.
+
+This is what every backend shares: an index folder names records by their row, a database by their key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from assistant.evidence import Evidence
+from assistant.polarity import negated_words
+from assistant.words import content_words, tokens
+from retrieval.adaptive import worth_keeping
+from retrieval.corpus import Passage
+from retrieval.fusion import diversify, reciprocal_rank_fusion
+from retrieval.hits import Hits
+from retrieval.polarity import only_negated
+from retrieval.settings import SearchSettings
+
+POSSIBLE = 0.05
+"""A picture is compared with documents of a modality that it may be of with at least this probability."""
+
+Modalities = Mapping[str, float]
+"""Modality → probability that the picture is of it; empty if nothing is known."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the lists of one search put forward; records are named by whole numbers."""
+
+    lists: dict[str, Hits]
+    """"lexical", "dense" and "image", where they were searched; best first."""
+    coverage: Callable[[int], float]
+    """Share of the query's words that a record holds, in [0, 1]."""
+    pictured: Hits
+    """Records whose own picture is near the query's."""
+    record: Callable[[int], Passage]
+
+
+@dataclass
+class Candidate:
+    """One document while it is weighed."""
+
+    row: int
+    passage: Passage
+    """The chunk that fits best."""
+    rank_score: float
+    words: float = 0.0
+    dense: float = 0.0
+    image: float = 0.0
+    same_image: bool = False
+
+    def support(self, *, asked: bool) -> float:
+        """Combine: pictures alone support a document only if no words were asked, or if it has a picture itself."""
+        text = 1 - (1 - self.words) * (1 - self.dense)
+        return max(text, self.image) if self.same_image or not asked else text
+
+
+def fit_of(passage: Passage, kinds: Modalities) -> float:
+    """Return the probability that a record is about the picture's modality; 1 if nothing speaks against it."""
+    return 1.0 if passage.modality is None or not kinds else kinds.get(passage.modality, 0.0)
+
+
+def weigh(query: str, found: Found, settings: SearchSettings, kinds: Modalities) -> list[Candidate]:
+    """Fuse the lists by document and weigh each document.
+
+    Args:
+        query: the words asked; may be empty.
+        found: the lists.
+        settings: weights and factors.
+        kinds: what the picture may be of.
+    Returns:
+        Best first, at most `settings.weighed`.
+    """
+    constant = settings.rank_constant
+    by_document = {
+        name: list(dict.fromkeys(found.record(row).document for row in hits)) for name, hits in found.lists.items()
+    }
+    fused = reciprocal_rank_fusion(by_document, settings.weights, constant=constant)
+    text_lists = {name: list(hits) for name, hits in found.lists.items() if name != "image"}
+    chunk_scores = reciprocal_rank_fusion(text_lists, settings.weights, constant=constant)
+    rows: dict[str, list[int]] = {}
+    for row in dict.fromkeys(row for hits in found.lists.values() for row in hits):
+        rows.setdefault(found.record(row).document, []).append(row)
+    asked = set(content_words(query)) - negated_words(query)
+    weighed = []
+    for document, score in list(fused.items())[: settings.weighed]:
+        best = max(rows[document], key=lambda row: (chunk_scores.get(row, 0.0), -row))
+        passage = found.record(best)
+        denied = only_negated(passage, asked) if asked else set()
+        left = 1 - len(denied) / len(asked) * (0.5 if passage.kind == "passage" else 1.0) if denied else 1.0
+        fit = settings.other_modality + (1 - settings.other_modality) * fit_of(passage, kinds)
+        fit *= 1.0 if _is_named(passage, asked) else settings.not_named
+        dense = _share(found.lists.get("dense", {}), rows[document], settings) * min(1, settings.weights["dense"])
+        weighed.append(
+            Candidate(
+                best,
+                passage,
+                score * fit * left,
+                words=max(found.coverage(row) for row in rows[document]) * left,
+                dense=dense * left,
+                image=_share(found.lists.get("image", {}), rows[document], settings),
+                same_image=any(row in found.pictured for row in rows[document]),
+            )
+        )
+    return sorted(weighed, key=lambda candidate: -candidate.rank_score)
+
+
+def _share(hits: Hits, rows: Iterable[int], settings: SearchSettings) -> float:
+    """Standard deviations above chance → [0, 1]."""
+    nearest = max((hits[row] for row in rows if row in hits), default=0.0)
+    return min(1.0, max(0.0, (nearest - settings.chance) / (settings.certain - settings.chance)))
+
+
+def choose(weighed: list[Candidate], k: int, settings: SearchSettings, *, asked: bool) -> list[Candidate]:
+    """Apply floor, drop and diversity.
+
+    Args:
+        weighed: from `weigh`.
+        k: the most to keep.
+        settings: floor, drop and diversity.
+        asked: whether the query had words.
+    Returns:
+        At most `k`, best first.
+    """
+    supports = [candidate.support(asked=asked) for candidate in weighed]
+    most = k if settings.diversity <= 0 else 4 * k
+    kept = [weighed[place] for place in worth_keeping(supports, floor=settings.floor, drop=settings.drop, most=most)]
+    if settings.diversity > 0:
+        scores = {place: candidate.rank_score for place, candidate in enumerate(kept)}
+        sets = [set(tokens(candidate.passage.text)) for candidate in kept]
+        order = diversify(scores, lambda a, b: _overlap(sets[a], sets[b]), k, diversity=settings.diversity)
+        kept = [kept[place] for place in order]
+    return kept
+
+
+def _is_named(passage: Passage, asked: set[str]) -> bool:
+    if passage.finding is None:
+        return False
+    return any(words and words <= asked for words in map(set, map(content_words, (passage.finding, *passage.keywords))))
+
+
+def _overlap(one: set[str], other: set[str]) -> float:
+    return len(one & other) / max(1, len(one | other))
+
+
+def as_evidence(passage: Passage, score: float) -> Evidence:
+    """Return a passage as the evidence that the assistant numbers and shows."""
+    return Evidence(
+        id=passage.id,
+        kind=passage.kind,
+        title=passage.heading,
+        text=passage.text,
+        source=passage.source,
+        licence=passage.licence,
+        score=round(score, 4),
+        modality=passage.modality,
+        anatomy=passage.anatomy,
+        image=passage.image,
+        references=passage.references,
+    )
