@@ -78,7 +78,9 @@ def _shared_options() -> argparse.ArgumentParser:
     """Return the options that every command has."""
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--model", metavar="M", help="starter, a model folder or a preset (default: starter)")
-    shared.add_argument("--index", metavar="I", help="default, an index folder or none (default: default)")
+    shared.add_argument(
+        "--index", metavar="I", help="default, an index folder, lance:FOLDER, postgresql://… or none (default: default)"
+    )
     shared.add_argument("--config", metavar="FILE", help="YAML settings; the options here go before them")
     shared.add_argument("--verbose", action="store_true", help="log what is done, and show where an error arose")
     return shared
@@ -231,15 +233,17 @@ def _open_index(name: str, model: LoadedModel) -> Retriever | None:
     if name == "none":
         return None
     from retrieval.encoder import ModelEncoder
-    from retrieval.retriever import IndexRetriever
+    from retrieval.stores.open import is_store, open_retriever
 
+    if is_store(name):
+        return open_retriever(name, ModelEncoder(model))
     folder = Path(assistant.__file__).parent / "starter" / "index" if name == "default" else Path(name).expanduser()
     if not folder.is_dir():
         raise RetrievalError(
             f"The index {folder} does not exist. Name an index folder, make one with "
             "`python -m retrieval.build CORPUS --out DIR`, or go without evidence: --index none."
         )
-    return IndexRetriever.open(folder, ModelEncoder(model))
+    return open_retriever(str(folder), ModelEncoder(model))
 
 
 if __name__ == "__main__":

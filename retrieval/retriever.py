@@ -74,6 +74,11 @@ class IndexRetriever:
         """Where the index lies; `Evidence.image` is relative to it."""
         return self.index.path
 
+    def picture(self, name: str) -> bytes | None:
+        """Return the JPEG that `Evidence.image` names, if there is one in this index."""
+        path = (self.folder / name).resolve()
+        return path.read_bytes() if path.is_relative_to(self.folder.resolve()) and path.is_file() else None
+
     def with_settings(self, settings: SearchSettings) -> IndexRetriever:
         """Return a retriever over the same open index with other settings."""
         return IndexRetriever(self.index, self._encoder, settings)

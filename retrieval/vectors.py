@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,14 @@ class VectorFile:
     def remove(self, keys: np.ndarray) -> None:
         """Take vectors out; keys that are not there are no fault."""
         self._index.remove_ids(np.ascontiguousarray(keys, dtype=np.int64))
+
+    def vectors_of(self, keys: Sequence[int]) -> dict[int, np.ndarray]:
+        """Return the vectors (E,) of some keys, as near as they were stored; the file must not be memory-mapped."""
+        if not self.exact:
+            from faiss.swigfaiss import DirectMap
+
+            self._index.set_direct_map_type(DirectMap.Hashtable)
+        return {key: np.asarray(self._index.reconstruct(key), dtype=np.float32) for key in keys}
 
     def search(self, query: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the cosines and keys of the `count` nearest vectors, best first.
