@@ -30,6 +30,7 @@ from assistant.guard import (
     check_text,
     modality_of,
 )
+from assistant.knowledge import FINDING_QUESTION, asks_knowledge
 from assistant.known import KnownPictures
 from assistant.lookup import Lookup
 from assistant.model.presets import preset_names
@@ -202,6 +203,9 @@ class MedicalAssistant:
             if case.stop is None:
                 self._ground(case)
             if case.stop is None and not (self._quotes and not case.pictures):
+                case.knowledge = self._quotes and self._lookup.is_open and asks_knowledge(question)
+                if case.knowledge:
+                    question = Question(FINDING_QUESTION, question.pictures)
                 case.options = options_of(question)
                 case.forms = [(option, form) for option in case.options for form in written_forms(option)]
                 case.prompt = self._prompts.for_question(case, question)

@@ -11,11 +11,12 @@ from assistant.config import GenerationConfig
 from assistant.conversation import NOT_FOR_CLINICAL_USE, SECTIONS, Answer, Report
 from assistant.guard import Stop, larger_model
 from assistant.header import answer_from_header, header_modality
+from assistant.knowledge import about_finding, is_nothing
 from assistant.lookup import Lookup, statement_of
 from assistant.model.presets import preset_names
 from assistant.prompts import parse_report
 from assistant.questions import matching_option, options_of, standalone
-from assistant.quote import best_sentences
+from assistant.quote import best_sentences, telling_sentences
 from assistant.vocabulary import canonical_modality
 from assistant.words import sentences
 
@@ -71,9 +72,11 @@ class Finisher:
         unsure = self._unsure(confidence, kind)
         if unsure is not None:
             return self._answer(case, unsure.text, confidence, abstained=True)
+        assert case.question is not None
+        if case.knowledge:
+            return self._explained(case, text, confidence)
         if not case.evidence:
             case.evidence = self._lookup.about(case, text)
-        assert case.question is not None
         statement = statement_of(case.question, text)
         text = review.cite(text, case.evidence, statement, modality=case.modality) if statement else text
         return self._answer(case, text, confidence, abstained=False)
@@ -146,6 +149,25 @@ class Finisher:
         if unsure is not None:
             return self._answer(case, unsure.text, confidence, abstained=True)
         return self._answer(case, text, confidence, abstained=False)
+
+    def _explained(self, case: Case, finding: str, confidence: float) -> Answer:
+        """Quote what is asked about the finding that the model saw."""
+        assert case.question is not None
+        if is_nothing(finding):
+            return self._answer(
+                case, f"{finding.strip(' .')}, so there is nothing to tell.", confidence, abstained=False
+            )
+        asked = about_finding(case.question.text, finding)
+        case.evidence = self._lookup.on_finding(case, asked)
+        quotes = telling_sentences(case.question.text, finding, case.evidence)
+        if not quotes:
+            text = f"The image seems to show: {finding.strip(' .')}. No sentence of what the search found tells more."
+            return self._answer(case, text, confidence, abstained=True)
+        (quote,) = quotes
+        text = f'{finding.strip(" .")}: "{quote.sentence}" [{quote.evidence_index + 1}]'
+        told = calibrate(min(1.0, quote.score / _FULL_SCORE), "quote", self._model.contract.calibration)
+        case.warn("The finding is the model's; what is said of it is quoted from the numbered evidence.")
+        return self._answer(case, text, min(confidence, told), abstained=False)
 
     def _reviewed(self, case: Case, text: str) -> str:
         """Return an answer after review; what was found goes to the case's cautions."""

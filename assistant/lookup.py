@@ -72,6 +72,13 @@ class Lookup:
             )
         )
 
+    def on_finding(self, case: Case, asked: str) -> tuple[Evidence, ...]:
+        """Return evidence on a question that names what the case's picture shows."""
+        if self._retriever is None or not self.is_open:
+            return ()
+        patient = case.current.patient_key if case.current else None
+        return tuple(self._retriever.search(asked, k=self._count, modality=case.modality, exclude_patient=patient))
+
     def on_subject(self, question: Question) -> tuple[Evidence, ...] | Stop:
         """Return evidence on a question without a picture, or a stop that says why there is none."""
         if self._retriever is None or not self.is_open:

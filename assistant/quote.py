@@ -104,6 +104,7 @@ _LISTS = re.compile(
     r"\bmay be\b.*\bor\b|\b(?:imitat|mimic|simulat|resembl)\w*|\bmistaken for\b|"
     r"\b(?:told|separated|distinguished) from\b"
 )
+_ABOUT_LIKENESS = frozenset({"pitfall", "differential"})
 _YES_NO = re.compile(r"^(?:is|are|was|were|do|does|did|can|could|has|have|may|might|should|will|would)\b")
 
 
@@ -130,6 +131,37 @@ def best_sentences(query: str, evidence: Sequence[Evidence], k: int = 1, *, embe
         if whole >= FLOOR:
             score = 0.4 * title + 0.6 * whole + asking.form(sentence) + _NEAR * near - _RANK * place
             quotes.append(Quote(place, sentence, round(score, 4)))
+    return _unlike(sorted(quotes, key=lambda quote: -quote.score), k)
+
+
+def telling_sentences(query: str, subject: str, evidence: Sequence[Evidence], k: int = 1) -> list[Quote]:
+    """Choose the sentences of evidence on a subject that are worded as a question asks, whatever its other words.
+
+    Args:
+        query: the question, such as "What are the pitfalls of the finding in this image?".
+        subject: what it is about, such as "pleural effusion"; only evidence titled with all its words is read.
+        evidence: best first.
+        k: the most sentences to return.
+    Returns:
+        At most `k` quotes, best first; none if the question has no known form, or no sentence has it.
+    """
+    text = plain(query).strip()
+    kinds = tuple(kind for kind in _KINDS if kind.asked.search(text))
+    # "What are the pitfalls" opens like a definition and asks for none.
+    kinds = tuple(kind for kind in kinds if kind.name in _ABOUT_LIKENESS) or kinds
+    words = set(content_words(subject))
+    quotes = []
+    for place, item in enumerate(evidence):
+        titled = set(tokens(item.title))
+        if not words or not all(_holds(word, titled) for word in words):
+            continue
+        for order, sentence in enumerate(_sentences(item)):
+            cues = sum(min(len(kind.answered.findall(plain(sentence))), _CUES) for kind in kinds)
+            if cues:
+                named = 0.1 if words & set(tokens(sentence)) else 0.0
+                # Evidence counts first, then how plainly the sentence has the form; of equals the earlier one.
+                score = 0.8 + 0.1 * cues + named - _RANK * 4 * place - 0.001 * order
+                quotes.append(Quote(place, sentence, round(score, 4)))
     return _unlike(sorted(quotes, key=lambda quote: -quote.score), k)
 
 

@@ -61,6 +61,9 @@ RECIPES: dict[str, Recipe] = {
     "manifest": Recipe("data_recipes.manifest", "a folder of images with manifest.jsonl"),
     "instruct": Recipe("data_recipes.instruct", "more questions, reports and evidence from an example file"),
     "preferences": Recipe("data_recipes.preferences", "pairs of a true and a spoilt answer from an example file"),
+    "phantom_cards": Recipe(
+        "data_recipes.phantom_cards", "drawn pictures with questions that only a card answers", needs_source=False
+    ),
     "phantom": Recipe("data_recipes.phantom_recipe", "drawn pictures with exact truth", needs_source=False),
     **{name: _public(name, card) for name, card in CARDS.items()},
 }
