@@ -32,6 +32,8 @@ class Case:
     options: tuple[str, ...] = ()
     """Answers to choose from; none for an open question or a report."""
     evidence: tuple[Evidence, ...] = ()
+    cases: tuple[Evidence, ...] = ()
+    """What a report shows beside it: cases whose pictures are near."""
     knowledge: bool = False
     """The model is asked for the finding alone, and what is asked of it is quoted from evidence."""
     prompt: Prompt | None = None

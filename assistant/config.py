@@ -33,6 +33,12 @@ class GenerationConfig:
     """The most pieces of evidence to retrieve for one answer; 0 retrieves none."""
     evidence_tokens: int | None = None
     """The most tokens that numbered evidence may take in a prompt; null takes what its contract says, or 256."""
+    second_search: bool = False
+    """Where the first answer is too unsure, put the question to the search in other words and answer once more."""
+    nearest_cases: int = 3
+    """The most cases of the index, nearest by picture, to show beside a report; 0 shows none."""
+    entailment_model: str | None = None
+    """Folder of a model that judges whether evidence entails a sentence; null goes by words, meaning and polarity."""
     history_turns: int = 6
     """The most earlier turns of a conversation that go into a prompt, newest kept."""
     abstain_below: float | None = None
@@ -64,6 +70,7 @@ _AT_LEAST: dict[str, float] = {
     "batch_size": 1,
     "evidence_count": 0,
     "evidence_tokens": 0,
+    "nearest_cases": 0,
     "history_turns": 0,
     "picture_cache": 1,
 }

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from assistant.evidence import Evidence
+from assistant.grounding import Ground
 from assistant.imaging.picture import Picture
 
 NOT_FOR_CLINICAL_USE = (
@@ -47,6 +48,8 @@ class Answer:
     model_name: str
     model_fingerprint: str
     seconds: float
+    grounds: tuple[Ground, ...] = ()
+    """Each sentence with the evidence that bears it; what has none is unsupported."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form that `ask --json` prints."""
@@ -55,6 +58,7 @@ class Answer:
             "confidence": round(self.confidence, 4),
             "abstained": self.abstained,
             "evidence": [item.to_dict() for item in self.evidence],
+            "grounds": [one.to_dict() for one in self.grounds],
             "cautions": list(self.cautions),
             "model": {"name": self.model_name, "fingerprint": self.model_fingerprint},
             "seconds": round(self.seconds, 3),
@@ -85,6 +89,10 @@ class Report:
     model_fingerprint: str
     seconds: float
     details: dict[str, Any] = field(default_factory=dict)
+    grounds: tuple[Ground, ...] = ()
+    """Each sentence of findings and impression with the evidence that bears it."""
+    cases: tuple[Evidence, ...] = ()
+    """The cases and figures of the index whose pictures are nearest."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form that a worklist writes, less the study's own fields."""
@@ -93,6 +101,8 @@ class Report:
             "confidence": round(self.confidence, 4),
             "abstained": self.abstained,
             "evidence": [item.to_dict() for item in self.evidence],
+            "grounds": [one.to_dict() for one in self.grounds],
+            "cases": [one.to_dict() for one in self.cases],
             "cautions": list(self.cautions),
             "model": {"name": self.model_name, "fingerprint": self.model_fingerprint},
             "seconds": round(self.seconds, 3),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -63,3 +63,20 @@ class Retriever(Protocol):
             Best first; empty if nothing is near enough.
         """
         ...
+
+
+@runtime_checkable
+class HasPictures(Protocol):
+    """A retriever that can give the pictures of figures and cases."""
+
+    def picture(self, name: str) -> bytes | None:
+        """Return the JPEG that `Evidence.image` names, if there is one."""
+        ...
+
+
+def pictures_of(cases: Sequence[Evidence], retriever: object) -> dict[str, bytes]:
+    """Return `Evidence.image` → JPEG of some cases, as far as the retriever has them."""
+    if not isinstance(retriever, HasPictures):
+        return {}
+    found = {item.image: retriever.picture(item.image) for item in cases if item.image}
+    return {name: jpeg for name, jpeg in found.items() if jpeg is not None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from assistant import review
@@ -9,14 +10,17 @@ from assistant.case import Case
 from assistant.confidence import Kind, calibrate, raw_confidence, shares, threshold
 from assistant.config import GenerationConfig
 from assistant.conversation import NOT_FOR_CLINICAL_USE, SECTIONS, Answer, Report
+from assistant.entail import Entailment
+from assistant.grounding import Ground, ground
 from assistant.guard import Stop, larger_model
 from assistant.header import answer_from_header, header_modality
 from assistant.knowledge import about_finding, is_nothing
 from assistant.lookup import Lookup, statement_of
 from assistant.model.presets import preset_names
 from assistant.prompts import parse_report
-from assistant.questions import matching_option, options_of, standalone
+from assistant.questions import YES_NO, matching_option, options_of, standalone
 from assistant.quote import best_sentences, telling_sentences
+from assistant.review import without_citations
 from assistant.vocabulary import canonical_modality
 from assistant.words import sentences
 
@@ -106,6 +110,7 @@ class Finisher:
         if not case.evidence:
             told = sections["impression"] or sections["findings"]
             case.evidence = self._lookup.about(case, review.named_findings(told) or told)
+        case.cases = self._lookup.nearest_cases(case, self._settings.nearest_cases)
         sections["impression"] = " ".join(
             review.cite(sentence, case.evidence, review.named_findings(sentence) or sentence, modality=case.modality)
             for sentence in sentences(sections["impression"])
@@ -154,9 +159,8 @@ class Finisher:
         """Quote what is asked about the finding that the model saw."""
         assert case.question is not None
         if is_nothing(finding):
-            return self._answer(
-                case, f"{finding.strip(' .')}, so there is nothing to tell.", confidence, abstained=False
-            )
+            text = f"{finding.strip(' .')}, so there is nothing to tell."
+            return self._answer(case, text, confidence, abstained=False)
         asked = about_finding(case.question.text, finding)
         case.evidence = self._lookup.on_finding(case, asked)
         quotes = telling_sentences(case.question.text, finding, case.evidence)
@@ -220,6 +224,20 @@ class Finisher:
             "A clearer image, a narrower question or answers to choose from may help. " + larger_model(preset_names()),
         )
 
+    @cached_property
+    def _judge(self) -> Entailment | None:
+        folder = self._settings.entailment_model
+        return Entailment.open(folder) if folder else None
+
+    def _ground(self, case: Case, text: str) -> tuple[Ground, ...]:
+        """Mark each sentence with its evidence; a plain Yes stands for what was asked, a plain No for nothing."""
+        if not case.evidence:
+            return ()
+        stated = statement_of(case.question, without_citations(text).strip(" ."))
+        if case.question is not None and without_citations(text).strip(" .") in YES_NO:
+            text = stated
+        return ground(text, case.evidence, embed=self._model.text.embed, judge=self._judge)
+
     def _no_report(self, case: Case, stop: Stop, confidence: float) -> Report:
         sections = {**dict.fromkeys(SECTIONS, ""), "impression": f"No report was drafted. {stop.text}"}
         return self._report(case, sections, confidence, abstained=True)
@@ -235,6 +253,7 @@ class Finisher:
             model_name=self._model.name,
             model_fingerprint=self._model.fingerprint,
             seconds=case.seconds,
+            grounds=() if abstained else self._ground(case, text),
         )
 
     def _report(self, case: Case, sections: dict[str, str], confidence: float, *, abstained: bool) -> Report:
@@ -248,6 +267,8 @@ class Finisher:
             model_name=self._model.name,
             model_fingerprint=self._model.fingerprint,
             seconds=case.seconds,
+            grounds=() if abstained else self._ground(case, f"{sections['findings']}\n\n{sections['impression']}"),
+            cases=case.cases,
         )
 
 

@@ -72,6 +72,19 @@ class Lookup:
             )
         )
 
+    def nearest_cases(self, case: Case, count: int) -> tuple[Evidence, ...]:
+        """Return the cases and figures whose pictures are nearest to the case's own; not the patient's own."""
+        if self._retriever is None or not count or not case.features or case.current is None:
+            return ()
+        found = self._retriever.search(
+            "",
+            image_embedding=case.features[-1].joint,
+            k=4 * count,
+            modality=case.modality,
+            exclude_patient=case.current.patient_key,
+        )
+        return tuple(item for item in found if item.image is not None)[:count]
+
     def on_finding(self, case: Case, asked: str) -> tuple[Evidence, ...]:
         """Return evidence on a question that names what the case's picture shows."""
         if self._retriever is None or not self.is_open:

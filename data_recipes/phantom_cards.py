@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -99,32 +100,21 @@ def _examples(
     phantom: Phantom, about: dict[str, list[Passage]], image: str, number: int, rng: random.Random
 ) -> Iterator[Example]:
     kind = KINDS[phantom.kind]
-    base = {
-        "images": (image,), "task": "vqa", "source": "phantom cards", "licence": "CC0-1.0",
-        "modality": kind.modality, "anatomy": kind.anatomy,
-    }  # fmt: skip
     truth = {"phantom": True, "finding": phantom.findings[0].name, "documents": sorted(about)}
+
+    def example(name: str, question: str, answer: str, answer_type: str, choices: Any, **more: Any) -> Example:
+        messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+        return Example(
+            f"card{number}#{name}", (image,), messages, "vqa", answer_type, "phantom cards", "CC0-1.0",
+            choices=choices, truth={**truth, **more}, modality=kind.modality, anatomy=kind.anatomy,
+        )  # fmt: skip
+
     for sections, wordings in QUESTIONS.items():
         told = " ".join(
             one.text for chunks in about.values() for one in chunks if (one.section or "").lower() in sections
         )
         if told:
-            messages = [
-                {"role": "user", "content": rng.choice(wordings)},
-                {"role": "assistant", "content": told},
-            ]
-            extra = {"needs": "card", "sections": list(sections)}
-            yield Example(
-                id=f"card{number}#{sections[0]}",
-                messages=messages,
-                answer_type="open",
-                truth={**truth, **extra},
-                **base,
-            )
+            yield example(sections[0], rng.choice(wordings), told, "open", None, needs="card", sections=list(sections))
     plain = phantom_questions(phantom, rng)
     for place, (question, answer, answer_type, choices) in enumerate(rng.sample(plain, min(_PLAIN, len(plain)))):
-        messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-        yield Example(
-            id=f"card{number}#{place}", messages=messages, answer_type=answer_type, choices=choices,
-            truth={**truth, "needs": "image"}, **base,
-        )  # fmt: skip
+        yield example(str(place), question, answer, answer_type, choices, needs="image")

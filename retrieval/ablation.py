@@ -170,9 +170,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("examples", type=Path, help="example file (JSONL)")
     parser.add_argument("--index", type=Path, help="index folder (default: the one that ships with the starter)")
     parser.add_argument("--model", default="starter", help="starter or a model folder (default: starter)")
-    parser.add_argument(
-        "--in-prompt", action="store_true", help="show evidence to the model, whatever its contract says"
-    )
+    parser.add_argument("--in-prompt", action="store_true", help="show evidence to the model against its contract")
     parser.add_argument("--limit", type=int, help="ask only the first so many questions")
     parser.add_argument("--seed", type=int, default=0, help="of the random evidence (default: 0)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
@@ -203,14 +201,9 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def shown(result: dict[str, Any]) -> str:
     """Return the tables of a result as Markdown."""
-    lines = [
-        f"{result['questions']} questions, evidence in the prompt: {'yes' if result['evidence_in_prompt'] else 'no'}"
-    ]
-    lines += [
-        "",
-        "| evidence | needs | questions | right | 95 % interval | abstained | copied |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    shows = "yes" if result["evidence_in_prompt"] else "no"
+    lines = [f"{result['questions']} questions, evidence in the prompt: {shows}", ""]
+    lines += ["| evidence | needs | questions | right | 95 % interval | abstained | copied |", "|" + "---|" * 7]
     for arm, kinds in result["arms"].items():
         for kind, one in kinds.items():
             low, high = one["interval"]

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def worth_keeping(supports: Sequence[float], *, floor: float, drop: float, most: int) -> list[int]:
+def worth_keeping(
+    supports: Sequence[float],
+    *,
+    floor: float,
+    drop: float,
+    most: int,
+    costs: Sequence[int] | None = None,
+    budget: int | None = None,
+) -> list[int]:
     """Choose which of a ranked list to keep.
 
     Args:
@@ -13,10 +21,22 @@ def worth_keeping(supports: Sequence[float], *, floor: float, drop: float, most:
         floor: pieces with less are never kept.
         drop: a piece is kept only if it has at least this share of the best support seen.
         most: the most pieces to keep.
+        costs: length of each piece, in the unit of the budget.
+        budget: the most length that all kept pieces may have together; the first one is kept whatever its length,
+            for a prompt shortens what does not fit. None sets no limit.
     Returns:
         Positions in `supports`, in order; empty when nothing reaches the floor.
     """
     best = max(supports, default=0.0)
     if best < floor:
         return []
-    return [place for place, support in enumerate(supports) if support >= max(floor, drop * best)][:most]
+    kept = [place for place, support in enumerate(supports) if support >= max(floor, drop * best)][:most]
+    if budget is None or costs is None:
+        return kept
+    fitting: list[int] = []
+    left = budget
+    for place in kept:
+        if not fitting or costs[place] <= left:
+            fitting.append(place)
+            left -= costs[place]
+    return fitting

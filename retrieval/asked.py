@@ -18,7 +18,7 @@ from assistant.review import without_citations
 from assistant.words import content_words, tokens
 
 SHORT = 8
-_LEAST_WORDS = 3
+_LEAST_WORDS = 6
 _LEAST_HELD = 0.75
 _COPIED = 8
 _QUOTED = re.compile(r'"([^"]+)"')

@@ -7,14 +7,18 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assistant.errors import AssistantError, RetrievalError
+from retrieval.scores import ndcg
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from retrieval.encoder import Encoder
     from retrieval.retriever import IndexRetriever
     from retrieval.settings import SearchSettings
 
@@ -34,6 +38,13 @@ class Pair:
     question: str
     expected: tuple[str, ...]
     modality: str | None = None
+    image: str | None = None
+    """Path of a picture to search by; with an empty question by the picture alone."""
+
+    @property
+    def direction(self) -> str:
+        """What is searched by: "text", "image" or "both"."""
+        return "text" if self.image is None else "both" if self.question.strip() else "image"
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,8 @@ class Recall:
     """Depth → share of the questions whose document is among that many first."""
     mrr: float
     """Mean of 1 / rank of the right document, 0 where it is not found."""
+    ndcg: float
+    """Mean discounted gain among the deepest k, 1 for all right documents first."""
     empty: float | None
     """Of the questions that should find nothing, the share that did; None if there are none."""
     milliseconds: float
@@ -51,7 +64,7 @@ class Recall:
 
 
 def read_pairs(path: Path) -> list[Pair]:
-    """Read a JSONL file of `{"question", "expected": id, [ids] or [], "modality"?}`.
+    """Read a JSONL file of `{"question", "expected": id, [ids] or [], "modality"?, "image"?}`.
 
     Args:
         path: the file.
@@ -68,7 +81,9 @@ def read_pairs(path: Path) -> list[Pair]:
             record = json.loads(line)
             expected = record["expected"]
             expected = (expected,) if isinstance(expected, str) else tuple(expected)
-            pairs.append(Pair(record["question"], expected, record.get("modality")))
+            image = str(path.parent / record["image"]) if record.get("image") else None
+            pairs.append(Pair(record.get("question", "") if image else record["question"], expected,
+                              record.get("modality"), image))  # fmt: skip
         except (ValueError, KeyError, TypeError) as error:
             raise RetrievalError(
                 f'{path}:{number}: {line[:40]!r} is no pair ({error}); write {{"question": …, "expected": id or list}}.'
@@ -76,30 +91,42 @@ def read_pairs(path: Path) -> list[Pair]:
     return pairs
 
 
-def recall_at_k(retriever: IndexRetriever, pairs: Sequence[Pair], depths: Sequence[int] = DEPTHS) -> Recall:
+def recall_at_k(
+    retriever: IndexRetriever,
+    pairs: Sequence[Pair],
+    depths: Sequence[int] = DEPTHS,
+    joints: Mapping[str, np.ndarray] | None = None,
+) -> Recall:
     """Measure a retriever.
 
     Args:
         retriever: searched with each question.
         pairs: questions with what should be found.
         depths: the k of each recall.
+        joints: embedding (E,) of each picture that a pair names.
     Returns:
-        Recall at each depth, MRR and time.
+        Recall at each depth, MRR, nDCG and time.
     """
+    joints = joints or {}
     ranks: list[int] = []
+    gains: list[float] = []
     empty: list[bool] = []
     started = time.perf_counter()
     for pair in pairs:
-        found = retriever.search(pair.question, k=max(depths), modality=pair.modality)
+        joint = joints.get(pair.image) if pair.image else None
+        found = retriever.search(pair.question, image_embedding=joint, k=max(depths), modality=pair.modality)
         if not pair.expected:
             empty.append(not found)
             continue
-        ranks.append(next((rank for rank, item in enumerate(found, start=1) if _is_one_of(item.id, pair.expected)), 0))
+        relevant = [_is_one_of(item.id, pair.expected) for item in found]
+        ranks.append(relevant.index(True) + 1 if True in relevant else 0)
+        gains.append(ndcg(relevant, len(pair.expected), max(depths)))
     milliseconds = 1000 * (time.perf_counter() - started) / max(1, len(pairs))
     count = max(1, len(ranks))
     return Recall(
         at={depth: sum(0 < rank <= depth for rank in ranks) / count for depth in depths},
         mrr=sum(1 / rank for rank in ranks if rank) / count,
+        ndcg=sum(gains) / count,
         empty=sum(empty) / len(empty) if empty else None,
         milliseconds=milliseconds,
     )
@@ -127,20 +154,41 @@ def best_dense_weight(retriever: IndexRetriever, pairs: Sequence[Pair]) -> float
     return -max(scored)[1]
 
 
-def table(retriever: IndexRetriever, pairs: Sequence[Pair], settings: SearchSettings) -> dict[str, Recall]:
-    """Measure each of `MODES`.
+def table(
+    retriever: IndexRetriever,
+    pairs: Sequence[Pair],
+    settings: SearchSettings,
+    joints: Mapping[str, np.ndarray] | None = None,
+) -> dict[str, Recall]:
+    """Measure each of `MODES`, and each direction of search where there is more than one.
 
     Args:
         retriever: over the index to measure.
         pairs: the questions.
         settings: everything but the weights.
+        joints: embedding (E,) of each picture that a pair names.
     Returns:
-        Name of the mode → its recall.
+        Name of the mode, or "fused, DIRECTION" → its recall.
     """
-    return {
-        name: recall_at_k(retriever.with_settings(replace(settings, weights={**settings.weights, **weights})), pairs)
+    results = {
+        name: recall_at_k(
+            retriever.with_settings(replace(settings, weights={**settings.weights, **weights})), pairs, joints=joints
+        )
         for name, weights in MODES.items()
     }
+    directions = sorted({pair.direction for pair in pairs})
+    for direction in directions if len(directions) > 1 else ():
+        part = [pair for pair in pairs if pair.direction == direction]
+        results[f"fused, {direction}"] = recall_at_k(retriever.with_settings(settings), part, joints=joints)
+    return results
+
+
+def embed_pictures(encoder: Encoder, pairs: Sequence[Pair]) -> dict[str, np.ndarray]:
+    """Return the embedding (E,) of every picture that pairs name; a picture that cannot be read is an ImageError."""
+    from assistant.imaging.load import load_picture
+
+    paths = sorted({pair.image for pair in pairs if pair.image})
+    return {path: encoder.embed_images([load_picture(path)])[0] for path in paths}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -164,16 +212,19 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from retrieval.retriever import IndexRetriever
 
     pairs = read_pairs(arguments.pairs)
-    retriever = IndexRetriever.open(arguments.index, FolderEncoder(arguments.model))
-    results = table(retriever, pairs, retriever.settings)
+    encoder = FolderEncoder(arguments.model)
+    retriever = IndexRetriever.open(arguments.index, encoder)
+    results = table(retriever, pairs, retriever.settings, embed_pictures(encoder, pairs))
     if arguments.json:
         sys.stdout.write(json.dumps({name: vars(result) for name, result in results.items()}, indent=2) + "\n")
         return 0
-    sys.stdout.write(f"{'list':8} " + " ".join(f"R@{depth:<5}" for depth in DEPTHS) + " MRR    nothing ms\n")
+    sys.stdout.write(f"{'list':12} " + " ".join(f"R@{depth:<5}" for depth in DEPTHS) + " MRR    nDCG   nothing ms\n")
     for name, result in results.items():
         shares = " ".join(f"{result.at[depth]:<7.3f}" for depth in DEPTHS)
         nothing = "-" if result.empty is None else f"{result.empty:.2f}"
-        sys.stdout.write(f"{name:8} {shares} {result.mrr:<6.3f} {nothing:7} {result.milliseconds:.1f}\n")
+        sys.stdout.write(
+            f"{name:12} {shares} {result.mrr:<6.3f} {result.ndcg:<6.3f} {nothing:7} {result.milliseconds:.1f}\n"
+        )
     return 0
 
 

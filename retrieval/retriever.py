@@ -121,6 +121,30 @@ class IndexRetriever:
         Raises:
             ValueError: `image_embedding` has another width than the index.
         """
+        found = self.weighed(query, image_embedding=image_embedding, modality=modality, exclude_patient=exclude_patient)
+        kept = choose(found, k, self.settings, asked=bool(content_words(query)))
+        return [as_evidence(self._whole(candidate), candidate.rank_score) for candidate in kept]
+
+    def weighed(
+        self,
+        query: str,
+        *,
+        image_embedding: np.ndarray | None = None,
+        modality: str | None = None,
+        exclude_patient: str | None = None,
+    ) -> list[Candidate]:
+        """Return the documents that a search looks at closely, best first, before floor and drop are applied.
+
+        Args:
+            query: as for `search`.
+            image_embedding: as for `search`.
+            modality: as for `search`.
+            exclude_patient: as for `search`.
+        Returns:
+            The candidates, each with its support.
+        Raises:
+            ValueError: `image_embedding` has another width than the index.
+        """
         if image_embedding is not None and image_embedding.shape != (self.index.text.width,):
             raise ValueError(
                 f"image_embedding is {image_embedding.shape}; this index takes ({self.index.text.width},)."
@@ -147,8 +171,7 @@ class IndexRetriever:
             seen = {**self._near_text(vector, allowed), **pictured}
             lists["image"] = {row: value for row, value in ordered(seen).items() if may_be(row)}
         found = Found(lists, lambda row: float(lexical.coverage[row]), pictured, self._record)
-        kept = choose(weigh(query, found, self.settings, kinds), k, self.settings, asked=bool(words))
-        return [as_evidence(self._whole(candidate), candidate.rank_score) for candidate in kept]
+        return weigh(query, found, self.settings, kinds)
 
     def _near_text(self, vector: np.ndarray, allowed: Callable[[int], bool]) -> Hits:
         """Records by how surprising the nearness of their text or title is."""

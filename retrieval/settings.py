@@ -20,6 +20,8 @@ class SearchSettings:
     """Support below which nothing is shown, in [0, 1]."""
     drop: float = 0.6
     """A piece is shown only if it has at least this share of the best support."""
+    budget_words: int | None = None
+    """The most words that all pieces may have together, the first one aside; None sets no limit."""
     rank_constant: float = 10.0
     """Of the fusion: the smaller, the more the first places count."""
     other_modality: float = 0.4

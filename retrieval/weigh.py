@@ -126,7 +126,17 @@ def choose(weighed: list[Candidate], k: int, settings: SearchSettings, *, asked:
     """
     supports = [candidate.support(asked=asked) for candidate in weighed]
     most = k if settings.diversity <= 0 else 4 * k
-    kept = [weighed[place] for place in worth_keeping(supports, floor=settings.floor, drop=settings.drop, most=most)]
+    kept = [
+        weighed[place]
+        for place in worth_keeping(
+            supports,
+            floor=settings.floor,
+            drop=settings.drop,
+            most=most,
+            costs=[len(candidate.passage.text.split()) for candidate in weighed],
+            budget=settings.budget_words,
+        )
+    ]
     if settings.diversity > 0:
         scores = {place: candidate.rank_score for place, candidate in enumerate(kept)}
         sets = [set(tokens(candidate.passage.text)) for candidate in kept]

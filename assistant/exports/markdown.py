@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from assistant.conversation import NOT_FOR_CLINICAL_USE, SECTIONS
-from assistant.exports.wording import confidence_phrase
+from assistant.exports.wording import confidence_phrase, support_words
 
 EMPTY_SECTION = "Nothing drafted."
 
@@ -33,7 +33,9 @@ def report_markdown(record: Mapping[str, Any]) -> str:
     for name in SECTIONS:
         lines += [f"## {name.capitalize()}", "", record["sections"].get(name) or EMPTY_SECTION, ""]
     lines += _cautions(record.get("cautions", ()))
+    lines += _grounds(record.get("grounds", ()))
     lines += _evidence(record.get("evidence", ()))
+    lines += _cases(record.get("cases", ()))
     model = record.get("model")
     if model:
         lines += ["---", f"Model {model['name']}, fingerprint `{model['fingerprint']}`.", ""]
@@ -44,6 +46,23 @@ def _cautions(cautions: Sequence[str]) -> list[str]:
     """Return the section of cautions, less the one at the head of the page; nothing when there are none."""
     rest = [f"- {caution}" for caution in cautions if caution != NOT_FOR_CLINICAL_USE]
     return ["## Cautions", "", *rest, ""] if rest else []
+
+
+def _grounds(grounds: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return each sentence with what it stands on, nothing without evidence."""
+    rows = [f"- {one['sentence']} *({support_words(one)})*" for one in grounds]
+    return ["## Sentence by sentence", "", *rows, ""] if rows else []
+
+
+def _cases(cases: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the nearest cases with their sources; their pictures stay in the index."""
+    rows = [
+        f"- **{one['title']}.** {' '.join(str(one['text']).split())} Source: {one['source']} ({one['licence']}); "
+        f"picture `{one['image']}` of the index"
+        for one in cases
+    ]
+    return ["## Nearest cases", "", "Cases of the index whose pictures are most alike. Alike is not the same.", "",
+            *rows, ""] if rows else []  # fmt: skip
 
 
 def _evidence(evidence: Sequence[Mapping[str, Any]]) -> list[str]:

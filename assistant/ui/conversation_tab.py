@@ -96,7 +96,7 @@ class Conversation:
                 if done is None:
                     yield _told(session.growing(_assistant(_plain(text) or WAITING)), NOTHING_YET)
                     continue
-                panel = grounds_html(done.confidence, done.abstained, done.evidence, done.cautions)
+                panel = grounds_html(done.confidence, done.abstained, done.evidence, done.cautions, done.grounds)
                 yield _told(session.growing(_assistant(_said(done))).answered(done.text), panel)
         except AssistantError as error:
             yield _unanswered(session, str(error))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from assistant.conversation import NOT_FOR_CLINICAL_USE
 from assistant.evidence import Evidence
-from assistant.exports.wording import confidence_words
+from assistant.exports.wording import confidence_words, support_words
+from assistant.grounding import Ground
 from assistant.ui.service import AssistantService
 
 _SHORT = 170
@@ -46,7 +48,12 @@ def error_html(message: str) -> str:
 
 
 def grounds_html(
-    confidence: float | None, abstained: bool, evidence: Sequence[Evidence], cautions: Sequence[str]
+    confidence: float | None,
+    abstained: bool,
+    evidence: Sequence[Evidence],
+    cautions: Sequence[str],
+    grounds: Sequence[Ground] = (),
+    cases: str = "",
 ) -> str:
     """Return what an answer stands on: how sure, what to beware of, which evidence.
 
@@ -55,12 +62,15 @@ def grounds_html(
         abstained: whether the assistant declined to answer.
         evidence: in the order of its numbers.
         cautions: plain sentences.
+        grounds: each sentence with the evidence that bears it.
+        cases: HTML of `cases_html`, for a report.
     Returns:
         A framed panel.
     """
     if confidence is None:
         return panel_html("<p class='ma-empty'>How sure an answer is, and what it stands on, appears here.</p>")
-    return panel_html(confidence_html(confidence, abstained) + _cautions_html(cautions) + _evidence_html(evidence))
+    parts = (_cautions_html(cautions), _support_html(grounds), _evidence_html(evidence), cases)
+    return panel_html(confidence_html(confidence, abstained) + "".join(parts))
 
 
 def panel_html(inner: str) -> str:
@@ -94,6 +104,42 @@ def _cautions_html(cautions: Sequence[str]) -> str:
     if not items:
         return ""
     return f"<section class='ma-cautions'><h3>Cautions</h3><ul>{items}</ul></section>"
+
+
+def _support_html(grounds: Sequence[Ground]) -> str:
+    """Return each sentence with the numbers of what supports it."""
+    if not grounds:
+        return ""
+    rows = "".join(
+        f"<li class='{'ma-borne' if one.supported else 'ma-unborne'}'>{escape(one.sentence)} "
+        f"<span class='ma-source'>{escape(support_words(one.to_dict()))}</span></li>"
+        for one in grounds
+    )
+    return f"<section class='ma-support'><h3>Sentence by sentence</h3><ul>{rows}</ul></section>"
+
+
+def cases_html(cases: Sequence[Evidence], pictures: Mapping[str, bytes]) -> str:
+    """Return the nearest cases of the index, side by side.
+
+    Args:
+        cases: nearest first.
+        pictures: `Evidence.image` → JPEG, for those that have one.
+    Returns:
+        A section; nothing where there are no cases.
+    """
+    if not cases:
+        return ""
+    cards = []
+    for item in cases:
+        jpeg = pictures.get(item.image or "")
+        shown = f"<img alt='' src='data:image/jpeg;base64,{b64encode(jpeg).decode()}'>" if jpeg else ""
+        text = " ".join(item.text.split())
+        short = text if len(text) <= _SHORT else text[:_SHORT].rsplit(" ", 1)[0] + " …"
+        cards.append(
+            f"<figure class='ma-case'>{shown}<figcaption><strong>{escape(item.title)}</strong> {escape(short)} "
+            f"<span class='ma-source'>{escape(item.source)} · {escape(item.licence)}</span></figcaption></figure>"
+        )
+    return f"<section class='ma-cases'><h3>Nearest cases</h3><div>{''.join(cards)}</div></section>"
 
 
 def _evidence_html(evidence: Sequence[Evidence]) -> str:

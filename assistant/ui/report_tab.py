@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,9 @@ import gradio as gr
 
 from assistant.conversation import SECTIONS, Report, ReportRequest
 from assistant.errors import AssistantError, ImageError
+from assistant.evidence import pictures_of
 from assistant.exports.markdown import report_markdown
-from assistant.ui.panels import error_html, grounds_html, panel_html
+from assistant.ui.panels import cases_html, error_html, grounds_html, panel_html
 from assistant.ui.service import AssistantService
 from assistant.ui.session import preview, read_uploads
 
@@ -57,7 +58,9 @@ class Drafting:
             previews = [preview(one) for one in (*pictures, *earlier)]
             yield (previews, "", "", "", None, WORKING, None, None)
             request = ReportRequest(tuple(pictures), tuple(earlier), (indication or "").strip() or None)
-            yield _drafted(previews, self.service.get().assistant.report(request))
+            assistant = self.service.get().assistant
+            report = assistant.report(request)
+            yield _drafted(previews, report, pictures_of(report.cases, assistant.retriever))
         except ImageError as error:
             yield _failed(str(error))
         except AssistantError as error:
@@ -67,8 +70,15 @@ class Drafting:
             yield _failed(f"The program failed ({type(error).__name__}); the terminal says where. Try again.")
 
 
-def _drafted(previews: list[Any], report: Report) -> Shown:
-    panel = grounds_html(report.confidence, report.abstained, report.evidence, report.cautions)
+def _drafted(previews: list[Any], report: Report, near: Mapping[str, bytes]) -> Shown:
+    panel = grounds_html(
+        report.confidence,
+        report.abstained,
+        report.evidence,
+        report.cautions,
+        report.grounds,
+        cases_html(report.cases, near),
+    )
     technique, findings, impression = (report.sections.get(name, "") for name in SECTIONS)
     return previews, technique, findings, impression, report.to_dict(), panel, None, None
 
