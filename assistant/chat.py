@@ -104,6 +104,7 @@ class MedicalAssistant:
             started = time.perf_counter()
             cases = self._question_cases(batch)
             self._generate(cases)
+            cases = [self._second_round(case) for case in cases]
             answers = [self._finisher.answer(case) for case in cases]
             yield from _timed(answers, started, "answered %d question(s) in %.2f s")
 
@@ -268,6 +269,20 @@ class MedicalAssistant:
     @property
     def _shows_evidence(self) -> bool:
         return self._can.get("evidence_in_prompt") == "yes"
+
+    def _second_round(self, case: Case) -> Case:
+        """Where the first answer is unsure, search with its words too and answer again; the surer answer stands."""
+        if not (self.settings.second_search and self._shows_evidence and case.prompt is not None and case.question):
+            return case
+        text, confidence, sure = self._finisher.sureness(case)
+        found = () if sure else self._lookup.about(case, text)
+        if not found or {item.id for item in found} == {item.id for item in case.evidence}:
+            return case
+        again = replace(case, evidence=found, cautions=list(case.cautions))
+        again.prompt = self._prompts.for_question(again, case.question)
+        self._generate([again])
+        again.warn("The first answer was unsure; this one is from a second search.")
+        return again if self._finisher.sureness(again)[1] > confidence else case
 
     def _generate(self, cases: Sequence[Case], max_new_tokens: int | None = None) -> None:
         waiting = [case for case in cases if case.prompt is not None]

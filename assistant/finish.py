@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from assistant import review
 from assistant.case import Case
-from assistant.confidence import Kind, calibrate, raw_confidence, shares, threshold
+from assistant.confidence import Kind, calibrate, raw_confidence, threshold
 from assistant.config import GenerationConfig
 from assistant.conversation import NOT_FOR_CLINICAL_USE, SECTIONS, Answer, Report
+from assistant.decide import decide
 from assistant.entail import Entailment
 from assistant.grounding import Ground, ground
 from assistant.guard import Stop, larger_model
@@ -18,8 +20,8 @@ from assistant.knowledge import about_finding, is_nothing
 from assistant.lookup import Lookup, statement_of
 from assistant.model.presets import preset_names
 from assistant.prompts import parse_report
-from assistant.questions import YES_NO, matching_option, options_of, standalone
-from assistant.quote import best_sentences, telling_sentences
+from assistant.questions import YES_NO, options_of, standalone
+from assistant.quote import Quote, best_sentences, telling_sentences
 from assistant.review import without_citations
 from assistant.vocabulary import canonical_modality
 from assistant.words import sentences
@@ -68,7 +70,7 @@ class Finisher:
             return self._answer(case, case.stop.text, 0.0, abstained=True)
         if case.prompt is None:
             return self._quoted(case)
-        text, raw, kind = _decide(case)
+        text, raw, kind = decide(case)
         confidence = calibrate(raw, kind, self._model.contract.calibration)
         text = self._reviewed(case, text)
         if review.is_empty(text):
@@ -127,7 +129,7 @@ class Finisher:
         if case.stop is not None:
             case.warn(case.stop.text)
             return self._answer(case, text, 1.0, abstained=False)
-        seen, raw, kind = _decide(case)
+        seen, raw, kind = decide(case)
         said = review.without_citations(seen).strip(" .")
         if (canonical_modality(said) or said.lower()) == (canonical_modality(text) or text.lower()):
             return self._answer(case, text, 1.0, abstained=False)
@@ -138,7 +140,13 @@ class Finisher:
     def _quoted(self, case: Case) -> Answer:
         assert case.question is not None
         asked = standalone(case.question).text
-        quotes = best_sentences(asked, case.evidence, _QUOTES, embed=self._model.text.embed)
+        quotes, confidence = self._choose(asked, case)
+        if self._settings.second_search and (not quotes or self._unsure(confidence, "quote")):
+            other = replace(case, evidence=self._lookup.in_other_words(case.question, case.evidence))
+            again, surer = self._choose(asked, other)
+            if again and (not quotes or surer > confidence):
+                quotes, confidence, case.evidence = again, surer, other.evidence
+                case.warn("The first search gave nothing sure; the answer is from a second one in other words.")
         if not quotes:
             stop = Stop(
                 "There is no image, and no sentence of what the search found answers this question.",
@@ -147,13 +155,23 @@ class Finisher:
             return self._answer(case, stop.text, 0.0, abstained=True)
         close = [quote for quote in quotes if quote.score >= _CLOSE * quotes[0].score]
         text = " ".join(f'"{quote.sentence}" [{quote.evidence_index + 1}]' for quote in close)
-        raw = min(1.0, max(0.0, quotes[0].score / _FULL_SCORE))
-        confidence = calibrate(raw, "quote", self._model.contract.calibration)
         case.warn("No image was given: the answer is quoted from the numbered evidence.")
         unsure = self._unsure(confidence, "quote")
         if unsure is not None:
             return self._answer(case, unsure.text, confidence, abstained=True)
         return self._answer(case, text, confidence, abstained=False)
+
+    def _choose(self, asked: str, case: Case) -> tuple[list[Quote], float]:
+        """Return the sentences that answer best, and how sure that is."""
+        quotes = best_sentences(asked, case.evidence, _QUOTES, embed=self._model.text.embed)
+        raw = min(1.0, max(0.0, quotes[0].score / _FULL_SCORE)) if quotes else 0.0
+        return quotes, calibrate(raw, "quote", self._model.contract.calibration)
+
+    def sureness(self, case: Case) -> tuple[str, float, bool]:
+        """Return what a generated case says, how sure that is, and whether it is sure enough to be said."""
+        text, raw, kind = decide(case)
+        confidence = calibrate(raw, kind, self._model.contract.calibration)
+        return text, confidence, self._unsure(confidence, kind) is None
 
     def _explained(self, case: Case, finding: str, confidence: float) -> Answer:
         """Quote what is asked about the finding that the model saw."""
@@ -270,21 +288,3 @@ class Finisher:
             grounds=() if abstained else self._ground(case, f"{sections['findings']}\n\n{sections['impression']}"),
             cases=case.cases,
         )
-
-
-def _decide(case: Case) -> tuple[str, float, Kind]:
-    """Return a case's answer, its raw confidence and its kind.
-
-    For a closed question the free answer stands if it is one of the options, else the likeliest option does; the raw
-    confidence is that option's share of all options.
-    """
-    generated = case.generated
-    if generated is None:
-        return "", 0.0, "open"
-    if not case.options:
-        return generated.text, raw_confidence(generated.log_probs), "open"
-    parts = shares(case.option_scores())
-    chosen = matching_option(generated.text, case.options)
-    if chosen is None:
-        chosen = case.options[parts.index(max(parts))]
-    return chosen, parts[case.options.index(chosen)], "closed"

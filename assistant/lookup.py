@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from assistant.case import Case
 from assistant.config import GenerationConfig
 from assistant.conversation import Question
@@ -9,6 +11,8 @@ from assistant.domain import Routes, conflict
 from assistant.evidence import Evidence, Retriever
 from assistant.guard import Stop, check_header, premised_modalities
 from assistant.questions import YES_NO, standalone
+from assistant.quote import asks_form
+from assistant.words import content_words
 
 _HELP = "Send the image it is about, use other words, or load an index that covers it with --index."
 
@@ -24,6 +28,7 @@ class Lookup:
     def __init__(self, retriever: Retriever | None, settings: GenerationConfig) -> None:
         self._retriever = retriever
         self._count = settings.evidence_count
+        self._again = settings.second_search
 
     @property
     def is_open(self) -> bool:
@@ -72,6 +77,13 @@ class Lookup:
             )
         )
 
+    def in_other_words(self, question: Question, found: Sequence[Evidence]) -> tuple[Evidence, ...]:
+        """Search a question without a picture again, reworded and among all modalities."""
+        query = reworded(standalone(question).text, found)
+        if self._retriever is None or not query:
+            return ()
+        return tuple(self._retriever.search(query, k=self._count))
+
     def nearest_cases(self, case: Case, count: int) -> tuple[Evidence, ...]:
         """Return the cases and figures whose pictures are nearest to the case's own; not the patient's own."""
         if self._retriever is None or not count or not case.features or case.current is None:
@@ -101,9 +113,24 @@ class Lookup:
         asked = standalone(question).text
         named = premised_modalities(asked)
         found = self._retriever.search(asked, k=self._count, modality=named.pop() if len(named) == 1 else None)
+        if not found and self._again:
+            found = self.in_other_words(question, ())
         if not found:
             return Stop("There is no image, and the search found no evidence on this question.", _HELP)
         return tuple(found)
+
+
+def reworded(asked: str, found: Sequence[Evidence]) -> str:
+    """Return a question in other words: its subject without the words that ask, and what the best find is called.
+
+    Args:
+        asked: as it was put.
+        found: what a first search gave, best first.
+    Returns:
+        Words to search by; empty if nothing but asking words was there.
+    """
+    subject = [word for word in content_words(asked) if not asks_form(word)]
+    return " ".join([*subject, *([found[0].title] if found else [])])
 
 
 def statement_of(question: Question | None, answer: str) -> str:

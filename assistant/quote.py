@@ -171,6 +171,11 @@ def question_kinds(query: str) -> tuple[str, ...]:
     return tuple(kind.name for kind in _KINDS if kind.asked.search(text))
 
 
+def asks_form(word: str) -> bool:
+    """Tell whether a word only says what form the answer should have, such as "pitfalls" or "causes"."""
+    return any(kind.asked.search(word) for kind in _KINDS)
+
+
 def _sentences(item: Evidence) -> list[str]:
     return [part for part in sentences(item.text) if len(part.split()) >= _SHORTEST and not part.endswith("?")]
 

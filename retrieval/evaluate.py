@@ -222,9 +222,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     for name, result in results.items():
         shares = " ".join(f"{result.at[depth]:<7.3f}" for depth in DEPTHS)
         nothing = "-" if result.empty is None else f"{result.empty:.2f}"
-        sys.stdout.write(
-            f"{name:12} {shares} {result.mrr:<6.3f} {result.ndcg:<6.3f} {nothing:7} {result.milliseconds:.1f}\n"
-        )
+        ranked = f"{result.mrr:<6.3f} {result.ndcg:<6.3f}"
+        sys.stdout.write(f"{name:12} {shares} {ranked} {nothing:7} {result.milliseconds:.1f}\n")
     return 0
 
 

@@ -63,7 +63,8 @@ def test_every_image_gets_a_line_and_a_page(images, tmp_path):
     assert (summary.reported, summary.failed, summary.already_done, summary.images) == (7, 0, 0, 7)
     assert [one["inputs"] for one in records] == [[f"images/image{number:03d}.png"] for number in range(7)]
     assert set(records[0]) == {
-        "study", "inputs", "sections", "confidence", "abstained", "evidence", "cautions", "model", "index", "seconds",
+        "study", "inputs", "sections", "confidence", "abstained", "evidence", "grounds", "cases", "cautions", "model",
+        "index", "seconds",
         "key",
     }  # fmt: skip
     assert records[0]["sections"]["findings"] == "Mean 1.0."

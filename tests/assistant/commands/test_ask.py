@@ -10,7 +10,7 @@ from assistant.conversation import NOT_FOR_CLINICAL_USE, Answer
 from assistant.errors import ImageError
 
 CONFIG = AssistantConfig(index="none")
-FIELDS = {"answer", "confidence", "abstained", "evidence", "cautions", "model", "seconds"}
+FIELDS = {"answer", "confidence", "abstained", "evidence", "grounds", "cautions", "model", "seconds"}
 
 
 def test_json_has_the_fields_that_scripts_rely_on(opener, make_file, capsys):

@@ -1,0 +1,25 @@
+"""`decide`: what a model wrote and how it weighs the options become one answer with a raw confidence."""
+
+from __future__ import annotations
+
+from assistant.case import Case
+from assistant.confidence import Kind, raw_confidence, shares
+from assistant.questions import matching_option
+
+
+def decide(case: Case) -> tuple[str, float, Kind]:
+    """Return a case's answer, its raw confidence and its kind.
+
+    For a closed question the free answer stands if it is one of the options, else the likeliest option does; the raw
+    confidence is that option's share of all options.
+    """
+    generated = case.generated
+    if generated is None:
+        return "", 0.0, "open"
+    if not case.options:
+        return generated.text, raw_confidence(generated.log_probs), "open"
+    parts = shares(case.option_scores())
+    chosen = matching_option(generated.text, case.options)
+    if chosen is None:
+        chosen = case.options[parts.index(max(parts))]
+    return chosen, parts[case.options.index(chosen)], "closed"
