@@ -84,8 +84,8 @@ def test_an_address_is_read_and_shown_without_its_password(monkeypatch):
 def test_every_mistake_of_an_address_is_named_at_once():
     with pytest.raises(ConfigError, match=r"its port is no number; schema is 'A b'.*; sslmode is 'maybe'"):
         Address.parse("postgresql://x:y@h:port/d?schema=A%20b&sslmode=maybe")
-    with pytest.raises(ConfigError, match="it has 'shema', which is none of host, schema, sslmode"):
-        Address.parse("postgresql://h/d?shema=x")
+    with pytest.raises(ConfigError, match="it has 'scheme', which is none of host, schema, sslmode"):
+        Address.parse("postgresql://h/d?scheme=x")
 
 
 def test_a_server_that_is_not_there_is_told_without_the_password():
