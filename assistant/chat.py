@@ -5,14 +5,13 @@ guard ─► retrieve ─► prompt ─► generate ─► review ─► Answer 
 
 from __future__ import annotations
 
-import itertools
-import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from assistant.asking import PromptMaker
+from assistant.batches import in_batches, timed
 from assistant.case import Case
 from assistant.config import GenerationConfig
 from assistant.conversation import Answer, Question, Report, ReportRequest
@@ -41,11 +40,6 @@ from assistant.scope import check_scope
 if TYPE_CHECKING:
     from assistant.engine.occlusion import Heat
     from assistant.model.loaded import LoadedModel
-
-logger = logging.getLogger(__name__)
-
-Item = TypeVar("Item")
-Made = TypeVar("Made", Answer, Report)
 
 
 class MedicalAssistant:
@@ -100,13 +94,13 @@ class MedicalAssistant:
         Raises:
             ConfigError: a question is empty, or too long for the model.
         """
-        for batch in _batches(questions, batch_size or self.settings.batch_size):
+        for batch in in_batches(questions, batch_size or self.settings.batch_size):
             started = time.perf_counter()
             cases = self._question_cases(batch)
             self._generate(cases)
             cases = [self._second_round(case) for case in cases]
             answers = [self._finisher.answer(case) for case in cases]
-            yield from _timed(answers, started, "answered %d question(s) in %.2f s")
+            yield from timed(answers, started, "answered %d question(s) in %.2f s")
 
     def stream(self, question: Question) -> Iterator[str | Answer]:
         """Answer one question while the reader watches.
@@ -133,7 +127,7 @@ class MedicalAssistant:
                     yield piece
         else:
             self._generate([case])
-        (answer,) = _timed([self._finisher.answer(case)], started, "streamed %d answer in %.2f s")
+        (answer,) = timed([self._finisher.answer(case)], started, "streamed %d answer in %.2f s")
         if not streamed:
             yield answer.text
         yield answer
@@ -186,12 +180,12 @@ class MedicalAssistant:
         Raises:
             ConfigError: a request has no picture, or too many for the model.
         """
-        for batch in _batches(requests, batch_size or self.settings.batch_size):
+        for batch in in_batches(requests, batch_size or self.settings.batch_size):
             started = time.perf_counter()
             cases = self._report_cases(batch)
             self._generate(cases, max_new_tokens=self.settings.report_max_new_tokens)
             reports = [self._finisher.report(case) for case in cases]
-            yield from _timed(reports, started, "drafted %d report(s) in %.2f s")
+            yield from timed(reports, started, "drafted %d report(s) in %.2f s")
 
     def _question_cases(self, questions: Sequence[Question]) -> list[Case]:
         """Guard, retrieve and prompt."""
@@ -293,16 +287,3 @@ class MedicalAssistant:
         )
         for case, (generated, scores) in zip(waiting, made, strict=True):
             case.generated, case.scores = generated, scores
-
-
-def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    waiting = iter(items)
-    while batch := list(itertools.islice(waiting, size)):
-        yield batch
-
-
-def _timed(made: list[Made], started: float, message: str) -> list[Made]:
-    """Return answers or reports with each one's share of the time since `started`."""
-    seconds = time.perf_counter() - started
-    logger.info(message, len(made), seconds)
-    return [replace(one, seconds=seconds / len(made)) for one in made]
