@@ -18,6 +18,8 @@ from assistant.config import GenerationConfig
 from assistant.conversation import Answer, Question, Report, ReportRequest
 from assistant.engine.features import PictureEncoder
 from assistant.engine.generate import Generated, Generator
+from assistant.engine.prompt import PromptEncoder
+from assistant.engine.row import Writer
 from assistant.errors import ConfigError
 from assistant.evidence import Retriever
 from assistant.finish import Finisher
@@ -38,8 +40,13 @@ from assistant.review import without_citations
 from assistant.scope import check_scope
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from assistant.engine.occlusion import Heat
+    from assistant.engine.prompt import Prompt
+    from assistant.imaging.picture import Picture
     from assistant.model.loaded import LoadedModel
+    from assistant.sampling import Sampling
 
 logger = logging.getLogger(__name__)
 
@@ -54,10 +61,15 @@ class MedicalAssistant:
         model: opened with `assistant.model.load.load_model`.
         retriever: where evidence is searched; None goes without.
         settings: how answers are made; the usual ones if None.
+        writer: what writes the text; the model's own language model if None.
     """
 
     def __init__(
-        self, model: LoadedModel, retriever: Retriever | None = None, settings: GenerationConfig | None = None
+        self,
+        model: LoadedModel,
+        retriever: Retriever | None = None,
+        settings: GenerationConfig | None = None,
+        writer: Writer | None = None,
     ) -> None:
         self.model = model
         self.retriever = retriever
@@ -66,8 +78,8 @@ class MedicalAssistant:
         self._encoder = PictureEncoder(
             model, max_items=self.settings.picture_cache, batch_size=self.settings.batch_size
         )
-        self._generator = Generator(model, self.settings)
-        self._prompts = PromptMaker(self._generator.encoder, self.settings, self._can)
+        self._generator = writer or Generator(model, self.settings)
+        self._prompts = PromptMaker(PromptEncoder(model), self.settings, self._can)
         self._lookup = Lookup(retriever, self.settings)
         self._known = KnownPictures.open(model.folder)
         self._finisher = Finisher(model, self.settings, self._lookup)
@@ -191,6 +203,17 @@ class MedicalAssistant:
             reports = [self._finisher.report(case) for case in cases]
             yield from _timed(reports, started, "drafted %d report(s) in %.2f s")
 
+    def embed_pictures(self, pictures: Sequence[Picture]) -> np.ndarray:
+        """Return one vector a picture in the space shared with text: float32 (N, E), of length 1."""
+        import numpy as np
+
+        found = self._encoder.encode(pictures)
+        return np.stack([one.joint for one in found]) if found else np.zeros((0, self.model.text.dimension), np.float32)
+
+    def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Return one vector a text in the space shared with pictures: float32 (N, E), of length 1."""
+        return self.model.text.embed(list(texts))
+
     def _question_cases(self, questions: Sequence[Question]) -> list[Case]:
         """Guard, retrieve and prompt."""
         for question in questions:
@@ -204,7 +227,7 @@ class MedicalAssistant:
             if case.stop is None and not (self._quotes and not case.pictures):
                 case.options = options_of(question)
                 case.forms = [(option, form) for option in case.options for form in written_forms(option)]
-                case.prompt = self._prompts.for_question(case, question)
+                case.prompt = self._own(self._prompts.for_question(case, question), case, question.sampling)
         return cases
 
     def _report_cases(self, requests: Sequence[ReportRequest]) -> list[Case]:
@@ -217,8 +240,13 @@ class MedicalAssistant:
         for case, request in zip(cases, requests, strict=True):
             if case.stop is None:
                 self._ground(case)
-                case.prompt = self._prompts.for_report(case, request)
+                case.prompt = self._own(self._prompts.for_report(case, request), case, request.sampling)
         return cases
+
+    def _own(self, prompt: Prompt, case: Case, sampling: Sampling) -> Prompt:
+        """Return a prompt with its own sampling; among options nothing is worth reading before the choice."""
+        silent = replace(sampling, on_text=None) if case.options else sampling
+        return replace(prompt, pictures=case.pictures, sampling=silent)
 
     def _see(self, cases: Sequence[Case]) -> None:
         """Encode all pictures together, and stop the cases whose pictures are unlike anything known."""

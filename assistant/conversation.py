@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from assistant.evidence import Evidence
 from assistant.imaging.picture import Picture
+from assistant.sampling import USUAL, Sampling
 
 NOT_FOR_CLINICAL_USE = (
     "Draft by a research model, not for clinical use. A qualified professional must check it against the image."
@@ -32,6 +33,19 @@ class Question:
     history: tuple[Turn, ...] = ()
     options: tuple[str, ...] = ()
     """For a multiple-choice question: the answers to choose from."""
+    sampling: Sampling = USUAL
+    """How the answer is written, where it differs from the settings."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What an answer or a report took."""
+
+    prompt_tokens: int = 0
+    """0 where the model was not asked: an abstention, or a quotation."""
+    completion_tokens: int = 0
+    finished: bool = True
+    """False if the text was cut at the token limit."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +61,7 @@ class Answer:
     model_name: str
     model_fingerprint: str
     seconds: float
+    usage: Usage = Usage()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form that `ask --json` prints."""
@@ -69,6 +84,8 @@ class ReportRequest:
     priors: tuple[Picture, ...] = ()
     indication: str | None = None
     template: str = "generic"
+    sampling: Sampling = USUAL
+    """How the report is written, where it differs from the settings."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +102,7 @@ class Report:
     model_fingerprint: str
     seconds: float
     details: dict[str, Any] = field(default_factory=dict)
+    usage: Usage = Usage()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form that a worklist writes, less the study's own fields."""

@@ -213,6 +213,7 @@ class Finisher:
             model_name=self._model.name,
             model_fingerprint=self._model.fingerprint,
             seconds=case.seconds,
+            usage=case.usage,
         )
 
     def _report(self, case: Case, sections: dict[str, str], confidence: float, *, abstained: bool) -> Report:
@@ -226,6 +227,7 @@ class Finisher:
             model_name=self._model.name,
             model_fingerprint=self._model.fingerprint,
             seconds=case.seconds,
+            usage=case.usage,
         )
 
 
