@@ -14,7 +14,7 @@ from assistant.errors import AssistantError, ImageError
 from assistant.exports.markdown import report_markdown
 from assistant.ui.panels import error_html, grounds_html, panel_html
 from assistant.ui.service import AssistantService
-from assistant.ui.session import preview, read_uploads
+from assistant.ui.session import asker, preview_file, read_uploads, user_of
 
 logger = logging.getLogger(__name__)
 
@@ -39,13 +39,20 @@ class Drafting:
 
     service: AssistantService
 
-    def draft(self, files: list[str] | None, priors: list[str] | None, indication: str | None) -> Iterator[Shown]:
+    def draft(
+        self,
+        files: list[str] | None,
+        priors: list[str] | None,
+        indication: str | None,
+        request: gr.Request | None = None,
+    ) -> Iterator[Shown]:
         """Draft a report about the uploaded images.
 
         Args:
             files: the study's images.
             priors: earlier images to compare with.
             indication: why the study was made; may be empty.
+            request: says who asks.
         Yields:
             Previews, the three sections, the record, the panel and the two emptied upload boxes.
         """
@@ -54,10 +61,10 @@ class Drafting:
             return
         try:
             pictures, earlier = read_uploads(files), read_uploads(priors or [])
-            previews = [preview(one) for one in (*pictures, *earlier)]
+            previews = [preview_file(one, user_of(request)) for one in (*pictures, *earlier)]
             yield (previews, "", "", "", None, WORKING, None, None)
-            request = ReportRequest(tuple(pictures), tuple(earlier), (indication or "").strip() or None)
-            yield _drafted(previews, self.service.get().assistant.report(request))
+            study = ReportRequest(tuple(pictures), tuple(earlier), (indication or "").strip() or None)
+            yield _drafted(previews, self.service.report(study, asker(request)))
         except ImageError as error:
             yield _failed(str(error))
         except AssistantError as error:
