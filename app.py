@@ -238,11 +238,17 @@ def _open(config: AssistantConfig) -> Opened:
 
     model = load_model(config.model, device=config.device, dtype=config.dtype, quantization=config.quantization)
     retriever = _open_index(config.index, model)
+    writer = None
+    if config.serve.upstream:
+        from assistant.serve.upstream import UpstreamWriter
+
+        writer = UpstreamWriter(config.serve, config.generation)
     return Opened(
-        assistant=MedicalAssistant(model, retriever, config.generation),
+        assistant=MedicalAssistant(model, retriever, config.generation, writer),
         model_name=model.name,
         model_fingerprint=model.fingerprint,
         index_fingerprint=retriever.fingerprint if retriever else None,
+        upstream=writer.model if writer else None,
     )
 
 

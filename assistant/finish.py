@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from assistant import review
@@ -240,7 +241,7 @@ def _decide(case: Case) -> tuple[str, float, Kind]:
     generated = case.generated
     if generated is None:
         return "", 0.0, "open"
-    if not case.options:
+    if not case.options or (case.scores and all(math.isinf(score) for score in case.scores)):
         return generated.text, raw_confidence(generated.log_probs), "open"
     parts = shares(case.option_scores())
     chosen = matching_option(generated.text, case.options)

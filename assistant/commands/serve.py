@@ -34,6 +34,10 @@ def run_serve(config: AssistantConfig, open_assistant: Opener) -> int:
             f"host is {config.host}, which other machines can reach, and no API keys are set. Make one with "
             "`python app.py keys add FILE NAME` and give --keys FILE, or use 127.0.0.1."
         )
+    if settings.upstream:
+        from assistant.serve.upstream import check_address
+
+        check_address(settings.upstream, settings.upstream_hosts)
     login = read_login(Path(config.login).expanduser()) if config.login and settings.page else None
     if login is not None and plain_passwords(Path(str(config.login)).expanduser()):
         _tell(f"{config.login} holds passwords as they are. Keep hashes instead: python app.py users add FILE NAME")

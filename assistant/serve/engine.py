@@ -64,7 +64,8 @@ class QueuedService(AssistantService):
         if self.state != "ready":
             return {"model": None, "index": None}
         opened = self.get()
-        return {"model": opened.model_fingerprint, "index": opened.index_fingerprint}
+        made = {"model": opened.model_fingerprint, "index": opened.index_fingerprint}
+        return {**made, "upstream": opened.upstream} if opened.upstream else made
 
     def submit(self, kind: str, client: str, payload: Any) -> Job:
         """Let something wait for the model.

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 COOKIE = "medassist_session"
 USER = "medassist.user"
 """Key of the scope under which the page finds who is signed in."""
+NAME_TRIES, ADDRESS_TRIES = 5, 30
+"""Tries to sign in within five minutes: for one name wrong ones, from one address any."""
 MAX_FORM = 4096
 MAX_EVENT = 4_000_000
 """Most bytes of one event of the page; files are sent beforehand, as uploads."""
@@ -58,7 +60,7 @@ class Wall:
         noted: Noted = lambda what, who, outcome: None,
     ) -> None:
         self._app, self._login, self._visits, self._opened, self._noted = app, login, visits, opened, noted
-        self._throttle = Throttle()
+        self._names, self._addresses = Throttle(NAME_TRIES), Throttle(ADDRESS_TRIES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer or refuse a request here, or pass it on."""
@@ -153,20 +155,21 @@ class Wall:
         from anyio.to_thread import run_sync
 
         assert self._login is not None
-        sources = (f"name {name[:64].lower()}", f"address {request.client.host if request.client else ''}")
-        wait = self._throttle.wait_s(*sources)
+        known, address = name[:64].lower(), request.client.host if request.client else ""
+        wait = max(self._names.wait_s(known), self._addresses.wait_s(address))
         if wait > 0:
             text = f"Too many wrong passwords. Try again in {wait / 60:.0f} minutes." if wait > 90 else (
                 f"Too many wrong passwords. Try again in {wait:.0f} seconds."
             )  # fmt: skip
             return _told(browser, text, 429, {"Retry-After": str(int(wait) + 1)})
         # Counted before it is checked: many tries at once must not slip past the limit together.
-        self._throttle.failed(*sources)
+        self._names.failed(known)
+        self._addresses.failed(address)
         if not await run_sync(self._login, name, password):
             # What was typed as a name may be a password: it is not written down.
             self._noted("login", "unknown", "refused")
             return _told(browser, "Name or password is wrong.", 401)
-        self._throttle.succeeded(*sources)
+        self._names.succeeded(known)
         self._noted("login", name, "accepted")
         response: Response = RedirectResponse("/", 303) if browser else JSONResponse({"success": True})
         response.set_cookie(
