@@ -82,7 +82,7 @@ def format_of(wanted: ResponseFormat | None) -> Format:
     if not properties:
         raise _refused("it names no property")
     required = schema.get("required", [])
-    named = [*properties, *(required if isinstance(required, list) else [])]
+    named = dict.fromkeys([*properties, *map(str, required if isinstance(required, list) else [])])
     unknown = [str(name)[:40] for name in named if name not in FIELDS]
     if unknown:
         raise _refused(f"it asks for {', '.join(unknown[:5])}")

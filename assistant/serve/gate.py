@@ -92,7 +92,9 @@ class Gate:
             content = await self._body(scope, headers, receive)
         except Exception as error:
             told = as_api_error(error)
-            self._metrics.refused.labels(told.code if isinstance(told, ApiError) else "error").inc()
+            self._metrics.refused.labels(told.code).inc()
+            # What is left of the body must not be read on and on.
+            told.headers.update({"Connection": "close"} if scope["method"] == "POST" else {})
             await told.response()(scope, receive, send)
             return
         await self._app(scope, _replayed(content, receive), self._counted(scope, send))

@@ -33,13 +33,15 @@ def add_api(app: FastAPI, service: QueuedService, keys: KeyRing | None) -> None:
         service: answers.
         keys: who may ask; None lets everyone on this machine.
     """
-    api = APIRouter()
-    api.include_router(chat_router(service))
-    api.include_router(reports_router(service))
-    api.include_router(embeddings_router(service))
-    api.include_router(models_router(service, int(time.time())))
-    described = [route for route in api.routes]
-    app.include_router(api)
+    routers: list[APIRouter] = [
+        chat_router(service),
+        reports_router(service),
+        embeddings_router(service),
+        models_router(service, int(time.time())),
+    ]
+    described = [route for router in routers for route in router.routes]
+    for router in routers:
+        app.include_router(router)
     install_handlers(app)
     app.add_middleware(
         Gate, settings=service.settings, keys=keys, metrics=service.calls.metrics, room=service.queue.check
