@@ -44,9 +44,12 @@ def check_address(address: str, allowed: Sequence[str]) -> str:
     Raises:
         ConfigError: it is no such address, or its host is not allowed.
     """
-    parts = urlsplit(address)
-    host = parts.hostname or ""
-    if parts.scheme not in ("http", "https") or not host or parts.username or parts.query:
+    try:
+        parts = urlsplit(address)
+        host = parts.hostname if parts.port != 0 and parts.scheme in ("http", "https") else None
+    except ValueError:
+        host = None
+    if not host or parts.username or parts.query:
         raise ConfigError(f"upstream is {address!r}; give an address such as http://127.0.0.1:8000/v1")
     if not _is_loopback(host) and host not in allowed:
         raise ConfigError(
@@ -81,8 +84,17 @@ class UpstreamWriter:
             follow_redirects=False, limits=httpx.Limits(max_connections=settings.batch_size),
         )  # fmt: skip
         self._pool = ThreadPoolExecutor(settings.batch_size, thread_name_prefix="upstream")
-        self.model = serve.upstream_model or self._only_model()
-        """The model's name on that server."""
+        try:
+            self.model = serve.upstream_model or self._only_model()
+            """The model's name on that server."""
+        except AssistantError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the connections to the other server."""
+        self._pool.shutdown(wait=False)
+        self._client.close()
 
     def answer(
         self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]], *, max_new_tokens: int | None = None
