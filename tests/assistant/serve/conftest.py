@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import base64
 import io
+import os
+import re
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +23,7 @@ import uvicorn
 from fastapi import FastAPI
 from PIL import Image
 
+import assistant
 from assistant.chat import MedicalAssistant
 from assistant.commands.opened import Opened
 from assistant.config import GenerationConfig
@@ -28,11 +34,31 @@ from assistant.serve.keys import KeyRing
 from assistant.serve.metrics import Metrics
 from assistant.serve.routes import OPENED, add_api
 from assistant.serve.settings import ServeConfig
-from assistant.ui.login import Login
-from assistant.ui.server import build_app, listen, private_uploads
+from assistant.ui.server import build_app, listen
 
 # Never unsure: a random model's answers are wanted here, not its abstentions.
 SETTINGS = GenerationConfig(max_new_tokens=8, report_max_new_tokens=8, abstain_below=0.0, batch_size=8)
+
+
+def start_process(*words: str) -> tuple[subprocess.Popen[str], str]:
+    """Start a server as a person does; return its process and its address."""
+    root = Path(assistant.__file__).parent.parent
+    process = subprocess.Popen(
+        [sys.executable, str(root / "app.py"), "serve", "--port", "0", "--index", "none", *words],
+        stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert process.stdout is not None
+    found = re.search(r"http://[\d.]+:\d+", process.stdout.readline())
+    assert found
+    return process, found.group()
+
+
+def stop_process(process: subprocess.Popen[str]) -> None:
+    """End it as Ctrl-C does."""
+    process.send_signal(signal.SIGINT)
+    process.wait(60)
+    if process.stdout is not None:
+        process.stdout.close()
 
 
 @dataclass
@@ -56,12 +82,11 @@ def start_server(tiny_model, tmp_path_factory) -> Iterator[Callable[..., Running
     """Return a function that starts a server; `serve:` settings are its named arguments."""
     ending: list[tuple[uvicorn.Server, threading.Thread, Running]] = []
 
-    def start(*, login: Login | None = None, page: bool = False, writer: Any = None, retriever: Any = None,
-              generation: GenerationConfig = SETTINGS, **settings: Any) -> Running:  # fmt: skip
-        made = MedicalAssistant(tiny_model, retriever, generation, writer)
+    def start(generation: GenerationConfig = SETTINGS, **settings: Any) -> Running:
+        made = MedicalAssistant(tiny_model, None, generation)
         opened = Opened(made, tiny_model.name, tiny_model.fingerprint, None)
         audit = AuditLog(tmp_path_factory.mktemp("audit") / "audit.jsonl")
-        serve = ServeConfig(page=page, **settings)
+        serve = ServeConfig(page=False, **settings)
         calls = Calls(audit, Metrics())
         service = QueuedService(lambda: opened, serve, calls, batch_size=generation.batch_size)
         service.get()
@@ -72,9 +97,7 @@ def start_server(tiny_model, tmp_path_factory) -> Iterator[Callable[..., Running
             return OPENED
 
         listener = listen("127.0.0.1", 0)
-        with private_uploads():
-            app = build_app(service, login=login, api=api, page=page,
-                            noted=lambda what, who, outcome: calls.note(what, who, outcome=outcome))  # fmt: skip
+        app = build_app(service, api=api, page=False)
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()

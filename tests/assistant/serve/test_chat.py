@@ -13,6 +13,7 @@ from assistant.conversation import Question
 from assistant.imaging.load import load_picture
 from assistant.serve.chat import REPLACED, _remainder
 from assistant.serve.messages import EARLIER_IMAGES, SYSTEM_IGNORED
+from tests.assistant.serve.conftest import SETTINGS
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +65,6 @@ def test_what_review_changed_takes_the_place_of_what_was_streamed():
 
 def test_an_abstention_is_streamed_with_its_reason(start_server, asking):
     from dataclasses import replace
-
-    from tests.assistant.serve.conftest import SETTINGS  # noqa: PLC0415
 
     server = start_server(generation=replace(SETTINGS, abstain_below=1.0))
     chunks = list(server.client().chat.completions.create(model="tiny", messages=asking(), stream=True))

@@ -1,51 +1,24 @@
 """The gateway: text from another server, our own in another process, and everything else from here."""
 
 import json
-import os
-import re
-import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-import assistant
 from assistant.chat import MedicalAssistant
 from assistant.conversation import Question, ReportRequest
 from assistant.errors import AssistantError, ConfigError, ModelError
 from assistant.sampling import Sampling
 from assistant.serve.settings import ServeConfig
 from assistant.serve.upstream import UpstreamWriter, check_address
-from tests.assistant.serve.conftest import SETTINGS
-
-ROOT = Path(assistant.__file__).parent.parent
-
-
-def start(*words):
-    """Start a server as a person does; return the process and its address."""
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "app.py"), "serve", "--port", "0", "--no-page", "--index", "none", *words],
-        stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert process.stdout is not None
-    found = re.search(r"http://[\d.]+:\d+", process.stdout.readline())
-    assert found
-    return process, found.group()
-
-
-def stop(process):
-    process.send_signal(signal.SIGINT)
-    process.wait(60)
-    process.stdout.close()
+from tests.assistant.serve.conftest import SETTINGS, start_process, stop_process
 
 
 @pytest.fixture(scope="module")
 def upstream(tiny_folder, tmp_path_factory):
     audit = tmp_path_factory.mktemp("upstream") / "audit.jsonl"
-    process, url = start("--model", str(tiny_folder), "--raw", "--audit", str(audit))
+    process, url = start_process("--model", str(tiny_folder), "--no-page", "--raw", "--audit", str(audit))
     yield f"{url}/v1"
-    stop(process)
+    stop_process(process)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +79,9 @@ def test_the_gateway_is_served_and_noted_with_the_other_model(upstream, tiny_fol
     import openai
 
     audit = tmp_path / "audit.jsonl"
-    process, url = start("--model", str(tiny_folder), "--upstream", upstream, "--audit", str(audit))
+    process, url = start_process(
+        "--model", str(tiny_folder), "--no-page", "--upstream", upstream, "--audit", str(audit)
+    )
     try:
         with openai.OpenAI(base_url=f"{url}/v1", api_key="none", timeout=100) as client:
             made = client.chat.completions.create(model="tiny", messages=asking())
@@ -114,7 +89,7 @@ def test_the_gateway_is_served_and_noted_with_the_other_model(upstream, tiny_fol
             chunks = list(client.chat.completions.create(model="tiny", messages=asking(), stream=True))
             assert chunks[-1].model_extra["medassist"]["answer"] == made.choices[0].message.content
     finally:
-        stop(process)
+        stop_process(process)
     assert json.loads(audit.read_text().splitlines()[-1])["upstream"] == "tiny"
 
 
