@@ -99,7 +99,7 @@ def memory_mb(process: int) -> float:
 
 
 def cpu_s(process: int) -> float:
-    """Return the processor time that a process has taken, in seconds: what other work on the machine does not change."""
+    """Return the processor time that a process has taken, in seconds; other work on the machine changes it little."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
