@@ -5,20 +5,18 @@ guard ─► retrieve ─► prompt ─► generate ─► review ─► Answer 
 
 from __future__ import annotations
 
-import itertools
-import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from assistant.asking import PromptMaker
+from assistant.batches import batches, timed
 from assistant.case import Case
 from assistant.config import GenerationConfig
 from assistant.conversation import Answer, Question, Report, ReportRequest
 from assistant.engine.features import PictureEncoder
 from assistant.engine.generate import Generated, Generator
-from assistant.engine.prompt import PromptEncoder
 from assistant.engine.row import Writer
 from assistant.errors import ConfigError
 from assistant.evidence import Retriever
@@ -48,11 +46,6 @@ if TYPE_CHECKING:
     from assistant.model.loaded import LoadedModel
     from assistant.sampling import Sampling
 
-logger = logging.getLogger(__name__)
-
-Item = TypeVar("Item")
-Made = TypeVar("Made", Answer, Report)
-
 
 class MedicalAssistant:
     """Answers questions about medical images and drafts reports.
@@ -78,8 +71,9 @@ class MedicalAssistant:
         self._encoder = PictureEncoder(
             model, max_items=self.settings.picture_cache, batch_size=self.settings.batch_size
         )
-        self._generator = writer or Generator(model, self.settings)
-        self._prompts = PromptMaker(PromptEncoder(model), self.settings, self._can)
+        self._local = Generator(model, self.settings)
+        self._generator = writer or self._local
+        self._prompts = PromptMaker(self._local.encoder, self.settings, self._can)
         self._lookup = Lookup(retriever, self.settings)
         self._known = KnownPictures.open(model.folder)
         self._finisher = Finisher(model, self.settings, self._lookup)
@@ -111,12 +105,12 @@ class MedicalAssistant:
         Raises:
             ConfigError: a question is empty, or too long for the model.
         """
-        for batch in _batches(questions, batch_size or self.settings.batch_size):
+        for batch in batches(questions, batch_size or self.settings.batch_size):
             started = time.perf_counter()
             cases = self._question_cases(batch)
             self._generate(cases)
             answers = [self._finisher.answer(case) for case in cases]
-            yield from _timed(answers, started, "answered %d question(s) in %.2f s")
+            yield from timed(answers, started, "answered %d question(s) in %.2f s")
 
     def stream(self, question: Question) -> Iterator[str | Answer]:
         """Answer one question while the reader watches.
@@ -143,7 +137,7 @@ class MedicalAssistant:
                     yield piece
         else:
             self._generate([case])
-        (answer,) = _timed([self._finisher.answer(case)], started, "streamed %d answer in %.2f s")
+        (answer,) = timed([self._finisher.answer(case)], started, "streamed %d answer in %.2f s")
         if not streamed:
             yield answer.text
         yield answer
@@ -167,7 +161,7 @@ class MedicalAssistant:
         said = without_citations(answer)
         if case.prompt is None or not case.pictures or not said:
             return None
-        return occlusion_heat(self.model, self._generator, case.prompt, case.pictures, said)
+        return occlusion_heat(self.model, self._local, case.prompt, case.pictures, said)
 
     def report(self, request: ReportRequest) -> Report:
         """Draft one report.
@@ -196,12 +190,12 @@ class MedicalAssistant:
         Raises:
             ConfigError: a request has no picture, or too many for the model.
         """
-        for batch in _batches(requests, batch_size or self.settings.batch_size):
+        for batch in batches(requests, batch_size or self.settings.batch_size):
             started = time.perf_counter()
             cases = self._report_cases(batch)
             self._generate(cases, max_new_tokens=self.settings.report_max_new_tokens)
             reports = [self._finisher.report(case) for case in cases]
-            yield from _timed(reports, started, "drafted %d report(s) in %.2f s")
+            yield from timed(reports, started, "drafted %d report(s) in %.2f s")
 
     def embed_pictures(self, pictures: Sequence[Picture]) -> np.ndarray:
         """Return one vector a picture in the space shared with text: float32 (N, E), of length 1."""
@@ -301,16 +295,3 @@ class MedicalAssistant:
         )
         for case, (generated, scores) in zip(waiting, made, strict=True):
             case.generated, case.scores = generated, scores
-
-
-def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    waiting = iter(items)
-    while batch := list(itertools.islice(waiting, size)):
-        yield batch
-
-
-def _timed(made: list[Made], started: float, message: str) -> list[Made]:
-    """Return answers or reports with each one's share of the time since `started`."""
-    seconds = time.perf_counter() - started
-    logger.info(message, len(made), seconds)
-    return [replace(one, seconds=seconds / len(made)) for one in made]
