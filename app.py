@@ -1,4 +1,4 @@
-"""The commands: `python app.py [chat] | ask | report | doctor`, installed as `medassist` too.
+"""The commands: `python app.py [chat] | ask | report | serve | doctor | …`, installed as `medassist` too.
 
 Only `argparse` is imported here at the top, so that `--help` answers at once; each command imports what it needs.
 Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 some items failed or something is wrong,
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import assistant
 from assistant import __version__
+from assistant.commands.options import add_access_commands, add_listening_options, add_serve_options, serve_values
 from assistant.errors import AssistantError, RetrievalError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from assistant.evidence import Retriever
     from assistant.model.load import LoadedModel
 
-COMMANDS = ("chat", "ask", "report", "doctor")
+COMMANDS = ("chat", "ask", "report", "serve", "doctor", "keys", "users", "audit")
 DISCLAIMER = "For research. Not for clinical use: every answer and report is a draft for a professional to check."
 
 
@@ -37,12 +38,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"medassist {__version__}")
     shared = _shared_options()
-    commands = parser.add_subparsers(dest="command", metavar="{chat,ask,report,doctor}", required=True)
+    commands = parser.add_subparsers(dest="command", metavar="{" + ",".join(COMMANDS) + "}", required=True)
 
     chat = commands.add_parser("chat", parents=[shared], help="open the page in a browser (default)", epilog=DISCLAIMER)
-    chat.add_argument("--host", help="address to listen on (default: 127.0.0.1, this machine only)")
-    chat.add_argument("--port", type=int, help="TCP port (default: 7860; 0 takes any free one)")
-    chat.add_argument("--login", metavar="FILE", help="name:password lines; needed to listen beyond this machine")
+    add_listening_options(chat)
 
     ask = commands.add_parser("ask", parents=[shared], help="one question, one answer", epilog=DISCLAIMER)
     ask.add_argument(
@@ -69,8 +68,13 @@ def build_parser() -> argparse.ArgumentParser:
     report.add_argument("--batch-size", type=int, metavar="N", help="studies a batch (default: 16)")
     report.add_argument("--group", action="store_true", help="one report for all DICOM files of one study")
 
+    serve = commands.add_parser("serve", parents=[shared], help="the OpenAI-style API, and the page", epilog=DISCLAIMER)
+    add_listening_options(serve)
+    add_serve_options(serve)
+
     doctor = commands.add_parser("doctor", parents=[shared], help="check this installation", epilog=DISCLAIMER)
     doctor.add_argument("--json", action="store_true", help="print one JSON object")
+    add_access_commands(commands, DISCLAIMER)
     return parser
 
 
@@ -124,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
-        if args.verbose:
+        if getattr(args, "verbose", False):
             raise
         sys.stderr.write(
             f"medassist: unexpected {type(error).__name__}: {error}\n"
@@ -135,6 +139,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     """Hand the parsed words to the command."""
+    if args.command == "audit":
+        from assistant.commands.audit import run_audit
+
+        return run_audit(args.file, head=args.head)
+    if args.command in ("keys", "users"):
+        from assistant.commands.access import run_access
+
+        return run_access(args.command, args.action, args.file, args.name)
     _quiet(args)
     config = _config(args)
     _stay_offline(config.model)
@@ -156,6 +168,10 @@ def _run(args: argparse.Namespace) -> int:
         from assistant.doctor import run_doctor
 
         return run_doctor(config, _open, as_json=args.json)
+    if args.command == "serve":
+        from assistant.commands.serve import run_serve
+
+        return run_serve(config, _open)
     from assistant.commands.chat import run_chat
 
     return run_chat(config, _open)
@@ -206,6 +222,10 @@ def _config(args: argparse.Namespace) -> AssistantConfig:
         given = getattr(args, name, None)
         if given is not None:
             values[name] = given
+    served = serve_values(args)
+    if served:
+        before = values.get("serve")
+        values["serve"] = {**(before if isinstance(before, dict) else {}), **served}
     config = AssistantConfig.from_mapping(values, where=args.config or "the command line")
     if getattr(args, "batch_size", None) is not None:
         config = replace(config, generation=replace(config.generation, batch_size=args.batch_size))
@@ -220,11 +240,17 @@ def _open(config: AssistantConfig) -> Opened:
 
     model = load_model(config.model, device=config.device, dtype=config.dtype, quantization=config.quantization)
     retriever = _open_index(config.index, model)
+    writer = None
+    if config.serve.upstream:
+        from assistant.serve.upstream import UpstreamWriter
+
+        writer = UpstreamWriter(config.serve, config.generation)
     return Opened(
-        assistant=MedicalAssistant(model, retriever, config.generation),
+        assistant=MedicalAssistant(model, retriever, config.generation, writer),
         model_name=model.name,
         model_fingerprint=model.fingerprint,
         index_fingerprint=retriever.fingerprint if retriever else None,
+        upstream=writer.model if writer else None,
     )
 
 

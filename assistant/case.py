@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from assistant.conversation import Question, ReportRequest
+from assistant.conversation import Question, ReportRequest, Usage
 from assistant.evidence import Evidence
 from assistant.guard import Stop
 from assistant.imaging.picture import Picture
@@ -52,6 +52,13 @@ class Case:
     def current(self) -> Picture | None:
         """The picture that the case is about: the last one."""
         return self.pictures[-1] if self.pictures else None
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens that the model read and wrote for this case."""
+        if self.prompt is None or self.generated is None:
+            return Usage()
+        return Usage(len(self.prompt.ids), len(self.generated.log_probs), self.generated.finished)
 
     def warn(self, *cautions: str | None) -> None:
         """Add what the reader should know; what is said already, or is None, is left out."""

@@ -17,6 +17,7 @@ from assistant.config import GenerationConfig
 from assistant.conversation import Answer, Question, Report, ReportRequest
 from assistant.engine.features import PictureEncoder
 from assistant.engine.generate import Generated, Generator
+from assistant.engine.row import Writer
 from assistant.errors import ConfigError
 from assistant.evidence import Retriever
 from assistant.finish import Finisher
@@ -38,8 +39,12 @@ from assistant.review import without_citations
 from assistant.scope import check_scope
 
 if TYPE_CHECKING:
+    from assistant.engine.features import PictureFeatures
     from assistant.engine.occlusion import Heat
+    from assistant.engine.prompt import Prompt
+    from assistant.imaging.picture import Picture
     from assistant.model.loaded import LoadedModel
+    from assistant.sampling import Sampling
 
 
 class MedicalAssistant:
@@ -49,20 +54,28 @@ class MedicalAssistant:
         model: opened with `assistant.model.load.load_model`.
         retriever: where evidence is searched; None goes without.
         settings: how answers are made; the usual ones if None.
+        writer: what writes the text; the model's own language model if None.
     """
 
     def __init__(
-        self, model: LoadedModel, retriever: Retriever | None = None, settings: GenerationConfig | None = None
+        self,
+        model: LoadedModel,
+        retriever: Retriever | None = None,
+        settings: GenerationConfig | None = None,
+        writer: Writer | None = None,
     ) -> None:
         self.model = model
         self.retriever = retriever
         self.settings = settings or GenerationConfig()
-        self._can = model.contract.capabilities
+        can = model.contract.capabilities
+        self._quotes = can.get("text_only") == "quote"
+        self._shows_evidence = can.get("evidence_in_prompt") == "yes"
         self._encoder = PictureEncoder(
             model, max_items=self.settings.picture_cache, batch_size=self.settings.batch_size
         )
-        self._generator = Generator(model, self.settings)
-        self._prompts = PromptMaker(self._generator.encoder, self.settings, self._can)
+        self._local = Generator(model, self.settings)
+        self._generator = writer or self._local
+        self._prompts = PromptMaker(self._local.encoder, self.settings, can)
         self._lookup = Lookup(retriever, self.settings)
         self._known = KnownPictures.open(model.folder)
         self._finisher = Finisher(model, self.settings, self._lookup)
@@ -133,17 +146,14 @@ class MedicalAssistant:
         yield answer
 
     def heat(self, question: Question, answer: str) -> Heat | None:
-        """Work out what in the last picture an answer rests on; it takes about as long as a hundred answers.
+        """Work out what in the last picture an answer rests on; it takes as long as a hundred short answers.
 
         Args:
             question: that was answered.
-            answer: what was said; citations are left out of account.
+            answer: what was said; citations do not count.
 
         Returns:
             The heat over the last picture; None where the model was not asked, or there is no picture.
-
-        Raises:
-            ConfigError: as `answer` does.
         """
         from assistant.engine.occlusion import occlusion_heat
 
@@ -151,7 +161,7 @@ class MedicalAssistant:
         said = without_citations(answer)
         if case.prompt is None or not case.pictures or not said:
             return None
-        return occlusion_heat(self.model, self._generator, case.prompt, case.pictures, said)
+        return occlusion_heat(self.model, self._local, case.prompt, case.pictures, said)
 
     def report(self, request: ReportRequest) -> Report:
         """Draft one report.
@@ -187,6 +197,10 @@ class MedicalAssistant:
             reports = [self._finisher.report(case) for case in cases]
             yield from timed(reports, started, "drafted %d report(s) in %.2f s")
 
+    def encode(self, pictures: Sequence[Picture]) -> list[PictureFeatures]:
+        """Return the features of each picture, in order; those seen lately are remembered."""
+        return self._encoder.encode(pictures)
+
     def _question_cases(self, questions: Sequence[Question]) -> list[Case]:
         """Guard, retrieve and prompt."""
         for question in questions:
@@ -203,7 +217,7 @@ class MedicalAssistant:
                     question = Question(FINDING_QUESTION, question.pictures)
                 case.options = options_of(question)
                 case.forms = [(option, form) for option in case.options for form in written_forms(option)]
-                case.prompt = self._prompts.for_question(case, question)
+                case.prompt = self._own(self._prompts.for_question(case, question), case, question.sampling)
         return cases
 
     def _report_cases(self, requests: Sequence[ReportRequest]) -> list[Case]:
@@ -216,8 +230,13 @@ class MedicalAssistant:
         for case, request in zip(cases, requests, strict=True):
             if case.stop is None:
                 self._ground(case)
-                case.prompt = self._prompts.for_report(case, request)
+                case.prompt = self._own(self._prompts.for_report(case, request), case, request.sampling)
         return cases
+
+    def _own(self, prompt: Prompt, case: Case, sampling: Sampling) -> Prompt:
+        """Return a prompt with its own sampling; among options nothing is worth reading before the choice."""
+        silent = replace(sampling, on_text=None) if case.options else sampling
+        return replace(prompt, pictures=case.pictures, sampling=silent)
 
     def _see(self, cases: Sequence[Case]) -> None:
         """Encode all pictures together, and stop the cases whose pictures are unlike anything known."""
@@ -255,14 +274,6 @@ class MedicalAssistant:
                 case.evidence = found
         elif self._shows_evidence:
             case.evidence = self._lookup.about(case)
-
-    @property
-    def _quotes(self) -> bool:
-        return self._can.get("text_only") == "quote"
-
-    @property
-    def _shows_evidence(self) -> bool:
-        return self._can.get("evidence_in_prompt") == "yes"
 
     def _second_round(self, case: Case) -> Case:
         """Where the first answer is unsure, search with its words too and answer again; the surer answer stands."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from assistant.errors import ConfigError
+from assistant.serve.settings import ServeConfig
 from assistant.strict import build, read_yaml
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -98,6 +99,8 @@ class AssistantConfig:
     """Path of a file with one `name:password` a line; required when `host` is reachable from other machines."""
     generation: GenerationConfig = field(default_factory=GenerationConfig)
     """How answers and reports are made."""
+    serve: ServeConfig = field(default_factory=ServeConfig)
+    """Of the command `serve`: keys, limits, audit log, gateway."""
 
     def __post_init__(self) -> None:
         faults = [
@@ -113,7 +116,8 @@ class AssistantConfig:
             faults.append(f"port is {self.port}; use 1 to 65535, or 0 for any free one.")
         if self.dtype == "float16" and self.device == "cpu":
             faults.append("dtype is float16 on a cpu, where it is very slow; use bfloat16 or float32.")
-        if self.host.strip() and self.host not in LOOPBACK and self.login is None:
+        keys_only = self.serve.keys is not None and not self.serve.page
+        if self.host.strip() and self.host not in LOOPBACK and self.login is None and not keys_only:
             faults.append(f"host is {self.host}, which other machines can reach; set login, or use 127.0.0.1.")
         if faults:
             raise ConfigError(" ".join(faults))

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from assistant.evidence import Evidence
 from assistant.grounding import Ground
 from assistant.imaging.picture import Picture
+from assistant.sampling import USUAL, Sampling
 
 NOT_FOR_CLINICAL_USE = (
     "Draft by a research model, not for clinical use. A qualified professional must check it against the image."
@@ -33,6 +34,19 @@ class Question:
     history: tuple[Turn, ...] = ()
     options: tuple[str, ...] = ()
     """For a multiple-choice question: the answers to choose from."""
+    sampling: Sampling = USUAL
+    """How the answer is written, where it differs from the settings."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What an answer or a report took."""
+
+    prompt_tokens: int = 0
+    """0 where the model was not asked: an abstention, or a quotation."""
+    completion_tokens: int = 0
+    finished: bool = True
+    """False if the text was cut at the token limit."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +64,7 @@ class Answer:
     seconds: float
     grounds: tuple[Ground, ...] = ()
     """Each sentence with the evidence that bears it; what has none is unsupported."""
+    usage: Usage = Usage()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form that `ask --json` prints."""
@@ -73,6 +88,8 @@ class ReportRequest:
     priors: tuple[Picture, ...] = ()
     indication: str | None = None
     template: str = "generic"
+    sampling: Sampling = USUAL
+    """How the report is written, where it differs from the settings."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +110,7 @@ class Report:
     """Each sentence of findings and impression with the evidence that bears it."""
     cases: tuple[Evidence, ...] = ()
     """The cases and figures of the index whose pictures are nearest."""
+    usage: Usage = Usage()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form that a worklist writes, less the study's own fields."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from assistant.case import Case
 from assistant.confidence import Kind, raw_confidence, shares
 from assistant.questions import matching_option
@@ -16,7 +18,8 @@ def decide(case: Case) -> tuple[str, float, Kind]:
     generated = case.generated
     if generated is None:
         return "", 0.0, "open"
-    if not case.options:
+    # A server that gives no probabilities of the options leaves them all at none.
+    if not case.options or (case.scores and all(math.isinf(score) for score in case.scores)):
         return generated.text, raw_confidence(generated.log_probs), "open"
     parts = shares(case.option_scores())
     chosen = matching_option(generated.text, case.options)

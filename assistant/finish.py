@@ -272,6 +272,7 @@ class Finisher:
             model_fingerprint=self._model.fingerprint,
             seconds=case.seconds,
             grounds=() if abstained else self._ground(case, text),
+            usage=case.usage,
         )
 
     def _report(self, case: Case, sections: dict[str, str], confidence: float, *, abstained: bool) -> Report:
@@ -287,4 +288,5 @@ class Finisher:
             seconds=case.seconds,
             grounds=() if abstained else self._ground(case, f"{sections['findings']}\n\n{sections['impression']}"),
             cases=case.cases,
+            usage=case.usage,
         )

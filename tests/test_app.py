@@ -10,7 +10,7 @@ import pytest
 import app
 
 ROOT = Path(app.__file__).parent
-COMMANDS = ("chat", "ask", "report", "doctor")
+COMMANDS = ("chat", "ask", "report", "serve", "doctor", "keys", "users", "audit")
 
 
 def run(*words, **options):
@@ -55,6 +55,8 @@ def test_a_window_is_two_numbers_or_a_name(text, window):
         (["ask", "--question", "?", "--window", "a,b"], "is not CENTRE,WIDTH"),
         (["report", "x"], "--out"),
         (["nonsense"], "invalid choice"),
+        (["audit", "verify"], "LOG"),
+        (["keys", "steal", "f"], "invalid choice"),
     ],
 )
 def test_wrong_usage_is_exit_code_2(words, message, capsys):
@@ -77,6 +79,14 @@ def test_the_version_is_printed(capsys):
         (["report", "nowhere", "--out", "r"], "medassist: nowhere does not exist"),
         (["--host", "0.0.0.0"], "host is 0.0.0.0, which other machines can reach; set login"),
         (["--port", "70000"], "port is 70000; use 1 to 65535"),
+        (["serve", "--host", "0.0.0.0"], "host is 0.0.0.0, which other machines can reach; set login"),
+        (["serve", "--host", "0.0.0.0", "--login", "l"], "no API keys are set. Make one with"),
+        (["serve", "--keys", "nowhere"], "The key file nowhere cannot be read"),
+        (["serve", "--upstream", "http://far.example/v1"], "far.example, which is not this machine"),
+        (["serve", "--upstream", "http://127.0.0.1:1/v1", "--raw"], "serve.raw and serve.upstream are both set"),
+        (["serve", "--upstream-model", "m"], "need serve.upstream"),
+        (["audit", "verify", "nowhere.jsonl"], "The audit log nowhere.jsonl cannot be read"),
+        (["keys", "list", "nowhere"], "The key file nowhere cannot be read"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
         (["report", "nowhere", "--out", "r", "--batch-size", "0"], "batch_size is 0"),
     ],

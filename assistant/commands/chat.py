@@ -7,6 +7,7 @@ from pathlib import Path
 
 from assistant.commands.opened import Opener
 from assistant.config import LOOPBACK, AssistantConfig
+from assistant.errors import ConfigError
 from assistant.ui.login import read_login
 from assistant.ui.server import serve
 from assistant.ui.service import AssistantService
@@ -25,6 +26,8 @@ def run_chat(config: AssistantConfig, open_assistant: Opener) -> int:
     """
     login = read_login(Path(config.login).expanduser()) if config.login else None
     loopback = config.host in LOOPBACK
+    if not loopback and login is None:
+        raise ConfigError(f"host is {config.host}, which other machines can reach; set login, or use 127.0.0.1.")
     if not loopback:
         sys.stderr.write(
             f"Listening on {config.host}: others on the network can reach this page, over plain HTTP. "

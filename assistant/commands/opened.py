@@ -23,6 +23,8 @@ class Opened:
     """Identity of the weights."""
     index_fingerprint: str | None
     """Identity of the index, None without one."""
+    upstream: str | None = None
+    """Name of the model on the server that writes the text, None if this process does."""
 
 
 Opener = Callable[["AssistantConfig"], Opened]

@@ -8,35 +8,23 @@ without that method's fixed cost of each step, which for a small model is most o
 from __future__ import annotations
 
 import copy
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from assistant.config import GenerationConfig
 from assistant.engine.features import bare
 from assistant.engine.prompt import Prompt, PromptEncoder
+from assistant.engine.row import Generated, Row, pick, whole_words
 
 if TYPE_CHECKING:
     from assistant.model.load import LoadedModel
 
+__all__ = ["Generated", "Generator", "whole_words"]
+
 _MAX_OPTION_ROWS = 64
-
-
-@dataclass(frozen=True)
-class Generated:
-    """One generated answer."""
-
-    text: str
-    ids: tuple[int, ...]
-    """Without the end token."""
-    log_probs: tuple[float, ...]
-    """Natural logarithm of each token's probability, the end token's last if the answer came to its end."""
-    finished: bool
-    """False if the answer was cut at the token limit."""
 
 
 @dataclass
@@ -125,31 +113,17 @@ class Generator:
 
     def stream(self, prompt: Prompt, *, max_new_tokens: int | None = None) -> Iterator[str | Generated]:
         """Yield the answer in pieces that end between words, then the whole as `Generated`; pieces join to its text."""
-        sent = ""
-        ids: list[int] = []
-        steps = self._steps([prompt], max_new_tokens)
-        log_probs: list[float] = []
-        finished = False
+        (row,) = self._rows([prompt], max_new_tokens)
+        row.watch()
+        steps = self._write(None, [prompt], [row])
         while True:
             # Entered for each step: a generator must not leave the mode switched on while its reader runs.
             with torch.inference_mode():
-                step = next(steps, None)
-            if step is None:
+                ended = next(steps, True)
+            yield from row.taken()
+            if ended:
                 break
-            _, token, log_prob = step[0]
-            log_probs.append(log_prob)
-            if token in self._ends:
-                finished = True
-                break
-            ids.append(token)
-            piece = whole_words(self.encoder.decode(ids))[len(sent) :]
-            if piece:
-                sent += piece
-                yield piece
-        text = self.encoder.decode(ids)
-        if text[len(sent) :]:
-            yield text[len(sent) :]
-        yield Generated(text, tuple(ids), tuple(log_probs), finished)
+        yield row.generated()
 
     def _batches(self, prompts: Sequence[Prompt]) -> Iterator[list[int]]:
         order = sorted(range(len(prompts)), key=lambda row: len(prompts[row].ids))
@@ -192,47 +166,44 @@ class Generator:
         logits: torch.Tensor = self._head(out.last_hidden_state[:, -last:]).float()
         return logits
 
-    def _steps(
-        self, prompts: Sequence[Prompt], max_new_tokens: int | None, state: _State | None = None
-    ) -> Iterator[list[tuple[int, int, float]]]:
-        """Yield at each step (row, token, log-probability) for the rows whose answers still go on."""
+    def _rows(self, prompts: Sequence[Prompt], max_new_tokens: int | None) -> list[Row]:
+        return [
+            Row(
+                prompt,
+                self._settings,
+                longest=max_new_tokens or self._settings.max_new_tokens,
+                room=self.encoder.context - len(prompt.ids),
+                ends=self._ends,
+                decode=self.encoder.decode,
+            )
+            for prompt in prompts
+        ]
+
+    def _write(self, state: _State | None, prompts: Sequence[Prompt], rows: Sequence[Row]) -> Iterator[bool]:
+        """Give every row its next token at each step until all are over; a row leaves the batch when it is."""
         state = state or self._prefill(prompts)
-        limit = max_new_tokens or self._settings.max_new_tokens
-        limits = [min(limit, self.encoder.context - len(prompt.ids)) for prompt in prompts]
-        dice = [self._dice(prompt) for prompt in prompts]
-        rows = list(range(len(prompts)))
-        for count in range(1, max(limits) + 1):
+        going = list(rows)
+        while True:
             log_probs = torch.log_softmax(state.logits, dim=-1)
-            tokens = self._pick(state.logits, [dice[row] for row in rows])
+            tokens = pick(state.logits, going)
             chosen = log_probs.gather(1, tokens[:, None])[:, 0]
-            yield list(zip(rows, tokens.tolist(), chosen.tolist(), strict=True))
-            going = [
-                place
-                for place, (row, token) in enumerate(zip(rows, tokens.tolist(), strict=True))
-                if token not in self._ends and count < limits[row]
-            ]
-            if not going:
+            for row, token, log_prob in zip(going, tokens.tolist(), chosen.tolist(), strict=True):
+                row.take(token, log_prob)
+            places = [place for place, row in enumerate(going) if not row.over]
+            if not places:
                 return
-            if len(going) < len(rows):
-                kept = torch.tensor(going, device=tokens.device)
+            yield False
+            if len(places) < len(going):
+                kept = torch.tensor(places, device=tokens.device)
                 state.select(kept)
-                tokens, rows = tokens[kept], [rows[place] for place in going]
+                tokens, going = tokens[kept], [going[place] for place in places]
             state.logits = self._forward(state, self._embed(tokens[:, None]), torch.ones_like(tokens[:, None]))[:, -1]
 
     def _decode(self, state: _State, prompts: Sequence[Prompt], max_new_tokens: int | None) -> list[Generated]:
-        ids: list[list[int]] = [[] for _ in prompts]
-        log_probs: list[list[float]] = [[] for _ in prompts]
-        finished = [False] * len(prompts)
-        for step in self._steps(prompts, max_new_tokens, state):
-            for row, token, log_prob in step:
-                log_probs[row].append(log_prob)
-                finished[row] = token in self._ends
-                if not finished[row]:
-                    ids[row].append(token)
-        return [
-            Generated(self.encoder.decode(one), tuple(one), tuple(probs), end)
-            for one, probs, end in zip(ids, log_probs, finished, strict=True)
-        ]
+        rows = self._rows(prompts, max_new_tokens)
+        for _ in self._write(state, prompts, rows):
+            pass
+        return [row.generated() for row in rows]
 
     def _score(self, state: _State, prompts: Sequence[Prompt], options: Sequence[Sequence[str]]) -> list[list[float]]:
         wanted = [
@@ -265,28 +236,3 @@ class Generator:
             logits = torch.cat([logits, after], dim=1)
         chosen = torch.log_softmax(logits, dim=-1).gather(2, ids[:, :, None])[:, :, 0]
         return [float(value) for value in (chosen * mask).sum(-1).tolist()]
-
-    def _dice(self, prompt: Prompt) -> torch.Generator | None:
-        if self._settings.temperature == 0:
-            return None
-        # Seeded by the prompt too, so that a row draws the same alone and in any batch. Mixed into 32 bits, because
-        # that is all that the CPU's generator reads of a seed.
-        ids = np.asarray([self._settings.seed, *prompt.ids], dtype=np.int64)
-        return torch.Generator().manual_seed(zlib.crc32(ids.tobytes()))
-
-    def _pick(self, logits: torch.Tensor, dice: Sequence[torch.Generator | None]) -> torch.Tensor:
-        """(B, V) logits to (B,) tokens."""
-        if self._settings.temperature == 0:
-            return logits.argmax(-1)
-        probabilities = torch.softmax(logits.double() / self._settings.temperature, dim=-1).cpu()
-        ordered, places = probabilities.sort(dim=-1, descending=True)
-        ordered[ordered.cumsum(-1) - ordered >= self._settings.top_p] = 0
-        drawn = [torch.multinomial(row, 1, generator=one) for row, one in zip(ordered, dice, strict=True)]
-        return places.gather(1, torch.stack(drawn))[:, 0].to(logits.device)
-
-
-def whole_words(text: str) -> str:
-    """Return the part of a growing text that will not change: up to the last gap, and no half character."""
-    cut = max((place for place, char in enumerate(text) if char.isspace()), default=0)
-    broken = text.find("\ufffd")
-    return text[:cut] if broken < 0 else text[: min(cut, broken)]

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from assistant.errors import ConfigError
+from assistant.imaging.picture import Picture
 from assistant.prompts import Message
+from assistant.sampling import USUAL, Sampling
 
 if TYPE_CHECKING:
     from assistant.engine.features import PictureFeatures
@@ -24,6 +26,12 @@ class Prompt:
     """(T,), each picture as as many image tokens as it has patches."""
     features: tuple[PictureFeatures, ...]
     """In the order of their places in the text."""
+    messages: tuple[Message, ...] = ()
+    """What the text was rendered from; another server renders it with its own template."""
+    pictures: tuple[Picture, ...] = ()
+    """Those of `features`, for a server that has none of them."""
+    sampling: Sampling = USUAL
+    """How the answer to this prompt is to be written."""
 
 
 class PromptEncoder:
@@ -74,7 +82,7 @@ class PromptEncoder:
         ids: list[int] = []
         for token in raw:
             ids.extend([token] * (len(next(waiting).patches) if token == self._image_id else 1))
-        return Prompt(text, tuple(ids), tuple(features))
+        return Prompt(text, tuple(ids), tuple(features), tuple(messages))
 
     def check_room(self, prompt: Prompt) -> None:
         """Refuse a prompt that leaves no room for an answer.

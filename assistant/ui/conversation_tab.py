@@ -19,7 +19,7 @@ from assistant.imaging.picture import Picture
 from assistant.ui.examples import Example
 from assistant.ui.panels import error_html, grounds_html
 from assistant.ui.service import AssistantService
-from assistant.ui.session import MAX_UPLOADS, Message, Session, preview_file, read_uploads
+from assistant.ui.session import MAX_UPLOADS, Message, Session, asker, preview_file, read_uploads, user_of
 
 logger = logging.getLogger(__name__)
 
@@ -39,12 +39,15 @@ class Conversation:
     service: AssistantService
     examples: Sequence[Example] = ()
 
-    def accept(self, message: dict[str, Any] | str | None, session: Session) -> Asked:
+    def accept(
+        self, message: dict[str, Any] | str | None, session: Session, request: gr.Request | None = None
+    ) -> Asked:
         """Take what was typed and uploaded, and show it; the answer is another step.
 
         Args:
             message: of the multimodal box, `{"text", "files"}`, or plain text.
             session: the visitor's state.
+            request: says who is signed in.
         Returns:
             An empty box, the messages, the state with the open question, and the panel.
         """
@@ -57,31 +60,34 @@ class Conversation:
             sent = ", ".join([*(Path(path).name for path in files), *([text] if text else [])])
             answer = _assistant(f"**This cannot be used.** {_plain(str(error))}")
             return _asked(session.told([_user([_plain(sent)]), answer]), error_html(str(error)))
-        return self._open(text or DEFAULT_QUESTION, pictures, session)
+        return self._open(text or DEFAULT_QUESTION, pictures, session, request)
 
-    def accept_example(self, number: int, session: Session) -> Asked:
+    def accept_example(self, number: int, session: Session, request: gr.Request | None = None) -> Asked:
         """Take an example's image and question; like `accept` otherwise.
 
         Args:
             number: place of the example in the list shown.
             session: the visitor's state.
+            request: says who is signed in.
         Returns:
             As `accept` does.
         """
         example = self.examples[number]
         pictures = [load_picture(example.image)] if example.image is not None else []
-        return self._open(example.question, pictures, session)
+        return self._open(example.question, pictures, session, request)
 
-    def _open(self, question: str, pictures: Sequence[Picture], session: Session) -> Asked:
-        images = [{"path": preview_file(one), "alt_text": "The image as the model sees it"} for one in pictures]
+    def _open(self, question: str, pictures: Sequence[Picture], session: Session, request: gr.Request | None) -> Asked:
+        user = user_of(request)
+        images = [{"path": preview_file(one, user), "alt_text": "The image as the model sees it"} for one in pictures]
         asked = session.asked(question, pictures, [_user([*images, _plain(question)]), _assistant(WAITING)])
         return _asked(asked, NOTHING_YET)
 
-    def answer(self, session: Session) -> Iterator[Told]:
+    def answer(self, session: Session, request: gr.Request | None = None) -> Iterator[Told]:
         """Stream the answer to the open question.
 
         Args:
             session: the visitor's state; its last message waits for the text.
+            request: says who asks.
         Yields:
             The messages, the state and the panel, as the answer grows.
         """
@@ -92,7 +98,7 @@ class Conversation:
             yield _told(session.growing(_assistant(LOADING)), NOTHING_YET)
         question = Question(session.question, session.pictures, session.turns)
         try:
-            for text, done in _growing(self.service.get().assistant.stream(question)):
+            for text, done in _growing(self.service.stream(question, asker(request))):
                 if done is None:
                     yield _told(session.growing(_assistant(_plain(text) or WAITING)), NOTHING_YET)
                     continue
@@ -222,8 +228,8 @@ def _connect(
 ) -> None:
     """Say what happens when something is sent, an example is clicked, or a new conversation begins."""
 
-    def pick(event: gr.SelectData, state: Session) -> Asked:
-        return tab.accept_example(event.index, state)
+    def pick(event: gr.SelectData, state: Session, request: gr.Request) -> Asked:
+        return tab.accept_example(event.index, state, request)
 
     hidden: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     shows = [box, chatbot, session, panel]

@@ -19,11 +19,12 @@ _FORGET_S = (600, 3600)
 """How often, and after how long, files that the page has shown are deleted."""
 
 
-def build_page(service: AssistantService) -> gr.Blocks:
+def build_page(service: AssistantService, *, signed_in: bool = False) -> gr.Blocks:
     """Return the page; nothing on it needs the model before the first question.
 
     Args:
         service: answers and drafts.
+        signed_in: whether visitors sign in, and so may sign out.
     Returns:
         The page, not yet served.
     """
@@ -33,6 +34,8 @@ def build_page(service: AssistantService) -> gr.Blocks:
         gr.HTML(notice_html(), elem_id="notice")
         status = gr.HTML(header_html(service), elem_id="status")
         timer = gr.Timer(_POLL_S)
+        if signed_in:
+            gr.HTML("<p class='ma-empty'><a href='/logout'>Sign out</a></p>", elem_id="leave")
         with gr.Tabs():
             with gr.Tab("Ask", id="ask"):
                 build_conversation_tab(service, examples)

@@ -15,7 +15,7 @@ from assistant.evidence import pictures_of
 from assistant.exports.markdown import report_markdown
 from assistant.ui.panels import cases_html, error_html, grounds_html, panel_html
 from assistant.ui.service import AssistantService
-from assistant.ui.session import preview, read_uploads
+from assistant.ui.session import asker, preview_file, read_uploads, user_of
 
 logger = logging.getLogger(__name__)
 
@@ -40,13 +40,20 @@ class Drafting:
 
     service: AssistantService
 
-    def draft(self, files: list[str] | None, priors: list[str] | None, indication: str | None) -> Iterator[Shown]:
+    def draft(
+        self,
+        files: list[str] | None,
+        priors: list[str] | None,
+        indication: str | None,
+        request: gr.Request | None = None,
+    ) -> Iterator[Shown]:
         """Draft a report about the uploaded images.
 
         Args:
             files: the study's images.
             priors: earlier images to compare with.
             indication: why the study was made; may be empty.
+            request: says who asks.
         Yields:
             Previews, the three sections, the record, the panel and the two emptied upload boxes.
         """
@@ -55,12 +62,11 @@ class Drafting:
             return
         try:
             pictures, earlier = read_uploads(files), read_uploads(priors or [])
-            previews = [preview(one) for one in (*pictures, *earlier)]
+            previews = [preview_file(one, user_of(request)) for one in (*pictures, *earlier)]
             yield (previews, "", "", "", None, WORKING, None, None)
-            request = ReportRequest(tuple(pictures), tuple(earlier), (indication or "").strip() or None)
-            assistant = self.service.get().assistant
-            report = assistant.report(request)
-            yield _drafted(previews, report, pictures_of(report.cases, assistant.retriever))
+            study = ReportRequest(tuple(pictures), tuple(earlier), (indication or "").strip() or None)
+            report = self.service.report(study, asker(request))
+            yield _drafted(previews, report, pictures_of(report.cases, self.service.get().assistant.retriever))
         except ImageError as error:
             yield _failed(str(error))
         except AssistantError as error:

@@ -18,7 +18,9 @@ from assistant.ui.login import Login
 from assistant.ui.service import AssistantService
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    from collections.abc import Callable
+
+    from fastapi import FastAPI, Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 LOOPBACK_NAMES = ["127.0.0.1", "localhost", "[::1]"]
@@ -32,6 +34,8 @@ SECURITY_HEADERS: dict[str, str] = {
         "connect-src 'self'; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
     ),
     "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
@@ -58,23 +62,33 @@ class SecurityHeaders:
         await self.app(scope, receive, send_with_headers)
 
 
-def build_app(service: AssistantService, *, login: Login | None = None, loopback: bool = True) -> FastAPI:
-    """Return the web application: the page at `/`, and `/healthz`.
+def build_app(
+    service: AssistantService,
+    *,
+    login: Login | None = None,
+    loopback: bool = True,
+    api: Callable[[FastAPI], tuple[str, ...]] | None = None,
+    page: bool = True,
+    noted: Callable[[str, str, str], None] = lambda what, who, outcome: None,
+) -> FastAPI:
+    """Return the web application: the page at `/`, `/healthz`, and the API where there is one.
 
     Args:
         service: answers and drafts; loading begins when the application starts.
         login: who may see the page; None lets everyone.
         loopback: answer requests for this machine's own names only, which stops a foreign site from reaching
             the page through a name that it points here.
+        api: adds the API's routes; returns the beginnings of their paths.
+        page: whether there is a page.
+        noted: told of every try to sign in.
     Returns:
         An application for any ASGI server.
     """
-    import gradio as gr
     from fastapi import FastAPI
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-    from assistant.ui.page import build_page
-    from assistant.ui.style import CSS, theme
+    from assistant.ui.visits import Visits
+    from assistant.ui.wall import Wall
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -82,20 +96,39 @@ def build_app(service: AssistantService, *, login: Login | None = None, loopback
         yield
 
     app = FastAPI(title="medassist", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
-    app.add_middleware(SecurityHeaders)
-    if loopback:
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK_NAMES)
 
-    @app.get("/healthz")
+    @app.get("/healthz", include_in_schema=False)
     def healthz() -> dict[str, str]:
         return {"status": "ok", "model": service.state}
 
+    visits = Visits()
+    opened = ("/healthz", *(api(app) if api is not None else ()))
+    if page:
+        # The middleware that is added last is the first to see a request.
+        app.add_middleware(Wall, login=login, visits=visits, opened=opened, noted=noted)
+        _mount_page(app, service, login)
+        visits.publish(Path(os.environ.get("GRADIO_TEMP_DIR", tempfile.gettempdir())))
+    if loopback:
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK_NAMES)
+    app.add_middleware(SecurityHeaders)
+    return app
+
+
+def _mount_page(app: FastAPI, service: AssistantService, login: Login | None) -> None:
+    import gradio as gr
+
+    from assistant.ui.page import build_page
+    from assistant.ui.style import CSS, theme
+    from assistant.ui.wall import USER
+
+    def who(request: Request) -> str | None:
+        return request.scope.get(USER)
+
     gr.mount_gradio_app(
         app,
-        build_page(service),
+        build_page(service, signed_in=login is not None),
         path="/",
-        auth=login,
-        auth_message="Sign in to use the assistant." if login else None,
+        auth_dependency=who if login is not None else None,
         footer_links=[],
         run_history=False,
         enable_monitoring=False,
@@ -107,7 +140,6 @@ def build_app(service: AssistantService, *, login: Login | None = None, loopback
         theme=theme(),
         css=CSS,
     )
-    return app
 
 
 @contextmanager
@@ -151,7 +183,15 @@ def listen(host: str, port: int) -> socket.socket:
     return server
 
 
-def serve(service: AssistantService, *, host: str, port: int, login: Login | None, loopback: bool) -> None:
+def serve(
+    service: AssistantService,
+    *,
+    host: str,
+    port: int,
+    login: Login | None,
+    loopback: bool,
+    **options: Any,
+) -> None:
     """Serve the page until it is interrupted; to be called in the main thread.
 
     Args:
@@ -160,6 +200,7 @@ def serve(service: AssistantService, *, host: str, port: int, login: Login | Non
         port: 0 takes any free one.
         login: who may see the page.
         loopback: whether `host` is this machine only.
+        **options: `api`, `page` and `noted` of `build_app`.
     Raises:
         ConfigError: the port cannot be opened.
     """
@@ -170,10 +211,15 @@ def serve(service: AssistantService, *, host: str, port: int, login: Login | Non
         with private_uploads():
             import uvicorn
 
-            app = build_app(service, login=login, loopback=loopback)
-            config = uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=2)
+            app = build_app(service, login=login, loopback=loopback, **options)
+            config = uvicorn.Config(
+                app, log_level="error", access_log=False, timeout_graceful_shutdown=2, server_header=False
+            )
             shown = f"[{host}]" if ":" in host else host
-            sys.stdout.write(f"Open http://{shown}:{listener.getsockname()[1]} in a browser. Ctrl-C ends it.\n")
+            where = f"http://{shown}:{listener.getsockname()[1]}"
+            api = f" The API is at {where}/v1, its description at {where}/docs." if options.get("api") else ""
+            opens = f"Open {where} in a browser." if options.get("page", True) else f"No page is served at {where}."
+            sys.stdout.write(f"{opens}{api} Ctrl-C ends it.\n")
             sys.stdout.flush()
             uvicorn.Server(config).run(sockets=[listener])
     except KeyboardInterrupt:

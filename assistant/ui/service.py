@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 from assistant.commands.opened import Opened
+from assistant.conversation import Answer, Question, Report, ReportRequest
 from assistant.errors import AssistantError
 
 logger = logging.getLogger(__name__)
@@ -81,3 +82,25 @@ class AssistantService:
         if self._opened is None:
             raise AssistantError(self._failure or "The model could not be loaded.")
         return self._opened
+
+    def stream(self, question: Question, who: str = "page") -> Iterator[str | Answer]:
+        """Answer a question of the page; as `MedicalAssistant.stream`.
+
+        Args:
+            question: with its pictures and what was said before.
+            who: asks; a server with several visitors takes them in turn.
+        Yields:
+            The text in pieces, then the answer.
+        """
+        yield from self.get().assistant.stream(question)
+
+    def report(self, request: ReportRequest, who: str = "page") -> Report:
+        """Draft a report of the page; as `MedicalAssistant.report`.
+
+        Args:
+            request: one study.
+            who: asks.
+        Returns:
+            The report.
+        """
+        return self.get().assistant.report(request)

@@ -12,8 +12,10 @@ from uuid import uuid4
 from assistant.conversation import Turn
 from assistant.errors import ImageError
 from assistant.imaging.picture import Picture
+from assistant.ui.visits import owner_tag
 
 if TYPE_CHECKING:
+    import gradio as gr
     from PIL.Image import Image
 
 logger = logging.getLogger(__name__)
@@ -60,6 +62,16 @@ class Session:
     def withdrawn(self) -> Session:
         """Return the state as if the open question had not been asked; its messages stay."""
         return replace(self, question=None)
+
+
+def user_of(request: gr.Request | None) -> str | None:
+    """Return who is signed in, None on a page without a login."""
+    return getattr(request, "username", None)
+
+
+def asker(request: gr.Request | None) -> str:
+    """Return by what name a visitor takes her turn: who is signed in, or else one name for this machine."""
+    return user_of(request) or "page"
 
 
 def read_uploads(paths: Sequence[str]) -> list[Picture]:
@@ -109,11 +121,12 @@ def preview(picture: Picture) -> Image:
     return image.resize((width, height), Resampling.LANCZOS)
 
 
-def preview_file(picture: Picture) -> str:
+def preview_file(picture: Picture, user: str | None = None) -> str:
     """Write a preview to the page's temporary folder, which forgets it after a while, and return its path.
 
     Args:
         picture: to show; the file holds its reduced pixels and nothing else.
+        user: whose it is; its name begins so that nobody else is given it.
     Returns:
         The file's path.
     """
@@ -121,6 +134,6 @@ def preview_file(picture: Picture) -> str:
 
     folder = Path(get_upload_folder()) / "previews"
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{uuid4().hex}.png"
+    path = folder / f"{owner_tag(user)}-{uuid4().hex}.png"
     preview(picture).save(path)
     return str(path)

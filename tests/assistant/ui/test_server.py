@@ -43,6 +43,13 @@ def test_a_request_under_a_foreign_name_is_refused(page):
     caught.value.close()
 
 
+@pytest.mark.parametrize("path", ["file=http://far.example/a.png", "file=//far.example/a", "proxy=http://far.example/"])
+def test_nothing_is_fetched_for_a_visitor_from_elsewhere(page, path):
+    with pytest.raises(HTTPError, match="403") as caught:
+        page.get(f"/gradio_api/{path}")
+    caught.value.close()
+
+
 def test_nothing_is_kept_watched_or_offered_to_scripts(page):
     config = json.load(page.get("/config"))
     assert config["run_history"] is False

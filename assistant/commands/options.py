@@ -1,0 +1,62 @@
+"""The options of `serve`, and the commands around it; nothing but `argparse` is imported here."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+SERVE = ("keys", "page", "audit", "raw", "upstream", "upstream_model", "upstream_hosts", "upstream_key")
+"""Options of `serve`, each a field of its settings."""
+
+
+def add_listening_options(parser: argparse.ArgumentParser) -> None:
+    """Add what `chat` and `serve` share."""
+    parser.add_argument("--host", help="address to listen on (default: 127.0.0.1, this machine only)")
+    parser.add_argument("--port", type=int, help="TCP port (default: 7860; 0 takes any free one)")
+    parser.add_argument(
+        "--login", metavar="FILE", help="who may see the page, from `users add`; needed to listen beyond this machine"
+    )
+
+
+def add_serve_options(parser: argparse.ArgumentParser) -> None:
+    """Add what only `serve` has; each sets the field of its name under `serve:` of the settings."""
+    parser.add_argument(
+        "--keys", metavar="FILE", help="who may use the API, from `keys add`; needed beyond this machine"
+    )
+    parser.add_argument("--no-page", dest="page", action="store_const", const=False, help="serve the API alone")
+    parser.add_argument("--audit", metavar="FILE", help="who asked when (default: audit.jsonl in the state folder)")
+    parser.add_argument(
+        "--raw", action="store_const", const=True, help="text without evidence and review, for a gateway"
+    )
+    parser.add_argument("--upstream", metavar="URL", help="an OpenAI-style server that writes the text instead")
+    parser.add_argument("--upstream-model", metavar="NAME", help="the model's name there (default: the only one)")
+    parser.add_argument(
+        "--upstream-host", action="append", dest="upstream_hosts", metavar="HOST",
+        help="a host beyond this machine that --upstream may name; images go there",
+    )  # fmt: skip
+    parser.add_argument("--upstream-key", metavar="FILE", help="file that holds the key of that server")
+
+
+def add_access_commands(commands: Any, epilog: str) -> None:
+    """Add `keys`, `users` and `audit`.
+
+    Args:
+        commands: the subparsers of the program.
+        epilog: stands at the end of each help.
+    """
+    for kind, what in (("keys", "who may use the API"), ("users", "who may see the page")):
+        access = commands.add_parser(kind, help=what, epilog=epilog)
+        access.add_argument("action", choices=("add", "remove", "list"))
+        access.add_argument("file", type=Path, metavar="FILE", help="holds names and hashes; made when missing")
+        access.add_argument("name", nargs="?", metavar="NAME", help="up to 64 letters, digits and . _ @ -")
+    audit = commands.add_parser("audit", help="check the audit log of `serve`", epilog=epilog)
+    audit.add_argument("action", choices=("verify",))
+    audit.add_argument("file", type=Path, metavar="LOG", help="audit.jsonl")
+    audit.add_argument("--head", metavar="HASH", help="a last hash that was noted elsewhere; it must be in the log")
+
+
+def serve_values(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the fields under `serve:` that the command line sets."""
+    given = {name: getattr(args, name, None) for name in SERVE}
+    return {name: value for name, value in given.items() if value is not None}

@@ -1,0 +1,231 @@
+"""The other routes, the gate before them, the audit log behind them, and the description of it all."""
+
+import base64
+import contextlib
+import json
+import socket
+import threading
+
+import httpx
+import numpy as np
+import openai
+import pytest
+
+from assistant.serve.audit import verify_log
+from assistant.serve.gate import Allowance
+from assistant.serve.keys import add_key
+
+
+@pytest.fixture(scope="module")
+def client(server):
+    return server.client()
+
+
+@pytest.fixture(scope="module")
+def http(server):
+    with httpx.Client(base_url=server.url, timeout=60) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def keyed(start_server, tmp_path_factory):
+    path = tmp_path_factory.mktemp("keys") / "keys"
+    keys = {name: add_key(path, name) for name in ("lab", "ward")}
+    return start_server(keys=str(path), requests_per_minute=30, max_body_mb=1), keys
+
+
+def test_the_model_is_listed_with_what_it_is_made_of(server, client):
+    (model,) = client.models.list().data
+    opened = server.service.get()
+    assert model.id == "tiny"
+    assert model.model_extra["fingerprint"] == opened.model_fingerprint
+    assert model.model_extra["dimensions"] == 24
+    assert client.models.retrieve("tiny").id == "tiny"
+    with pytest.raises(openai.NotFoundError):
+        client.models.retrieve("other")
+
+
+def test_texts_and_images_lie_in_one_space(server, client, image_url):
+    made = client.embeddings.create(model="tiny", input=["a glioma", image_url(1), "a normal brain", image_url(1)])
+    rows = np.array([one.embedding for one in made.data], dtype=np.float32)
+    assert rows.shape == (4, 24)
+    assert np.allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
+    assert np.allclose(rows[1], rows[3])
+    expected = server.service.get().assistant.model.text.embed(["a glioma"])
+    assert np.allclose(rows[0], expected[0], atol=1e-6)
+    (one,) = client.embeddings.create(model="tiny", input="a glioma", encoding_format="float").data
+    assert np.allclose(one.embedding, rows[0], atol=1e-6)
+
+
+def test_content_parts_are_embedded_too(http, image_url):
+    parts = [{"type": "text", "text": "a glioma"}, {"type": "image_url", "image_url": {"url": image_url()}}]
+    made = http.post("/v1/embeddings", json={"model": "tiny", "input": parts, "encoding_format": "base64"}).json()
+    assert [len(base64.b64decode(one["embedding"])) for one in made["data"]] == [96, 96]
+
+
+def test_a_report_has_its_sections_and_grounds(http, image_url):
+    body = {
+        "model": "tiny",
+        "images": [{"url": image_url(1)}],
+        "priors": [{"url": image_url(2)}],
+        "indication": "cough",
+    }
+    made = http.post("/v1/reports", json=body)
+    told = made.json()
+    assert made.status_code == 200
+    assert list(told["sections"]) == ["technique", "findings", "impression"]
+    assert told["object"] == "report"
+    assert {"confidence", "abstained", "evidence", "cautions", "usage"} <= set(told)
+
+
+def test_health_and_readiness(http):
+    assert http.get("/healthz").json() == {"status": "ok", "model": "ready"}
+    assert http.get("/readyz").status_code == 200
+
+
+def test_counts_are_told_without_content(http, client, asking):
+    client.chat.completions.create(model="tiny", messages=asking("Is there a secretword?"))
+    text = http.get("/metrics").text
+    assert 'medassist_requests_total{route="/v1/chat/completions",status="200"}' in text
+    assert "medassist_ready 1.0" in text
+    assert "medassist_batch_size_count" in text
+    assert "secretword" not in text
+
+
+def test_the_description_is_served_here_and_loads_nothing(http):
+    page = http.get("/docs")
+    assert "POST /v1/chat/completions" in page.text
+    assert "<script" not in page.text
+    assert "http://" not in page.text.replace(str(http.base_url), "")
+    spec = http.get("/openapi.json").json()
+    assert set(spec["paths"]) == {
+        "/v1/chat/completions", "/v1/embeddings", "/v1/models", "/v1/models/{name}", "/v1/reports",
+    }  # fmt: skip
+    assert "422" not in json.dumps(spec)
+
+
+def test_a_key_is_needed_where_keys_are_set(keyed, asking):
+    server, keys = keyed
+    for wrong in ("", "none", keys["lab"][:-1]):
+        headers = {"Authorization": f"Bearer {wrong}"} if wrong else {}
+        for path in ("/v1/models", "/metrics"):
+            refused = httpx.get(server.url + path, headers=headers)
+            assert refused.status_code == 401
+            assert refused.headers["www-authenticate"] == "Bearer"
+            assert refused.json()["error"]["code"] == "invalid_api_key"
+    with pytest.raises(openai.AuthenticationError):
+        server.client("wrong").models.list()
+    assert server.client(keys["lab"]).chat.completions.create(model="tiny", messages=asking()).id
+    assert httpx.get(server.url + "/healthz").status_code == 200
+
+
+def test_the_audit_log_says_who_and_never_what(keyed, asking):
+    server, keys = keyed
+    made = server.client(keys["ward"]).chat.completions.create(model="tiny", messages=asking("Is it a secretword?"))
+    lines = [json.loads(line) for line in server.audit.read_text().splitlines()]
+    asked, ended = [line for line in lines if line["id"] == made.id.removeprefix("chatcmpl-")]
+    assert (asked["what"], asked["who"], asked["images"]) == ("chat", "ward", 1)
+    assert asked["model"] == server.service.get().model_fingerprint
+    assert ended["outcome"] in ("answered", "abstained")
+    assert "secretword" not in server.audit.read_text()
+    assert keys["ward"] not in server.audit.read_text()
+    assert verify_log(server.audit).fault is None
+
+
+def test_a_request_that_is_too_large_is_refused_before_it_is_read(keyed, asking):
+    server, keys = keyed
+    headers = {"Authorization": f"Bearer {keys['lab']}", "Content-Type": "application/json"}
+    told = httpx.post(server.url + "/v1/chat/completions", content=b" " * 1_000_001, headers=headers)
+    assert (told.status_code, told.json()["error"]["code"]) == (413, "request_too_large")
+
+
+def test_a_body_of_unknown_length_is_read_no_further_than_allowed(keyed):
+    server, keys = keyed
+    host, port = server.url.removeprefix("http://").split(":")
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {keys['lab']}\r\n"
+        "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(head.encode())
+        for _ in range(11):
+            connection.sendall(b"186a0\r\n" + b" " * 100_000 + b"\r\n")
+        assert connection.recv(4096).startswith(b"HTTP/1.1 413")
+        connection.settimeout(5)
+        with contextlib.suppress(ConnectionError):  # closed: either an end or a reset
+            while connection.recv(65536):
+                pass
+
+
+def test_a_body_of_another_kind_is_refused(http):
+    told = http.post("/v1/chat/completions", content=b"{}", headers={"Content-Type": "text/plain"})
+    assert (told.status_code, told.json()["error"]["code"]) == (415, "unsupported_media")
+
+
+def test_too_many_requests_a_minute_wait(start_server, tmp_path):
+    keys = tmp_path / "keys"
+    one, other = add_key(keys, "one"), add_key(keys, "other")
+    server = start_server(keys=str(keys), requests_per_minute=3)
+    for _ in range(3):
+        assert server.client(one).models.list()
+    with pytest.raises(openai.RateLimitError) as caught:
+        server.client(one).models.list()
+    assert caught.value.code == "rate_limit_exceeded"
+    assert int(caught.value.response.headers["retry-after"]) >= 1
+    assert server.client(other).models.list()
+
+
+def test_an_allowance_fills_again():
+    now = [0.0]
+    allowance = Allowance(60, clock=lambda: now[0])
+    assert [allowance.take("ann") for _ in range(60)] == [0.0] * 60
+    assert allowance.take("ann") == pytest.approx(1.0)
+    assert allowance.take("bob") == 0.0
+    now[0] = 1.0
+    assert allowance.take("ann") == 0.0
+    assert Allowance(0).take("ann") == 0.0
+
+
+def test_a_full_queue_is_told_with_when_to_come_again(start_server, asking):
+    server = start_server(max_waiting=2, max_waiting_each=1)
+    assistant = server.service.get().assistant
+    running, go = threading.Event(), threading.Event()
+    answers = assistant.answers
+
+    def slow(questions, batch_size=None):
+        running.set()
+        go.wait(30)
+        return answers(questions, batch_size)
+
+    assistant.answers = slow
+    made = []
+
+    def ask():
+        made.append(server.client().chat.completions.create(model="tiny", messages=asking()))
+
+    threads = [threading.Thread(target=ask)]
+    threads[0].start()
+    assert running.wait(30)
+    threads.append(threading.Thread(target=ask))
+    threads[1].start()
+    while not server.service.queue.waiting:
+        threads[1].join(0.01)
+    with pytest.raises(openai.RateLimitError, match="Your 1 requests wait already") as caught:
+        server.client().chat.completions.create(model="tiny", messages=asking())
+    assert int(caught.value.response.headers["retry-after"]) >= 1
+    go.set()
+    for thread in threads:
+        thread.join(30)
+    assert len(made) == 2
+
+
+def test_a_request_that_takes_too_long_ends(start_server, asking):
+    server = start_server(timeout_s=1)
+    go = threading.Event()
+    server.service.get().assistant.answers = lambda questions, batch_size=None: go.wait(20)
+    try:
+        with pytest.raises(openai.InternalServerError, match="longer than the server allows") as caught:
+            server.client().chat.completions.create(model="tiny", messages=asking())
+        assert caught.value.status_code == 504
+    finally:
+        go.set()

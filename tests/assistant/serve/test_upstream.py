@@ -1,0 +1,150 @@
+"""The gateway: text from another server, our own in another process, and everything else from here."""
+
+import json
+
+import pytest
+
+from assistant.chat import MedicalAssistant
+from assistant.conversation import Question, ReportRequest
+from assistant.errors import AssistantError, ConfigError, ModelError
+from assistant.sampling import Sampling
+from assistant.serve.settings import ServeConfig
+from assistant.serve.upstream import UpstreamWriter, check_address
+from tests.assistant.serve.conftest import SETTINGS, start_process, stop_process
+
+
+@pytest.fixture(scope="module")
+def upstream(tiny_folder, tmp_path_factory):
+    audit = tmp_path_factory.mktemp("upstream") / "audit.jsonl"
+    process, url = start_process("--model", str(tiny_folder), "--no-page", "--raw", "--audit", str(audit))
+    yield f"{url}/v1"
+    stop_process(process)
+
+
+@pytest.fixture(scope="module")
+def writer_to():
+    made = []
+
+    def make(address, **settings):
+        made.append(UpstreamWriter(ServeConfig(upstream=address, **settings), SETTINGS))
+        return made[-1]
+
+    yield make
+    for writer in made:
+        writer.close()
+
+
+@pytest.fixture(scope="module")
+def both(upstream, tiny_model, writer_to):
+    """The assistant with the other server's text, and with its own."""
+    writer = writer_to(upstream)
+    return MedicalAssistant(tiny_model, None, SETTINGS, writer), MedicalAssistant(tiny_model, None, SETTINGS)
+
+
+def told(answer):
+    return (answer.text, answer.abstained, answer.cautions, pytest.approx(answer.confidence, abs=1e-4), answer.usage)
+
+
+def test_the_answers_are_those_of_the_model_at_home(both, make_picture):
+    there, here = both
+    questions = [Question(f"What is number {n}?", (make_picture(n),)) for n in range(3)]
+    assert [told(one) for one in there.answers(questions)] == [told(one) for one in here.answers(questions)]
+
+
+def test_so_are_sampled_ones_reports_and_streams(both, make_picture):
+    there, here = both
+    sampled = Question("What is it?", (make_picture(1),), sampling=Sampling(temperature=1.2, seed=5, max_new_tokens=12))
+    assert told(there.answer(sampled)) == told(here.answer(sampled))
+    request = ReportRequest((make_picture(2),), (make_picture(3),), "cough")
+    assert there.report(request).sections == here.report(request).sections
+    pieces = list(there.stream(Question("What is it?", (make_picture(4),))))
+    assert told(pieces[-1]) == told(here.answer(Question("What is it?", (make_picture(4),))))
+
+
+def test_a_choice_that_was_written_has_its_own_probability(both, make_picture):
+    from assistant.engine.row import Generated
+    from assistant.serve.upstream import _scores
+
+    written = Generated("Yes.", (), (-0.1, -0.1), True)
+    yes, capital, no = _scores(written, ("yes", "Yes", "no"))
+    assert yes == pytest.approx(-0.2)
+    assert capital == float("-inf")
+    assert no == pytest.approx(-1.708, abs=0.01)
+    assert _scores(Generated("Maybe", (), (-0.1,), True), ("yes", "no")) == [float("-inf")] * 2
+    there, _ = both
+    assert there.answer(Question("Is it a mass?", (make_picture(1),), options=("glioma", "normal"))).text
+
+
+def test_the_gateway_is_served_and_noted_with_the_other_model(upstream, tiny_folder, tmp_path, asking):
+    import openai
+
+    audit = tmp_path / "audit.jsonl"
+    process, url = start_process(
+        "--model", str(tiny_folder), "--no-page", "--upstream", upstream, "--audit", str(audit)
+    )
+    try:
+        with openai.OpenAI(base_url=f"{url}/v1", api_key="none", timeout=100) as client:
+            made = client.chat.completions.create(model="tiny", messages=asking())
+            assert made.model_extra["medassist"]["model"]["name"] == "tiny"
+            chunks = list(client.chat.completions.create(model="tiny", messages=asking(), stream=True))
+            assert chunks[-1].model_extra["medassist"]["answer"] == made.choices[0].message.content
+    finally:
+        stop_process(process)
+    assert json.loads(audit.read_text().splitlines()[-1])["upstream"] == "tiny"
+
+
+def test_a_server_that_has_gone_is_told(tiny_model, make_picture, start_server, writer_to):
+    other = start_server(raw=True)
+    writer = writer_to(f"{other.url}/v1")
+    gone = writer_to("http://127.0.0.1:9/v1", upstream_model="x")
+    question = Question("What is it?", (make_picture(1),))
+    with pytest.raises(ModelError, match=r"http://127\.0\.0\.1:9/v1 does not answer \(ConnectError\)\. Start it"):
+        MedicalAssistant(tiny_model, None, SETTINGS, gone).answer(question)
+    with pytest.raises(ModelError, match="does not answer"):
+        UpstreamWriter(ServeConfig(upstream="http://127.0.0.1:9/v1"), SETTINGS)
+    wrong = writer_to(f"{other.url}/v1", upstream_model="other")
+    with pytest.raises(AssistantError, match=r"refused with status 404 \(model_not_found\)"):
+        MedicalAssistant(tiny_model, None, SETTINGS, wrong).answer(question)
+    assert MedicalAssistant(tiny_model, None, SETTINGS, writer).answer(question).text
+    with pytest.raises(ModelError, match="lists no models. Is that the address"):
+        UpstreamWriter(ServeConfig(upstream=other.url), SETTINGS)
+
+
+def test_a_server_without_probabilities_is_refused(tiny_model, make_picture, start_server, writer_to):
+    reviewed = start_server()
+    writer = writer_to(f"{reviewed.url}/v1")
+    with pytest.raises(AssistantError, match=r"refused with status 400 \(unsupported_parameter\)"):
+        MedicalAssistant(tiny_model, None, SETTINGS, writer).answer(Question("What?", (make_picture(1),)))
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        (
+            "http://far.example/v1",
+            "far.example, which is not this machine: .* allow it by name: --upstream-host far.exa",
+        ),
+        ("http://10.0.0.3:8000/v1", "on 10.0.0.3, which is not this machine"),
+        ("http://127.0.0.1.far.example/v1", "not this machine"),
+        ("http://127.0.0.1@far.example/v1", "give an address such as"),
+        ("file:///etc/passwd", "give an address such as"),
+        ("127.0.0.1:8000", "give an address such as"),
+        ("http://127.0.0.1:80a/v1", "give an address such as"),
+        ("http://[::1/v1", "give an address such as"),
+    ],
+)
+def test_an_upstream_beyond_this_machine_must_be_allowed_by_name(address, message):
+    with pytest.raises(ConfigError, match=message):
+        check_address(address, ())
+
+
+def test_an_allowed_host_and_loopback_are_taken():
+    assert check_address("https://gpu.example:8000/v1/", ("gpu.example",)) == "https://gpu.example:8000/v1"
+    for host in ("127.0.0.1", "localhost", "[::1]", "127.1.2.3"):
+        assert check_address(f"http://{host}:8000/v1", ())
+
+
+def test_a_missing_key_file_is_told(tmp_path):
+    serve = ServeConfig(upstream="http://127.0.0.1:9/v1", upstream_key=str(tmp_path / "gone"))
+    with pytest.raises(ConfigError, match="key of the upstream server cannot be read from"):
+        UpstreamWriter(serve, SETTINGS)
