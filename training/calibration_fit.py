@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from training.evaluation_summary import calibration_numbers
+from training.evaluation.summary import calibration_numbers
 
 SLOPE_SPREAD = 1.0
 """Standard deviation of the normal prior of the slope around 1."""

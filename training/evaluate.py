@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from assistant.conversation import Question, ReportRequest
     from assistant.imaging.picture import Picture
     from data_recipes.schema import Example
-    from training.evaluation_answers import Asker
-    from training.evaluation_items import Item
-    from training.evaluation_summary import Prediction
+    from training.evaluation.answers import Asker
+    from training.evaluation.items import Item
+    from training.evaluation.summary import Prediction
 
 logger = logging.getLogger(__name__)
 
@@ -79,8 +79,8 @@ def predict(
     Returns:
         A prediction for each item, in the order of `items`.
     """
-    from training.evaluation_answers import ask_all
-    from training.evaluation_summary import Prediction
+    from training.evaluation.answers import ask_all
+    from training.evaluation.summary import Prediction
 
     def request(item: Item) -> Question | ReportRequest:
         return item.request([load(path) for path in item.images])
@@ -115,10 +115,10 @@ def evaluate(
     from assistant.model.load import load_model
     from retrieval.encoder import ModelEncoder
     from retrieval.retriever import IndexRetriever
-    from training.evaluation_answers import Asker
-    from training.evaluation_controls import run_controls
-    from training.evaluation_items import make_item, standard_items
-    from training.evaluation_summary import highlights, summary
+    from training.evaluation.answers import Asker
+    from training.evaluation.controls import run_controls
+    from training.evaluation.items import make_item, standard_items
+    from training.evaluation.summary import highlights, summary
 
     started = time.perf_counter()
     examples = read_data(files, limit)
@@ -158,7 +158,7 @@ def write_results(out: Path, metrics: dict[str, Any], rows: Sequence[Prediction]
         metrics: made by `evaluate`.
         rows: likewise.
     """
-    from training.evaluation_table import render_table
+    from training.evaluation.table import render_table
     from training.run_folder import write_json
 
     out.mkdir(parents=True, exist_ok=True)
@@ -225,7 +225,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (AssistantError, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
-    from training.evaluation_table import highlights_table
+    from training.evaluation.table import highlights_table
 
     sys.stdout.write(highlights_table(metrics["highlights"]) + f"\nWritten: {arguments.out}\n")
     if controls := metrics.get("controls"):

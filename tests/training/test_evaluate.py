@@ -17,10 +17,10 @@ from assistant.evidence import Evidence
 from assistant.known import Kinds, save_known_pictures
 from assistant.model.load import load_model
 from training.evaluate import evaluate, main, picture_loader, predict, read_data
-from training.evaluation_answers import Asker
-from training.evaluation_controls import CONTROLS, swapped_images, verdict
-from training.evaluation_items import attribute_of, make_item, question_kind, same_region, standard_items
-from training.evaluation_summary import block
+from training.evaluation.answers import Asker
+from training.evaluation.controls import CONTROLS, swapped_images, verdict
+from training.evaluation.items import attribute_of, make_item, question_kind, same_region, standard_items
+from training.evaluation.summary import block
 
 SHORT = GenerationConfig(max_new_tokens=8, report_max_new_tokens=24)
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from training.evaluation_answers import Reply
-from training.evaluation_items import Item
+from training.evaluation.answers import Reply
+from training.evaluation.items import Item
 from training.metrics import bleu4, compare_findings, exact_match, normalise_answer, open_recall, rouge_l, token_f1
 from training.uncertainty import (
     COVERAGES,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from training.evaluation_summary import highlights
+from training.evaluation.summary import highlights
 
 NOTES = (
     "Intervals are 95 % bootstrap intervals over patients, or pictures where patients are unknown. Answers are "

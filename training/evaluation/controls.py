@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from assistant.imaging.picture import Picture
-from training.evaluation_answers import Asker, Request, ask_all
-from training.evaluation_items import Item
-from training.evaluation_summary import Prediction
+from training.evaluation.answers import Asker, Request, ask_all
+from training.evaluation.items import Item
+from training.evaluation.summary import Prediction
 from training.metrics import exact_match
 from training.uncertainty import bootstrap_mean
 
