@@ -130,11 +130,11 @@ def test_controls_say_whether_answers_depend_on_the_image(tiny_folder, phantom_d
 
 def test_an_image_blind_model_is_called_so():
     same = {"value": 0.0, "low": 0.0, "high": 0.01}
-    found = {name: {"changed": same, "drop": same} for name in CONTROLS}
+    found = {name: {"answers_changed": same, "drop": same} for name in CONTROLS}
     assert verdict(found).startswith("THE ANSWERS DO NOT DEPEND ON THE IMAGE: with a blank image only 0.0%")
     much = {"value": 0.4, "low": 0.3, "high": 0.5}
-    assert "falls by 40.0%" in verdict({name: {"changed": much, "drop": much} for name in CONTROLS})
-    assert verdict({name: {"changed": much, "drop": same} for name in CONTROLS}).startswith("NO BENEFIT")
+    assert "falls by 40.0%" in verdict({name: {"answers_changed": much, "drop": much} for name in CONTROLS})
+    assert verdict({name: {"answers_changed": much, "drop": same} for name in CONTROLS}).startswith("NO BENEFIT")
 
 
 def test_swapped_pictures_are_another_patients(items):
