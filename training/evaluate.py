@@ -41,11 +41,12 @@ def write_results(out: Path, metrics: dict[str, Any], rows: Sequence[Prediction]
     from training.run_folder import write_json
 
     out.mkdir(parents=True, exist_ok=True)
-    plots = draw_plots(metrics, rows)
+    own = rows[: metrics["n"]]  # The standard questions come after the data's own, and have a block of their own.
+    plots = draw_plots(own)
     texts = {
         "predictions.jsonl": "".join(json.dumps(row.to_dict(), ensure_ascii=False) + "\n" for row in rows),
         "table.md": render_table(metrics),
-        "report.html": render_page(metrics, rows, plots, pictures=pictures),
+        "report.html": render_page(metrics, own, plots, pictures=pictures),
         **{f"{name}.svg": plot for name, plot in plots.items()},
     }
     for name, text in texts.items():

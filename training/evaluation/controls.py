@@ -170,5 +170,6 @@ def verdict(found: dict[str, Any]) -> str:
         )
     return (
         f"The answers depend on the image: with another patient's image "
-        f"{found['swapped']['answers_changed']['value']:.1%} of them change and the accuracy falls by {drop['value']:.1%} ({drop['low']:.1%} to {drop['high']:.1%})."
+        f"{found['swapped']['answers_changed']['value']:.1%} of them change and the accuracy falls by "
+        f"{drop['value']:.1%} ({drop['low']:.1%} to {drop['high']:.1%})."
     )

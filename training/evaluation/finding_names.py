@@ -35,7 +35,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "fracture": (r"fractures?", r"fractured"),
     "scoliosis": (r"scolio(?:sis|tic)",),
     "degenerative change": (r"degenerative (?:changes?|disease)", r"osteophytes?", r"spondylosis"),
-    "support device": (r"(?:endotracheal|nasogastric|enteric|feeding|chest|tracheostomy|ng|et) tubes?", r"pacemakers?",
+    "support device": (r"support devices?", r"(?:endotracheal|nasogastric|enteric|feeding|chest|tracheostomy|ng|et) tubes?", r"pacemakers?",
                        r"(?:picc|central(?: venous)?|ij|subclavian) (?:lines?|catheters?)", r"port-?a-?cath"),
     # Head
     "hemorrhage": (r"(?:intracranial |subdural |epidural |subarachnoid |intraparenchymal |acute )*h[a]?emorrhages?",

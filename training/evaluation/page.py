@@ -28,7 +28,7 @@ def render_page(
 
     Args:
         metrics: the content of `metrics.json`.
-        rows: all predictions.
+        rows: the answers to the data's own questions.
         plots: made by `draw_plots`.
         pictures: show small copies of the pictures beside the worst answers. Off, the page holds no picture.
 

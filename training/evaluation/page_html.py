@@ -30,12 +30,12 @@ p.note{color:var(--soft);margin:2px 0 12px;max-width:80ch;font-size:14px}
 .tile{border:1px solid var(--line);border-radius:8px;padding:10px 12px}
 .tile b{display:block;font-size:22px;font-variant-numeric:tabular-nums}
 .tile span{color:var(--soft);font-size:12.5px;display:block}
-table{border-collapse:collapse;width:100%;margin-top:6px;font-size:14px}
+table{border-collapse:collapse;width:100%;margin:6px 0 18px;font-size:14px}
 th{text-align:left;color:var(--soft);font-weight:600;border-bottom:2px solid var(--line);padding:6px 10px 6px 0;
 font-size:12.5px;vertical-align:bottom}
 td{border-bottom:1px solid var(--line);padding:6px 10px 6px 0;vertical-align:top}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-td small{color:var(--soft)}
+td.n,th.n{text-align:right;padding-right:22px;font-variant-numeric:tabular-nums;white-space:nowrap}
+td small{color:var(--soft)}td>small.i{white-space:nowrap}
 .bar{display:inline-block;width:64px;height:7px;background:var(--line);border-radius:4px;margin-right:8px;
 vertical-align:middle;overflow:hidden}.bar i{display:block;height:100%;background:var(--accent)}
 .plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(320px,1fr));gap:12px}
@@ -54,9 +54,9 @@ def number(estimate: Mapping[str, Any] | None, *, share: bool = True) -> str:
         return "&ndash;"
     if share:
         value, low, high = (f"{100 * estimate[name]:.1f}" for name in ("value", "low", "high"))
-        return f"{value}&thinsp;% <small>({low} to {high})</small>"
-    value, low, high = (f"{estimate[name]:.2f}" for name in ("value", "low", "high"))
-    return f"{value} <small>({low} to {high})</small>"
+        return f'{value}&thinsp;% <small class="i">({low} to {high})</small>'
+    value, low, high = (f"{estimate[name]:.3f}" for name in ("value", "low", "high"))
+    return f'{value} <small class="i">({low} to {high})</small>'
 
 
 def barred(estimate: Mapping[str, Any] | None) -> str:

@@ -190,9 +190,14 @@ def robustness_section(metrics: Metrics) -> str:
 def scorers_section(metrics: Metrics) -> str:
     """Return what other rules give on the same answers."""
     rows = [
-        (f"<code>{escape(name)}</code>", str(one["n"]), number(one), f"{escape(one['rule'])}<br><small>{escape(one['source'])}</small>")
+        (
+            f"<code>{escape(name)}</code>",
+            str(one["n"]),
+            number(one),
+            f"{escape(one['rule'])}<br><small>{escape(one['source'])}</small>",
+        )
         for name, one in (metrics.get("scorers") or {}).items()
-    ]  # fmt: skip
+    ]
     note = "The same answers by the rules of other projects, for numbers that can stand beside theirs."
     return section("Other scorers", note, table(("Scorer", "n", "Score", "Rule"), rows, right=(1,)))
 

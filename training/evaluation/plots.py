@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,18 +16,16 @@ _SIZE = (5.2, 3.6)
 _BINS = 10
 
 
-def draw_plots(metrics: Mapping[str, Any], rows: Sequence[Prediction]) -> dict[str, str]:
+def draw_plots(rows: Sequence[Prediction]) -> dict[str, str]:
     """Draw what the answers allow.
 
     Args:
-        metrics: the content of `metrics.json`; its controls enter the bars if they were run.
-        rows: all predictions.
+        rows: the answers to the data's own questions.
 
     Returns:
         `reliability`, `risk_coverage`, `modality`, each an SVG with no link to anything outside; without judged
         answers nothing.
     """
-    del metrics
     judged = [row for row in rows if row.right is not None]
     if not judged:
         return {}
