@@ -161,6 +161,22 @@ class Asker:
         taken = sum(len(one.patches) for one in pictures) + self.count(request.text)
         return self._generator.encoder.context - taken - self.settings.max_new_tokens - _TEMPLATE_TOKENS
 
+    def weigh(self, question: Question, options: Sequence[str]) -> tuple[list[float], str]:
+        """Weigh answers to a question, none of which its words need name.
+
+        Args:
+            question: as it is put.
+            options: the answers.
+
+        Returns:
+            The log-probability of each, its end included, and what the model writes by itself.
+        """
+        case = Case(question.pictures, question=question)
+        case.features = list(self._encoder.encode(list(question.pictures)))
+        prompt = self._prompts.for_question(case, question)
+        ((made, scores),) = self._generator.answer([prompt], [list(options)])
+        return scores, made.text
+
     def count(self, text: str) -> int:
         """Return how many tokens a text takes."""
         return self._generator.encoder.count(text)

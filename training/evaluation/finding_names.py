@@ -35,8 +35,9 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "fracture": (r"fractures?", r"fractured"),
     "scoliosis": (r"scolio(?:sis|tic)",),
     "degenerative change": (r"degenerative (?:changes?|disease)", r"osteophytes?", r"spondylosis"),
-    "support device": (r"support devices?", r"(?:endotracheal|nasogastric|enteric|feeding|chest|tracheostomy|ng|et) tubes?", r"pacemakers?",
-                       r"(?:picc|central(?: venous)?|ij|subclavian) (?:lines?|catheters?)", r"port-?a-?cath"),
+    "support device": (r"support devices?", r"pacemakers?", r"port-?a-?cath",
+                       r"(?:endotracheal|nasogastric|enteric|feeding|chest|tracheostomy|ng|et) tubes?",
+                       r"(?:picc|central(?: venous)?|ij|subclavian) (?:lines?|catheters?)"),
     # Head
     "hemorrhage": (r"(?:intracranial |subdural |epidural |subarachnoid |intraparenchymal |acute )*h[a]?emorrhages?",
                    r"(?:subdural|epidural|intracerebral)? ?h[a]?ematomas?"),
