@@ -42,7 +42,7 @@ class HarnessAnswers:
         Args:
             contexts: texts of the questions, with what the task puts around them.
             images: of each, Pillow images or paths.
-            limits: `max_new_tokens` and `temperature`, as the task sets them; others are passed over.
+            **limits: `max_new_tokens` and `temperature`, as the task sets them; others are passed over.
 
         Returns:
             An answer to each; an empty one where the model wrote nothing.

@@ -48,11 +48,11 @@ font-size:12.5px;white-space:pre-wrap;overflow-wrap:anywhere}
 """
 
 
-def number(estimate: Mapping[str, Any] | None, *, share: bool = True) -> str:
+def number(estimate: Mapping[str, Any] | None, *, as_percent: bool = True) -> str:
     """Return a value with its interval as escaped HTML; a dash for none."""
     if not estimate or estimate["value"] != estimate["value"]:
         return "&ndash;"
-    if share:
+    if as_percent:
         value, low, high = (f"{100 * estimate[name]:.1f}" for name in ("value", "low", "high"))
         return f'{value}&thinsp;% <small class="i">({low} to {high})</small>'
     value, low, high = (f"{estimate[name]:.3f}" for name in ("value", "low", "high"))

@@ -38,9 +38,9 @@ def banner(metrics: Metrics) -> str:
     return f'<p class="banner {kind}">{escape(verdict)}</p>'
 
 
-def tile(name: str, estimate: Mapping[str, Any], *, share: bool = True) -> str:
+def tile(name: str, estimate: Mapping[str, Any], *, as_percent: bool = True) -> str:
     """Return a large number with its interval below."""
-    value, _, interval = number(estimate, share=share).partition(" ")
+    value, _, interval = number(estimate, as_percent=as_percent).partition(" ")
     count = f" &middot; n {estimate['n']}" if "n" in estimate else ""
     return f'<div class="tile"><span>{escape(name)}</span><b>{value}</b><span>{interval}{count}</span></div>'
 
@@ -51,7 +51,7 @@ def headline_section(metrics: Metrics) -> str:
     for kind in ("report", "caption"):
         scores = metrics.get(kind) or {}
         tiles += [
-            tile(f"{kind.capitalize()}s: {_NAMES[key]}", scores[key], share=key not in _NO_SHARE)
+            tile(f"{kind.capitalize()}s: {_NAMES[key]}", scores[key], as_percent=key not in _NO_SHARE)
             for key in _NAMES
             if key in scores
         ]
@@ -99,7 +99,7 @@ def trust_section(metrics: Metrics) -> str:
     if sure:
         scaled = sure["temperature"]["cross_fitted"]
         for key, name in (("ece", "Calibration error (ECE)"), ("brier", "Brier score"), ("aurc", "AURC")):
-            text = f"{number(sure['intervals'][key], share=False)}; {scaled[key]:.3f} after temperature scaling"
+            text = f"{number(sure['intervals'][key], as_percent=False)}; {scaled[key]:.3f} after temperature scaling"
             rows.append((name, text))
     given = metrics.get("abstention") or {}
     if given:

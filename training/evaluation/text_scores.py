@@ -59,8 +59,11 @@ def bleu_value(sums: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _rouge() -> Any:
+    import logging
+
     from rouge_score.rouge_scorer import RougeScorer
 
+    logging.getLogger("absl").setLevel(logging.WARNING)  # It tells of its tokeniser, which is the one we want.
     return RougeScorer(["rougeL"], use_stemmer=False)
 
 
