@@ -41,7 +41,7 @@ def write_results(out: Path, metrics: dict[str, Any], rows: Sequence[Prediction]
     from training.run_folder import write_json
 
     out.mkdir(parents=True, exist_ok=True)
-    own = rows[: metrics["n"]]  # The standard questions come after the data's own, and have a block of their own.
+    own = [row for row in rows if not row.item.standard]
     plots = draw_plots(own)
     texts = {
         "predictions.jsonl": "".join(json.dumps(row.to_dict(), ensure_ascii=False) + "\n" for row in rows),

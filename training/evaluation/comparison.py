@@ -74,7 +74,7 @@ def compare_lines(ours: Sequence[Line], theirs: Sequence[Line], *, name: str = "
     """Compare two runs on the questions that both answered.
 
     Args:
-        ours: lines of `predictions.jsonl`.
+        ours: lines of `predictions.jsonl`; the two standard questions of each picture are passed over.
         theirs: likewise.
         name: of the other run.
 
@@ -86,6 +86,7 @@ def compare_lines(ours: Sequence[Line], theirs: Sequence[Line], *, name: str = "
     Raises:
         DataError: no question is shared, or one id stands for two questions.
     """
+    ours, theirs = ([line for line in lines if not line.get("standard")] for lines in (ours, theirs))
     other = {line["id"]: line for line in theirs}
     both = [(line, other[line["id"]]) for line in ours if line["id"] in other]
     if not both:

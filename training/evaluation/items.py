@@ -45,6 +45,8 @@ class Item:
     """What the patient or the study is like, for fairness; see `traits_of`."""
     pair: str | None = None
     """Key of the set of confusing questions that it belongs to; all of a set must be right."""
+    standard: bool = False
+    """One of the two questions that every picture is asked, not one of the data's own."""
 
     def request(self, pictures: Sequence[Picture]) -> Question | ReportRequest:
         """Return what is put to the model.
@@ -177,6 +179,7 @@ def standard_items(examples: Iterable[tuple[Path, Example]]) -> list[Item]:
                     kind=name,
                     findings=None,
                     pair=None,
+                    standard=True,
                 )
     return list(items.values())
 

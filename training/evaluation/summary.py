@@ -58,6 +58,7 @@ class Prediction:
             "images": len(item.images),
             # Tells whose answers stand or fall together, and nothing else of the patient.
             "group": hashlib.sha256(item.group.encode()).hexdigest()[:12],
+            **({"standard": True} if item.standard else {}),
             **({"written": reply.written} if reply.written and reply.written != reply.text else {}),
         }
 
