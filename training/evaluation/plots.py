@@ -55,13 +55,33 @@ def reliability(sure: np.ndarray, right: np.ndarray) -> str:
     hit = np.bincount(place, weights=right, minlength=_BINS)[filled] / count[filled]
     mean = np.bincount(place, weights=sure, minlength=_BINS)[filled] / count[filled]
     axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle="--", label="perfect")
-    spread = 1.96 * np.sqrt(np.maximum(hit * (1 - hit), 1e-4) / count[filled])
-    axes.errorbar(mean, hit, yerr=spread, color=ACCENT, marker="o", markersize=5, linewidth=1.5, capsize=2)
+    low, high = wilson(hit, count[filled])
+    around = np.stack([hit - low, high - hit])
+    axes.errorbar(mean, hit, yerr=np.maximum(around, 0), color=ACCENT, marker="o", markersize=5, linewidth=1.5,
+                  elinewidth=1, capsize=2)  # fmt: skip
     for x, y, n in zip(mean, hit, count[filled], strict=True):
         axes.annotate(str(n), (x, y), xytext=(6, -10), textcoords="offset points", fontsize=7, color=SOFT)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
     return _svg(figure, "Share of right answers over confidence; the small numbers count answers")
+
+
+def wilson(share: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the 95 % interval of shares; wide where few were counted, even if all or none were right.
+
+    Args:
+        share: (B,) 0 to 1.
+        count: (B,) at least 1.
+
+    Returns:
+        Lower and upper ends, (B,) each.
+
+    Source: Wilson, JASA 1927.
+    """
+    z = 1.96
+    centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z / (1 + z**2 / count) * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+    return centre - half, centre + half
 
 
 def risk_coverage(sure: np.ndarray, right: np.ndarray) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 
+import numpy as np
 import pytest
 
 from assistant.errors import DataError
 from training.evaluate import main
 from training.evaluation.leaderboard import add_line, read_lines, render
 from training.evaluation.page_html import number, table
-from training.evaluation.plots import draw_plots
+from training.evaluation.plots import draw_plots, wilson
 from training.leaderboard import main as show
 
 
@@ -74,6 +75,15 @@ def test_plots_are_drawn_the_same_each_time(row):
     assert one == other
     assert all(svg.startswith("<svg") for svg in one.values())
     assert draw_plots([row("a", "b", right=None)]) == {}
+
+
+def test_few_answers_have_wide_intervals_even_if_all_are_right():
+    low, high = wilson(np.array([1.0, 1.0, 0.5]), np.array([1, 100, 100]))
+    # 1 of 1: centre (1 + 1.9208) / (1 + 3.8416), half width 1.96 / 4.8416 * 0.98.
+    assert low[0] == pytest.approx(0.2065, abs=1e-3)
+    assert low[1] == pytest.approx(0.963, abs=1e-3)
+    assert high[:2] == pytest.approx([1, 1])
+    assert (low[2], high[2]) == pytest.approx((0.4038, 0.5962), abs=1e-3)
 
 
 def test_every_run_stands_on_the_leaderboard_beside_others_on_its_data(run, capsys):
