@@ -178,7 +178,11 @@ def _provenance(model: Any, files: Sequence[Path], items: Sequence[Item]) -> dic
 
 def data_hash(files: Sequence[Path]) -> str:
     """Return the sha256 of a data file, 64 hexadecimal digits; of several, of their sorted hashes one a line."""
-    found = sorted(hashlib.sha256(file.read_bytes()).hexdigest() for file in files)
+    found = []
+    for path in files:
+        with path.open("rb") as file:
+            found.append(hashlib.file_digest(file, "sha256").hexdigest())
+    found.sort()
     return found[0] if len(found) == 1 else hashlib.sha256("\n".join(found).encode()).hexdigest()
 
 
