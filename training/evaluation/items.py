@@ -118,7 +118,7 @@ TRAITS: tuple[str, ...] = (
     "sex", "gender", "age", "age_group", "ethnicity", "race", "skin_type", "fitzpatrick", "language", "insurance",
     "scanner", "manufacturer", "view",
 )  # fmt: skip
-"""Keys of an example's truth, or of the object `demographics` in it, by which scores are compared."""
+"""Keys of an example's truth, or of the object `about` or `demographics` in it, by which scores are compared."""
 _AGES = ((18, "under 18"), (40, "18-39"), (60, "40-59"), (80, "60-79"))
 _OLDEST = "80 and over"
 
@@ -127,14 +127,16 @@ def traits_of(example: Example) -> tuple[tuple[str, str], ...]:
     """Return the traits of an example by which scores are compared for fairness.
 
     Args:
-        example: any; `TRAITS` are looked for in its truth.
+        example: any; `TRAITS` are looked for in its truth, and in `about` and `demographics` there.
 
     Returns:
         (name, value) each, sorted; an age in years as one of five bands, and the site as one more.
     """
     truth = example.truth or {}
-    inner = truth.get("demographics")
-    known = {**truth, **(inner if isinstance(inner, dict) else {})}
+    known = dict(truth)
+    for name in ("about", "demographics"):
+        inner = truth.get(name)
+        known |= inner if isinstance(inner, dict) else {}
     found = {name: known[name] for name in TRAITS if isinstance(known.get(name), str | int | float)}
     if isinstance(found.get("age"), int | float):
         age = found.pop("age")

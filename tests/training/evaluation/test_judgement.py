@@ -61,6 +61,7 @@ def test_traits_come_from_the_truth_and_ages_become_bands():
 
     assert traits_of(example(sex="F", age=39)) == (("age_group", "18-39"), ("sex", "F"), ("site", "B"))
     assert traits_of(example(demographics={"age": 80})) == (("age_group", "80 and over"), ("site", "B"))
+    assert traits_of(example(about={"sex": "M"})) == (("sex", "M"), ("site", "B"))
     assert traits_of(example(age="60-79", colour="red")) == (("age", "60-79"), ("site", "B"))
 
 
