@@ -15,7 +15,7 @@ from assistant.model.load import load_model
 from assistant.review import change_sentences
 from data_recipes.schema import Example
 from training.dataset import Tokens
-from training.evaluation_items import true_findings
+from training.evaluation.items import true_findings
 from training.metrics import FindingCounts, answer_tokens, compare_findings
 from training.rewards import answer_match
 

@@ -21,7 +21,7 @@ from assistant.errors import AssistantError, ConfigError
 if TYPE_CHECKING:
     from assistant.model.loaded import LoadedModel
     from training.calibration_guard import Guard
-    from training.evaluation_summary import Prediction
+    from training.evaluation.summary import Prediction
 
 logger = logging.getLogger(__name__)
 
@@ -135,8 +135,8 @@ def calibrate(
     from assistant.model.load import load_model
     from training.calibration_guard import fit_guard
     from training.evaluate import picture_loader, predict, read_data
-    from training.evaluation_answers import Asker
-    from training.evaluation_items import make_item
+    from training.evaluation.answers import Asker
+    from training.evaluation.items import make_item
 
     settings = settings or CalibrationSettings()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):

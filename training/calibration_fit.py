@@ -5,13 +5,13 @@ N answers: `raw` (N,) confidences in [0, 1] as the engine gives them, `right` (N
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from training.evaluation_summary import calibration_numbers
+from training.evaluation.summary import calibration_numbers
 
 SLOPE_SPREAD = 1.0
 """Standard deviation of the normal prior of the slope around 1."""
@@ -63,6 +63,22 @@ def fit_platt(raw: Sequence[float] | np.ndarray, right: Sequence[float] | np.nda
     return Platt(float(both[0]), float(both[1]))
 
 
+def fit_temperature(raw: Sequence[float] | np.ndarray, right: Sequence[float] | np.ndarray) -> Platt:
+    """Find the likeliest slope alone, under its prior; its inverse is the temperature.
+
+    Args:
+        raw: (N,).
+        right: (N,).
+
+    Returns:
+        A scaling without offset; its slope is at least `LEAST_SLOPE`.
+
+    Source: Guo et al., ICML 2017.
+    """
+    found = _newton(_logit(raw), np.asarray(right, dtype=float), np.array([1.0, 0.0]), free=np.array([True, False]))
+    return Platt(max(float(found[0]), LEAST_SLOPE), 0.0)
+
+
 def _newton(x: np.ndarray, y: np.ndarray, start: np.ndarray, free: np.ndarray) -> np.ndarray:
     """Minimise the penalised log loss over the free parameters by damped Newton steps; it is convex."""
     design = np.stack([x, np.ones_like(x)], axis=1)
@@ -95,6 +111,7 @@ def cross_fitted(
     *,
     folds: int = FOLDS,
     seed: int = 0,
+    fit: Callable[[np.ndarray, np.ndarray], Platt] = fit_platt,
 ) -> np.ndarray:
     """Calibrate each answer with a scaling fitted on the other patients' answers only.
 
@@ -104,6 +121,7 @@ def cross_fitted(
         groups: (N,) patients or pictures.
         folds: in how many parts the groups fall.
         seed: of the parting.
+        fit: finds a scaling; slope and offset unless told otherwise.
 
     Returns:
         (N,) confidences, whose ECE and Brier score are not flattered by the fit.
@@ -116,7 +134,7 @@ def cross_fitted(
     found = np.empty(len(sure))
     for number in range(folds):
         held = fold == number
-        found[held] = fit_platt(sure[~held], hit[~held])(sure[held])
+        found[held] = fit(sure[~held], hit[~held])(sure[held])
     return found
 
 

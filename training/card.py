@@ -16,7 +16,7 @@ from typing import Any
 from assistant.conversation import NOT_FOR_CLINICAL_USE
 from assistant.errors import AssistantError, DataError
 from assistant.model.contract import Contract
-from training.evaluation_table import highlights_table, markdown_table, percent
+from training.evaluation.table import highlights_table, markdown_table, percent
 
 WEAK = 0.1
 """A closed score less than this above always giving the commonest answer is named among the limits."""

@@ -1,7 +1,7 @@
-"""Scores of answers and reports against the truth. Pure functions of texts; all but BLEU are for one pair.
+"""Scores of answers and of phantoms' reports against the truth. Pure functions of one pair of texts.
 
-METEOR is left out: its score rests on a stemmer and on WordNet's synonyms, and a version without them gives other
-numbers under the same name. ROUGE-L and the findings' F1 stand in for it.
+BLEU, ROUGE-L and METEOR stand in `training.evaluation.text_scores`, the findings of any report in
+`training.evaluation.findings`.
 """
 
 from __future__ import annotations
@@ -121,53 +121,6 @@ def token_f1(prediction: str, truth: str) -> float:
         return float(said == wanted)
     shared = sum((said & wanted).values())
     return 2 * shared / (sum(said.values()) + sum(wanted.values()))
-
-
-def bleu4(predictions: Sequence[str], truths: Sequence[str]) -> float:
-    """Return the BLEU-4 of a whole set, one reference each, not smoothed.
-
-    Args:
-        predictions: texts.
-        truths: as many references.
-
-    Returns:
-        0 to 1; 0 where the set shares no four words in a row.
-
-    Source: Papineni et al., ACL 2002.
-    """
-    shared, said = [0] * 4, [0] * 4
-    length, wanted_length = 0, 0
-    for prediction, truth in zip(predictions, truths, strict=True):
-        words, wanted = answer_tokens(prediction), answer_tokens(truth)
-        length, wanted_length = length + len(words), wanted_length + len(wanted)
-        for n in range(1, 5):
-            grams, others = _grams(words, n), _grams(wanted, n)
-            said[n - 1] += sum(grams.values())
-            shared[n - 1] += sum((grams & others).values())
-    if not all(shared):
-        return 0.0
-    precision = sum(math.log(part / whole) for part, whole in zip(shared, said, strict=True)) / 4
-    return math.exp(min(0.0, 1 - wanted_length / length) + precision)
-
-
-def _grams(words: Sequence[str], n: int) -> Counter[tuple[str, ...]]:
-    return Counter(tuple(words[start : start + n]) for start in range(len(words) - n + 1))
-
-
-def rouge_l(prediction: str, truth: str) -> float:
-    """Return the F1 of the longest common subsequence of words; both empty gives 1.
-
-    Source: Lin, 2004 (ROUGE-L), with equal weight of precision and recall.
-    """
-    said, wanted = answer_tokens(prediction), answer_tokens(truth)
-    if not said or not wanted:
-        return float(said == wanted)
-    row = [0] * (len(wanted) + 1)
-    for word in said:
-        before = 0
-        for place, other in enumerate(wanted, start=1):
-            before, row[place] = row[place], before + 1 if word == other else max(row[place], row[place - 1])
-    return 2 * row[-1] / (len(said) + len(wanted))
 
 
 Finding = tuple[str, "str | None", "str | None"]

@@ -216,7 +216,7 @@ def run_parity(name: str, data: Path, *, prompts: int = 32, seed: int = 0) -> li
 
 def render(rows: Sequence[Row]) -> str:
     """Return the table as Markdown."""
-    from training.evaluation_table import markdown_table
+    from training.evaluation.table import markdown_table
 
     header = ["form", "largest logit difference", "divergence (nats)", "same next token", "same answer", "holds"]
     cells = [

@@ -16,7 +16,7 @@ from assistant.model.processor import open_processor
 from data_recipes.schema import Example, read_examples
 from training.checks import check_ends, check_lengths, check_patients, check_pictures
 from training.dataset import PictureGroup, Tokens, Turned, group_by_pictures, picture_weights
-from training.evaluation_table import markdown_table
+from training.evaluation.table import markdown_table
 from training.settings import LlavaSettings
 from training.trainable import set_trainable
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from assistant.review import change_sentences
 from data_recipes.schema import Example
-from training.evaluation_items import true_findings
+from training.evaluation.items import true_findings
 from training.metrics import answer_tokens, closed_right, compare_findings, same_answer, token_f1
 
 _THOUGHT = re.compile(r"\s*<think>(?P<thought>.+?)</think>\s*<answer>(?P<answer>.+?)</answer>\s*", re.DOTALL)

@@ -5,8 +5,8 @@ N answers, G groups, R resamples. `confidence` is (N,) in [0, 1], `right` (N,) 0
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,10 +20,13 @@ class Estimate:
     value: float
     low: float
     high: float
+    n: int | None = None
+    """How many answers it is of, where that is told with it."""
 
     def to_dict(self) -> dict[str, float]:
-        """Return the three numbers, rounded for a file."""
-        return {"value": round(self.value, 4), "low": round(self.low, 4), "high": round(self.high, 4)}
+        """Return the numbers, rounded for a file."""
+        numbers = {"value": round(self.value, 4), "low": round(self.low, 4), "high": round(self.high, 4)}
+        return numbers if self.n is None else {**numbers, "n": self.n}
 
 
 def bootstrap_ratio(
@@ -48,18 +51,77 @@ def bootstrap_ratio(
 
     Source: Efron, 1979, by clusters (Field and Welsh, 2007).
     """
-    top, bottom = np.asarray(numerators, dtype=float), np.asarray(denominators, dtype=float)
-    if not bottom.sum():
+    parts = np.stack([np.asarray(numerators, dtype=float), np.asarray(denominators, dtype=float)], axis=1)
+    if not parts[:, 1].sum():
         return Estimate(float("nan"), float("nan"), float("nan"))
+    return replace(bootstrap_sums(parts, _ratio, groups, resamples=resamples, seed=seed), n=None)
+
+
+def _ratio(sums: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.where(sums[:, 1] > 0, sums[:, 0] / sums[:, 1], np.nan))
+
+
+def bootstrap_sums(
+    parts: np.ndarray,
+    value: Callable[[np.ndarray], np.ndarray],
+    groups: Sequence[Hashable],
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Estimate:
+    """Return any score that is a function of sums with its interval; patients or pictures are drawn.
+
+    Args:
+        parts: (N, K) numbers of each answer.
+        value: (R, K) sums to (R,) scores; nan where a score is not defined.
+        groups: (N,) whose answers stand or fall together.
+        resamples: R; the interval is between the 2.5th and the 97.5th percentile of them.
+        seed: equal seeds give equal intervals.
+
+    Returns:
+        The estimate with `n`, the number of answers; all nan where the value is.
+
+    Source: Efron, 1979, by clusters (Field and Welsh, 2007).
+    """
+    found = float(value(parts.sum(axis=0, keepdims=True))[0])
+    if np.isnan(found):
+        return Estimate(found, found, found, len(parts))
     places: dict[Hashable, int] = {}
     index = np.array([places.setdefault(group, len(places)) for group in groups])
     count = len(places)
-    sums = np.stack([np.bincount(index, weights=part, minlength=count) for part in (top, bottom)], axis=1)
+    sums = np.stack([np.bincount(index, weights=part, minlength=count) for part in parts.T], axis=1)
     draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=resamples)
-    drawn = draws @ sums
-    drawn = drawn[drawn[:, 1] > 0]
-    low, high = np.percentile(drawn[:, 0] / drawn[:, 1], [2.5, 97.5])
-    return Estimate(float(top.sum() / bottom.sum()), float(low), float(high))
+    drawn = value(draws @ sums)
+    low, high = np.percentile(drawn[~np.isnan(drawn)], [2.5, 97.5])
+    return Estimate(found, float(low), float(high), len(parts))
+
+
+def bootstrap_of(
+    value: Callable[[np.ndarray], float], groups: Sequence[Hashable], *, resamples: int = 300, seed: int = 0
+) -> Estimate:
+    """Return any number of answers with its interval; patients or pictures are drawn. For what is no function of sums.
+
+    Args:
+        value: takes places of answers, (M,) int, which may come more than once.
+        groups: (N,) whose answers stand or fall together.
+        resamples: how many; fewer than elsewhere, for each computes the number anew.
+        seed: equal seeds give equal intervals.
+
+    Returns:
+        The estimate with `n`.
+    """
+    members: dict[Hashable, list[int]] = {}
+    for place, group in enumerate(groups):
+        members.setdefault(group, []).append(place)
+    lists = [np.array(places) for places in members.values()]
+    lot = np.random.default_rng(seed)
+    drawn = [
+        value(np.concatenate([lists[one] for one in lot.integers(len(lists), size=len(lists))]))
+        for _ in range(resamples)
+    ]
+    low, high = np.nanpercentile(drawn, [2.5, 97.5])
+    return Estimate(float(value(np.arange(len(groups)))), float(low), float(high), len(groups))
 
 
 def bootstrap_mean(values: Sequence[float] | np.ndarray, groups: Sequence[Hashable], *, seed: int = 0) -> Estimate:

@@ -16,9 +16,9 @@ from training.calibrate import CalibrationSettings, fit_confidence, main
 from training.calibration_fit import LEAST_SLOPE, abstention_threshold, cross_fitted, fit_kind, fit_platt
 from training.calibration_guard import balanced_sample, fit_kinds, greatest_distance, rejection_report
 from training.evaluate import read_data
-from training.evaluation_answers import Reply
-from training.evaluation_items import make_item
-from training.evaluation_summary import Prediction
+from training.evaluation.answers import Reply
+from training.evaluation.items import make_item
+from training.evaluation.summary import Prediction
 from training.uncertainty import expected_calibration_error
 
 

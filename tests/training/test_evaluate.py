@@ -17,10 +17,10 @@ from assistant.evidence import Evidence
 from assistant.known import Kinds, save_known_pictures
 from assistant.model.load import load_model
 from training.evaluate import evaluate, main, picture_loader, predict, read_data
-from training.evaluation_answers import Asker
-from training.evaluation_controls import CONTROLS, swapped_images, verdict
-from training.evaluation_items import attribute_of, make_item, question_kind, same_region, standard_items
-from training.evaluation_summary import block
+from training.evaluation.answers import Asker
+from training.evaluation.controls import CONTROLS, swapped_images, verdict
+from training.evaluation.items import attribute_of, make_item, question_kind, same_region, standard_items
+from training.evaluation.summary import block
 
 SHORT = GenerationConfig(max_new_tokens=8, report_max_new_tokens=24)
 
@@ -130,11 +130,11 @@ def test_controls_say_whether_answers_depend_on_the_image(tiny_folder, phantom_d
 
 def test_an_image_blind_model_is_called_so():
     same = {"value": 0.0, "low": 0.0, "high": 0.01}
-    found = {name: {"changed": same, "drop": same} for name in CONTROLS}
+    found = {name: {"answers_changed": same, "drop": same} for name in CONTROLS}
     assert verdict(found).startswith("THE ANSWERS DO NOT DEPEND ON THE IMAGE: with a blank image only 0.0%")
     much = {"value": 0.4, "low": 0.3, "high": 0.5}
-    assert "falls by 40.0%" in verdict({name: {"changed": much, "drop": much} for name in CONTROLS})
-    assert verdict({name: {"changed": much, "drop": same} for name in CONTROLS}).startswith("NO BENEFIT")
+    assert "falls by 40.0%" in verdict({name: {"answers_changed": much, "drop": much} for name in CONTROLS})
+    assert verdict({name: {"answers_changed": much, "drop": same} for name in CONTROLS}).startswith("NO BENEFIT")
 
 
 def test_swapped_pictures_are_another_patients(items):

@@ -8,7 +8,6 @@ import pytest
 
 from training.metrics import (
     FindingCounts,
-    bleu4,
     closed_accuracy,
     closed_right,
     compare_findings,
@@ -16,7 +15,6 @@ from training.metrics import (
     first_option,
     normalise_answer,
     open_recall,
-    rouge_l,
     same_answer,
     token_f1,
 )
@@ -83,26 +81,6 @@ def test_token_f1_weighs_precision_and_recall() -> None:
     # 2 shared of 3 said and 4 wanted: 2 * 2 / 7.
     assert token_f1("left upper zone", "left upper lung lobe") == pytest.approx(4 / 7)
     assert token_f1("", "left") == 0
-
-
-def test_bleu_is_one_for_equal_texts_and_zero_without_four_words_in_common() -> None:
-    text = "no pleural effusion is seen today"
-    assert bleu4([text], [text]) == pytest.approx(1)
-    assert bleu4(["no effusion"], [text]) == 0
-
-
-def test_bleu_agrees_with_a_value_worked_out_by_hand() -> None:
-    # Shared n-grams 5 of 6, 4 of 5, 3 of 4, 2 of 3; same length, so no penalty.
-    said, wanted = "no pleural effusion is seen here", "no pleural effusion is seen today"
-    assert bleu4([said], [wanted]) == pytest.approx((5 / 6 * 4 / 5 * 3 / 4 * 2 / 3) ** 0.25)
-    # One word short of 6: all n-grams shared, penalty exp(1 - 6 / 5).
-    assert bleu4(["no pleural effusion is seen"], [wanted]) == pytest.approx(math.exp(-0.2))
-
-
-def test_rouge_l_follows_the_longest_common_subsequence() -> None:
-    # "police the gunman" after articles go: police kill(ed) gunman; subsequence police, gunman.
-    assert rouge_l("police kill the gunman", "police killed the gunman") == pytest.approx(2 / 3)
-    assert rouge_l("gunman kill police", "police killed gunman") == pytest.approx(1 / 3)
 
 
 def test_findings_are_compared_with_their_places() -> None:

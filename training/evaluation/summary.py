@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from training.evaluation_answers import Reply
-from training.evaluation_items import Item
-from training.metrics import bleu4, compare_findings, exact_match, normalise_answer, open_recall, rouge_l, token_f1
+from training.evaluation.answers import Reply
+from training.evaluation.items import Item
+from training.evaluation.own_scores import REPORT_SCORES
+from training.evaluation.scorers import Pair, score_all
+from training.metrics import compare_findings, exact_match, normalise_answer, open_recall, token_f1
 from training.uncertainty import (
     COVERAGES,
     accuracy_at,
@@ -49,7 +52,22 @@ class Prediction:
             "source": item.source,
             "attribute": item.attribute,
             "kind": item.kind,
+            "task": item.task,
+            "modality": item.modality,
+            "choices": list(item.choices),
+            "images": len(item.images),
+            # Tells whose answers stand or fall together, and nothing else of the patient.
+            "group": hashlib.sha256(item.group.encode()).hexdigest()[:12],
+            **({"standard": True} if item.standard else {}),
+            **({"written": reply.written} if reply.written and reply.written != reply.text else {}),
         }
+
+    def pair(self) -> Pair:
+        """Return what scorers take."""
+        item, reply = self.item, self.reply
+        return Pair(
+            reply.text, item.truth, item.answer_type, item.task, item.choices, len(item.images) > 1, reply.written
+        )
 
 
 Rows = Sequence[Prediction]
@@ -173,10 +191,11 @@ def _open(rows: Rows) -> dict[str, Any]:
 
 
 def _caption(rows: Rows) -> dict[str, Any]:
+    scorers = [scorer for scorer in REPORT_SCORES if scorer.name in ("bleu4", "rouge_l", "meteor", "length_ratio")]
+    found = score_all(scorers, [row.pair() for row in rows], [row.item.group for row in rows])
     return {
         "n": len(rows),
-        "bleu4": round(bleu4([row.reply.text for row in rows], [row.item.truth for row in rows]), 4),
-        "rouge_l": _mean(rows, lambda row: rouge_l(row.reply.text, row.item.truth)),
+        **{name: replace(estimate, n=None).to_dict() for name, estimate in found.items()},
         "token_f1": _mean(rows, lambda row: token_f1(row.reply.text, row.item.truth)),
     }
 

@@ -39,6 +39,14 @@ class Item:
     """Patient, else picture: what stands or falls together in an interval."""
     findings: frozenset[Finding] | None = None
     """For a report whose true findings are known."""
+    modality: str | None = None
+    site: str | None = None
+    traits: tuple[tuple[str, str], ...] = ()
+    """What the patient or the study is like, for fairness; see `traits_of`."""
+    pair: str | None = None
+    """Key of the set of confusing questions that it belongs to; all of a set must be right."""
+    standard: bool = False
+    """One of the two questions that every picture is asked, not one of the data's own."""
 
     def request(self, pictures: Sequence[Picture]) -> Question | ReportRequest:
         """Return what is put to the model.
@@ -51,7 +59,8 @@ class Item:
         """
         if self.answer_type == "report":
             return ReportRequest(tuple(pictures[-1:]), priors=tuple(pictures[:-1]))
-        return Question(self.question, tuple(pictures), self.history)
+        options = self.choices if self.answer_type == "choice" else ()
+        return Question(self.question, tuple(pictures), self.history, options)
 
     def right(self, prediction: str) -> bool | None:
         """Tell whether an answer is right; None for what is not so judged: captions, reports of unknown findings."""
@@ -98,7 +107,47 @@ def make_item(example: Example, root: Path) -> Item:
         kind=example.task if whole else question_kind(asked["content"]),
         group=example.patient or (str(images[0]) if images else example.id),
         findings=true_findings(truth) if example.answer_type == "report" else None,
+        modality=example.modality,
+        site=example.site,
+        traits=traits_of(example),
+        pair=_pair_of(truth),
     )
+
+
+TRAITS: tuple[str, ...] = (
+    "sex", "gender", "age", "age_group", "ethnicity", "race", "skin_type", "fitzpatrick", "language", "insurance",
+    "scanner", "manufacturer", "view",
+)  # fmt: skip
+"""Keys of an example's truth, or of the object `about` or `demographics` in it, by which scores are compared."""
+_AGES = ((18, "under 18"), (40, "18-39"), (60, "40-59"), (80, "60-79"))
+_OLDEST = "80 and over"
+
+
+def traits_of(example: Example) -> tuple[tuple[str, str], ...]:
+    """Return the traits of an example by which scores are compared for fairness.
+
+    Args:
+        example: any; `TRAITS` are looked for in its truth, and in `about` and `demographics` there.
+
+    Returns:
+        (name, value) each, sorted; an age in years as one of five bands, and the site as one more.
+    """
+    truth = example.truth or {}
+    known = dict(truth)
+    for name in ("about", "demographics"):
+        inner = truth.get(name)
+        known |= inner if isinstance(inner, dict) else {}
+    found = {name: known[name] for name in TRAITS if isinstance(known.get(name), str | int | float)}
+    if isinstance(found.get("age"), int | float):
+        age = found.pop("age")
+        found.setdefault("age_group", next((name for limit, name in _AGES if age < limit), _OLDEST))
+    if example.site:
+        found["site"] = example.site
+    return tuple(sorted((name, str(value)) for name, value in found.items()))
+
+
+def _pair_of(truth: Mapping[str, Any]) -> str | None:
+    return next((str(truth[name]) for name in ("pair", "pair_id", "set") if truth.get(name) is not None), None)
 
 
 def standard_items(examples: Iterable[tuple[Path, Example]]) -> list[Item]:
@@ -131,6 +180,8 @@ def standard_items(examples: Iterable[tuple[Path, Example]]) -> list[Item]:
                     attribute=name,
                     kind=name,
                     findings=None,
+                    pair=None,
+                    standard=True,
                 )
     return list(items.values())
 

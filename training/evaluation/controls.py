@@ -1,4 +1,4 @@
-"""Controls: the same questions with a blank, a noise and a swapped picture. Do the answers depend on the image?"""
+"""Controls: the same questions with a blank, a noise, a swapped and no picture. Do the answers depend on the image?"""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from assistant.imaging.picture import Picture
-from training.evaluation_answers import Asker, Request, ask_all
-from training.evaluation_items import Item
-from training.evaluation_summary import Prediction
+from training.evaluation.answers import Asks, Request, ask_all
+from training.evaluation.items import Item
+from training.evaluation.summary import Prediction
 from training.metrics import exact_match
 from training.uncertainty import bootstrap_mean
 
-CONTROLS = ("blank", "noise", "swapped")
+CONTROLS = ("blank", "noise", "swapped", "question_only")
+_WITH = {"blank": "a blank image", "noise": "a noise image", "swapped": "a swapped image", "question_only": "no image"}
 LEAST_CHANGED = 0.05
 """With a control picture fewer answers change than this: the answers do not depend on the image."""
 
@@ -76,7 +77,7 @@ def swapped_images(items: Sequence[Item], seed: int) -> list[tuple[Path, ...]]:
     return chosen
 
 
-def run_controls(asker: Asker, rows: Sequence[Prediction], load: Load, *, limit: int, told: Callable[[int], None],
+def run_controls(asker: Asks, rows: Sequence[Prediction], load: Load, *, limit: int, told: Callable[[int], None],
                  seed: int = 0) -> dict[str, Any]:  # fmt: skip
     """Ask questions again with other pictures.
 
@@ -89,8 +90,8 @@ def run_controls(asker: Asker, rows: Sequence[Prediction], load: Load, *, limit:
         seed: of the draw, the noise and the swap.
 
     Returns:
-        For each control `changed` (share of answers), `accuracy` and `drop`; the `accuracy` with the true pictures,
-        and a `verdict` in words.
+        For each control `answers_changed` (share of answers), `accuracy` and `drop`; the `accuracy` with the true
+        pictures, and a `verdict` in words. A report needs a picture, so that `question_only` leaves reports out.
     """
     usable = [row for row in rows if row.item.images and row.right is not None]
     if not usable:
@@ -103,23 +104,37 @@ def run_controls(asker: Asker, rows: Sequence[Prediction], load: Load, *, limit:
     found: dict[str, Any] = {"n": len(usable), "accuracy": right.to_dict()}
     done = 0
     for name in CONTROLS:
-        requests = [
-            partial(_request, row.item, name, swap, load, seed) for row, swap in zip(usable, swaps, strict=True)
+        asked = [
+            (row, swap)
+            for row, swap in zip(usable, swaps, strict=True)
+            if name != "question_only" or row.item.answer_type != "report"
         ]
+        if not asked:
+            continue
+        requests = [partial(_request, row.item, name, swap, load, seed) for row, swap in asked]
         replies = ask_all(asker, requests, told=lambda count, done=done: told(done + count))  # type: ignore[misc]
-        pairs = [ControlRow(row.item, row, reply.text) for row, reply in zip(usable, replies, strict=True)]
-        done += len(usable)
-        found[name] = {
-            "changed": bootstrap_mean([pair.changed for pair in pairs], groups, seed=seed).to_dict(),
-            "accuracy": bootstrap_mean(
-                [float(bool(pair.item.right(pair.answer))) for pair in pairs], groups, seed=seed
-            ).to_dict(),
-            "drop": bootstrap_mean([pair.drop for pair in pairs], groups, seed=seed).to_dict(),
-        }
+        pairs = [ControlRow(row.item, row, reply.text) for (row, _), reply in zip(asked, replies, strict=True)]
+        done += len(asked)
+        found[name] = _scores(pairs, seed)
     return {**found, "verdict": verdict(found)}
 
 
+def _scores(pairs: Sequence[ControlRow], seed: int) -> dict[str, Any]:
+    groups = [pair.item.group for pair in pairs]
+    numbers = {
+        "answers_changed": [float(pair.changed) for pair in pairs],
+        "accuracy": [float(bool(pair.item.right(pair.answer))) for pair in pairs],
+        "drop": [pair.drop for pair in pairs],
+    }
+    return {
+        "n": len(pairs),
+        **{name: bootstrap_mean(values, groups, seed=seed).to_dict() for name, values in numbers.items()},
+    }
+
+
 def _request(item: Item, control: str, swap: Sequence[Path], load: Load, seed: int) -> Request:
+    if control == "question_only":
+        return item.request(())
     pictures = [load(path) for path in (swap if control == "swapped" else item.images)]
     if control == "blank":
         pictures = [blank(picture) for picture in pictures]
@@ -134,17 +149,18 @@ def verdict(found: dict[str, Any]) -> str:
     """Say in a sentence whether the answers depend on the image.
 
     Args:
-        found: `changed` and `drop` of each control.
+        found: `answers_changed` and `drop` of each control.
 
     Returns:
         The verdict: they do if another patient's picture, a blank and noise each change answers, and the swap makes
         them worse beyond chance.
     """
-    least = min(CONTROLS, key=lambda name: found[name]["changed"]["value"])
-    changed, drop = found[least]["changed"]["value"], found["swapped"]["drop"]
+    asked = [name for name in CONTROLS if name in found]
+    least = min(asked, key=lambda name: found[name]["answers_changed"]["value"])
+    changed, drop = found[least]["answers_changed"]["value"], found["swapped"]["drop"]
     if changed < LEAST_CHANGED:
         return (
-            f"THE ANSWERS DO NOT DEPEND ON THE IMAGE: with a {least} image only {changed:.1%} of them change. "
+            f"THE ANSWERS DO NOT DEPEND ON THE IMAGE: with {_WITH[least]} only {changed:.1%} of them change. "
             "Do not use this model for images."
         )
     if drop["low"] <= 0:
@@ -153,6 +169,7 @@ def verdict(found: dict[str, Any]) -> str:
             f"{drop['value']:.1%} ({drop['low']:.1%} to {drop['high']:.1%}), which may be chance."
         )
     return (
-        f"The answers depend on the image: with another patient's image {found['swapped']['changed']['value']:.1%} of "
-        f"them change and the accuracy falls by {drop['value']:.1%} ({drop['low']:.1%} to {drop['high']:.1%})."
+        f"The answers depend on the image: with another patient's image "
+        f"{found['swapped']['answers_changed']['value']:.1%} of them change and the accuracy falls by "
+        f"{drop['value']:.1%} ({drop['low']:.1%} to {drop['high']:.1%})."
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from training.evaluation_summary import highlights
+from training.evaluation.summary import highlights
 
 NOTES = (
     "Intervals are 95 % bootstrap intervals over patients, or pictures where patients are unknown. Answers are "
@@ -13,8 +13,8 @@ NOTES = (
     "abstaining does stands in its own table. `Always the commonest` is the accuracy of one fixed answer. An open "
     "answer is right if it is the same words once normalised (modalities and body regions by any of their names); "
     "recall is the share of the truth's words that are said, each counted as often as it stands there. Findings "
-    "of phantom reports agree in name, side and zone. METEOR is left out: without its stemmer and synonyms it "
-    "would be another number under the same name."
+    "of phantom reports agree in name, side and zone. METEOR counts exact words and stems, no synonyms. The rule "
+    "of every scorer stands in docs/evaluation.md."
 )
 
 
@@ -115,7 +115,7 @@ def _blocks(blocks: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _texts(blocks: Mapping[str, Mapping[str, Any]]) -> str:
-    header = ("Part", "n", "BLEU-4", "ROUGE-L", "Findings: precision", "Findings: recall", "Findings: F1", "F1 by name")
+    header = ("Part", "n", "BLEU-4", "ROUGE-L", "METEOR", "Findings: precision", "recall", "F1", "F1 by name")
     rows = []
     for name, one in blocks.items():
         for kind in ("report", "caption"):
@@ -123,9 +123,8 @@ def _texts(blocks: Mapping[str, Mapping[str, Any]]) -> str:
                 text = one[kind]
                 exact, by_name = text.get("findings", {}), text.get("findings_by_name", {})
                 found = [exact.get("precision"), exact.get("recall"), exact.get("f1"), by_name.get("f1")]
-                bleu = f"{100 * text['bleu4']:.1f}"
-                label = f"{name}, {kind}"
-                rows.append((label, str(text["n"]), bleu, percent(text["rouge_l"]), *map(percent, found)))
+                texts = [text.get(score) for score in ("bleu4", "rouge_l", "meteor")]
+                rows.append((f"{name}, {kind}", str(text["n"]), *map(percent, texts), *map(percent, found)))
     return markdown_table(header, rows)
 
 
@@ -157,7 +156,8 @@ def _assistant(blocks: Mapping[str, Mapping[str, Any]]) -> str:
 def _controls(controls: Mapping[str, Any]) -> str:
     header = ("Picture", "Questions", "Answers changed", "Right", "Fall")
     rows: list[tuple[str, ...]] = [("its own", str(controls["n"]), "-", percent(controls["accuracy"]), "-")]
-    for name in ("blank", "noise", "swapped"):
-        one = controls[name]
-        rows.append((name, str(controls["n"]), *(percent(one[key]) for key in ("changed", "accuracy", "drop"))))
+    for name in ("blank", "noise", "swapped", "question_only"):
+        if one := controls.get(name):
+            numbers = (percent(one[key]) for key in ("answers_changed", "accuracy", "drop"))
+            rows.append((name.replace("_", " "), str(one["n"]), *numbers))
     return markdown_table(header, rows)

@@ -6,14 +6,17 @@ the assistant would stop, and says why it would have stopped. Without a retrieve
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
 
 from assistant.asking import PromptMaker
 from assistant.case import Case
-from assistant.confidence import Kind, threshold
+from assistant.confidence import Kind, calibrate, shares, threshold
 from assistant.config import GenerationConfig
 from assistant.conversation import Question, ReportRequest
 from assistant.engine.features import PictureEncoder
@@ -28,9 +31,34 @@ from assistant.questions import options_of, written_forms
 from assistant.scope import check_scope
 
 if TYPE_CHECKING:
+    from assistant.imaging.picture import Picture
     from assistant.model.loaded import LoadedModel
 
-Request = Question | ReportRequest
+
+@dataclass(frozen=True)
+class Put:
+    """A question put in more words than its own: with examples, a rationale or an instruction around it."""
+
+    request: Question
+    asked: Question
+    """The question itself: what there is to choose from, its scope and its premise are read from it."""
+    free: bool = False
+    """Write freely, even where there are answers to choose from."""
+
+
+Request = Question | ReportRequest | Put
+
+
+class Asks(Protocol):
+    """Whatever answers requests: the model itself, or a strategy around it."""
+
+    def ask(self, requests: Sequence[Request]) -> list[Reply]:
+        """Return a reply to each request, in order."""
+        ...
+
+
+_TEMPLATE_TOKENS = 24
+"""Kept free for what a chat template puts around a question."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +75,10 @@ class Reply:
     """Why the assistant would abstain: scope, unfamiliar, premise, no picture, empty, unsure; None if it would not."""
     seconds: float
     """Its share of the time that its batch took."""
+    written: str = ""
+    """A report as the model wrote it, before review took sentences out; empty for an answer."""
+    shares: tuple[tuple[str, float], ...] = ()
+    """The answers to choose from, each with its share of the probability of all of them."""
 
 
 class Asker:
@@ -82,36 +114,40 @@ class Asker:
             ConfigError: a question is empty, or too long for the model.
         """
         cases = [self._case(request) for request in requests]
+        puts = [request.request if isinstance(request, Put) else request for request in requests]
         replies: dict[int, Reply] = {}
-        for wanted, limit in ((Question, None), (ReportRequest, self.settings.report_max_new_tokens)):
-            rows = [row for row, request in enumerate(requests) if isinstance(request, wanted)]
-            replies.update(zip(rows, self._ask([cases[row] for row in rows], limit), strict=True))
+        for report, limit in ((False, None), (True, self.settings.report_max_new_tokens)):
+            rows = [row for row, request in enumerate(requests) if isinstance(request, ReportRequest) == report]
+            replies.update(
+                zip(rows, self._ask([cases[row] for row in rows], [puts[row] for row in rows], limit), strict=True)
+            )
         return [replies[row] for row in range(len(requests))]
 
     def _case(self, request: Request) -> Case:
         if isinstance(request, ReportRequest):
             return Case((*request.priors, *request.pictures), request=request)
-        check_text(request.text)
-        case = Case(request.pictures, question=request)
-        case.options = options_of(request)
+        asked = request.asked if isinstance(request, Put) else request
+        check_text(asked.text)
+        case = Case(asked.pictures, question=asked)
+        case.options = () if isinstance(request, Put) and request.free else options_of(asked)
         case.forms = [(option, form) for option in case.options for form in written_forms(option)]
         return case
 
-    def _ask(self, cases: Sequence[Case], limit: int | None) -> list[Reply]:
+    def _ask(self, cases: Sequence[Case], puts: Sequence[Question | ReportRequest], limit: int | None) -> list[Reply]:
         if not cases:
             return []
         started = time.perf_counter()
         features = iter(self._encoder.encode([picture for case in cases for picture in case.pictures]))
-        for case in cases:
+        for case, put in zip(cases, puts, strict=True):
             case.features = [next(features) for _ in case.pictures]
             case.sights = [self._known.look(one) for one in case.features] if self._known else []
             case.modality = modality_of(case.pictures, case.sights)
             if case.pictures and self._shows:
                 case.evidence = self._lookup.about(case)
-            if case.question is not None:
-                case.prompt = self._prompts.for_question(case, case.question)
-            elif case.request is not None:
-                case.prompt = self._prompts.for_report(case, case.request)
+            if isinstance(put, ReportRequest):
+                case.prompt = self._prompts.for_report(case, put)
+            else:
+                case.prompt = self._prompts.for_question(case, put)
         prompts = [case.prompt for case in cases if case.prompt is not None]
         forms = [[form for _, form in case.forms] for case in cases]
         for case, made in zip(cases, self._generator.answer(prompts, forms, max_new_tokens=limit), strict=True):
@@ -119,17 +155,80 @@ class Asker:
         seconds = (time.perf_counter() - started) / len(cases)
         return [self._reply(case, seconds) for case in cases]
 
+    def room(self, request: Question) -> int:
+        """Return how many tokens the prompt of a question could still take, an answer of full length kept free."""
+        pictures = self._encoder.encode(list(request.pictures))
+        taken = sum(len(one.patches) for one in pictures) + self.count(request.text)
+        return self._generator.encoder.context - taken - self.settings.max_new_tokens - _TEMPLATE_TOKENS
+
+    def weigh(self, question: Question, options: Sequence[str]) -> tuple[list[float], str]:
+        """Weigh answers to a question, none of which its words need name.
+
+        Args:
+            question: as it is put.
+            options: the answers.
+
+        Returns:
+            The log-probability of each, its end included, and what the model writes by itself.
+        """
+        case = Case(question.pictures, question=question)
+        case.features = list(self._encoder.encode(list(question.pictures)))
+        prompt = self._prompts.for_question(case, question)
+        ((made, scores),) = self._generator.answer([prompt], [list(options)])
+        return scores, made.text
+
+    def count(self, text: str) -> int:
+        """Return how many tokens a text takes."""
+        return self._generator.encoder.count(text)
+
+    def joint(self, pictures: Sequence[Picture]) -> np.ndarray:
+        """Return the mean joint vector of some pictures, (E,), of length 1."""
+        mean = np.mean([one.joint for one in self._encoder.encode(list(pictures))], axis=0)
+        return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12))
+
+    def variant(self, **changes: Any) -> Asker:
+        """Return an asker of the same model with other settings; it shares the pictures that are encoded."""
+        other = copy.copy(self)
+        other.settings = replace(self.settings, **changes)
+        other._generator = Generator(self.model, other.settings)
+        return other
+
+    def judged(self, reply: Reply, text: str, raw: float, kind: Kind, *, calibrated: bool = False) -> Reply:
+        """Return a reply with another text, as it would be had the model given that text itself.
+
+        Args:
+            reply: whose reasons to abstain stand, but for its confidence.
+            text: the answer.
+            raw: how sure, in [0, 1], before calibration.
+            kind: closed where there are answers to choose from.
+            calibrated: `raw` is to be taken as it is.
+
+        Returns:
+            The reply.
+        """
+        numbers = self.model.contract.calibration
+        sure = raw if calibrated else calibrate(raw, kind, numbers)
+        stop = None if reply.stop in ("unsure", "empty") else reply.stop
+        if stop is None and not text.strip():
+            stop = "empty"
+        if stop is None and sure < threshold(kind, numbers, self.settings.abstain_below):
+            stop = "unsure"
+        return replace(reply, text=text, confidence=sure, kind=kind, stop=stop)
+
     def _reply(self, case: Case, seconds: float) -> Reply:
         if case.request is not None:
             report = self._finisher.report(case)
             text, confidence, empty = render_report(report.sections), report.confidence, report.abstained
             kind: Kind = "report"
+            written = case.generated.text if case.generated else ""
         else:
             answer = self._finisher.answer(case)
             text, confidence, empty = answer.text, answer.confidence, answer.abstained
             kind = "closed" if case.options else "open"
+            written = ""
         stop = self._stop(case, kind, confidence, empty)
-        return Reply("" if empty else text, confidence, kind, stop, seconds)
+        weighed = tuple(zip(case.options, shares(case.option_scores()), strict=True)) if case.scores else ()
+        return Reply("" if empty else text, confidence, kind, stop, seconds, written, weighed)
 
     def _stop(self, case: Case, kind: Kind, confidence: float, empty: bool) -> str | None:
         """Return why the assistant would abstain, in the order in which it checks."""
@@ -150,7 +249,7 @@ class Asker:
 
 
 def ask_all(
-    asker: Asker, requests: Sequence[Callable[[], Request]], *, chunk: int = 256, told: Callable[[int], None]
+    asker: Asks, requests: Sequence[Callable[[], Request]], *, chunk: int = 256, told: Callable[[int], None]
 ) -> Iterator[Reply]:
     """Ask any number of requests, a chunk at a time.
 
