@@ -1,7 +1,8 @@
 """Command: turn a data set into example files. `python -m data_recipes.build NAME --source PATH --out DIR`.
 
 A recipe is a module with a function `build`. It may also have `add_options`, which adds options of its own to the
-command line (they reach `build` by name).
+command line (they reach `build` by name), and `ALLOWED_LEAKS`, which declares leaks that the data set's own splits
+have, with the reason. What was built is audited before it is kept (`data_recipes.audit`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -58,7 +60,18 @@ def _public(name: str, card: Card) -> Recipe:
 
 
 RECIPES: dict[str, Recipe] = {
+    "choices": Recipe("data_recipes.choices", "multiple choice from the open questions of an example file"),
+    "csv": Recipe("data_recipes.table", "a table of questions or reports, its columns named on the command line"),
+    "curriculum": Recipe("data_recipes.curriculum", "an example file in stages from easy to hard"),
+    "dicom_folder": Recipe("data_recipes.dicom_folder", "DICOM studies with their reports, without patients' names"),
+    "guidelines": Recipe("data_recipes.guidelines", "a folder of Markdown, text or PDF guidelines"),
     "manifest": Recipe("data_recipes.manifest", "a folder of images with manifest.jsonl"),
+    "mixture": Recipe("data_recipes.mixture", "several example files joined with weights", needs_source=False),
+    "phantom_pairs": Recipe(
+        "data_recipes.phantom_pairs", "drawn pictures that differ in one fact, in pairs", needs_source=False
+    ),
+    "prerequisites": Recipe("data_recipes.prerequisites", "text questions on what an example file takes for known"),
+    "rationales": Recipe("data_recipes.rationales", "answers and reports with the steps that lead to them"),
     "instruct": Recipe("data_recipes.instruct", "more questions, reports and evidence from an example file"),
     "preferences": Recipe("data_recipes.preferences", "pairs of a true and a spoilt answer from an example file"),
     "phantom_cards": Recipe(
@@ -77,6 +90,7 @@ def build_data(
     limit: int | None = None,
     seed: int = 0,
     link: bool = False,
+    allowed_leaks: Mapping[str, str] | None = None,
     **options: Any,
 ) -> dict[str, int]:
     """Build a data set into a new folder: all of it, or on any fault nothing.
@@ -88,11 +102,13 @@ def build_data(
         limit: at most this many records.
         seed: decides every choice that is left to chance, 0 or more.
         link: put links to the images instead of copies, where the recipe copies any.
+        allowed_leaks: kind of leak (`auditing.leaks.KINDS`) to the reason why it may be so.
         **options: the recipe's own, by name; those left out take their defaults.
     Returns:
         File name to its number of examples.
     Raises:
-        DataError: the name is unknown, a path is missing or taken, or the data breaks its format.
+        DataError: the name is unknown, a path is missing or taken, the data breaks its format, or the audit found a
+            leak or a broken picture.
     """
     if name not in RECIPES:
         raise DataError(f"recipe {name!r} is unknown; use one of {', '.join(sorted(RECIPES))}.")
@@ -117,6 +133,7 @@ def build_data(
     work = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
     try:
         counts = build(cast(Path, source), work, limit=limit, seed=seed, link=link, **{**_defaults(module), **options})
+        _audit(work, {**_declared(module, options), **(allowed_leaks or {})})
         work.chmod(0o755)
         os.replace(work, out)
     except BaseException:
@@ -143,9 +160,12 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if options.name is None or options.out is None:
         parser.error("give a recipe's NAME and --out DIR, or --list")
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s", force=True)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s", force=True)
+    logging.getLogger("data_recipes").setLevel(logging.INFO)  # libraries keep their progress to themselves
     began = time.perf_counter()
     try:
+        from data_recipes.auditing.leaks import read_allowed
+
         counts = build_data(
             options.name,
             options.source,
@@ -153,6 +173,7 @@ def main(arguments: list[str] | None = None) -> int:
             limit=options.limit,
             seed=options.seed,
             link=options.link,
+            allowed_leaks=read_allowed(options.allow_leak),
             **{name: getattr(options, name) for name in own},
         )
     except (AssistantError, OSError) as error:
@@ -161,6 +182,24 @@ def main(arguments: list[str] | None = None) -> int:
     logger.info("built %s in %.1f s", options.name, time.perf_counter() - began)
     _say("".join(f"{options.out / name}\t{count}\n" for name, count in counts.items()))
     return 0
+
+
+def _declared(module: ModuleType, options: Mapping[str, Any]) -> dict[str, str]:
+    """Return the leaks that a recipe declares; splits that are asked for as published are taken as they are."""
+    if options.get("splits") == "own":
+        from data_recipes.auditing.leaks import KINDS
+
+        return dict.fromkeys(KINDS, "the splits as published (--splits own)")
+    return dict(getattr(module, "ALLOWED_LEAKS", {}))
+
+
+def _audit(folder: Path, allowed: Mapping[str, str]) -> None:
+    """Check what was built and write its data card; tell what a person should see."""
+    from data_recipes.audit import check_build, summary
+
+    findings = check_build(folder, allowed)
+    for told in summary(findings) if findings else ():
+        logger.warning("%s", told)
 
 
 def _add_own(parser: argparse.ArgumentParser, name: str) -> list[str]:
@@ -196,6 +235,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--limit", type=int, metavar="N", help="at most N records (phantom: N in all; default 1000)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="for choices by chance (default 0)")
     parser.add_argument("--link", action="store_true", help="link to the images instead of copying them")
+    parser.add_argument(
+        "--allow-leak",
+        action="append",
+        default=[],
+        metavar="KIND=REASON",
+        help="a leak between splits that must be (id, patient, image, near-image, question), and why",
+    )
     parser.add_argument("--list", action="store_true", help="name the recipes and stop")
     return parser
 

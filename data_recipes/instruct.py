@@ -8,7 +8,6 @@ with others of the same kind, or not at all.
 from __future__ import annotations
 
 import logging
-import os
 import random
 import re
 from collections.abc import Iterator, Sequence
@@ -27,6 +26,7 @@ from data_recipes.instruct_words import (
     REGION_QUESTIONS,
     words_for,
 )
+from data_recipes.own import place_image as place_image  # also for those who look for it here
 from data_recipes.phantom_findings import KINDS
 from data_recipes.schema import Example, read_examples, write_examples
 
@@ -74,20 +74,6 @@ def build(source: Path, out: Path, *, limit: int | None = None, seed: int = 0, l
 def slug(name: str) -> str:
     """Return a file name for a source: lower case, words joined by hyphens."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-
-
-def place_image(origin: Path, target: Path, *, link: bool) -> None:
-    """Put an image in its place: a symbolic link, a hard link, or where that fails a copy."""
-    if target.exists():
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if link:
-        target.symlink_to(origin.resolve())
-        return
-    try:
-        os.link(origin, target)
-    except OSError:
-        target.write_bytes(origin.read_bytes())
 
 
 def instruct(examples: Sequence[Example], cards: Cards, rng: random.Random) -> list[Example]:

@@ -84,13 +84,13 @@ def read_manifest(source: Path) -> list[Record]:
     if not path.is_file():
         raise DataError(f"{source} holds no {MANIFEST_NAME}; give the folder that does.")
     numbered: list[tuple[int, object]] = []
-    with path.open(encoding="utf-8") as stream:
+    with path.open("rb") as stream:
         for number, line in enumerate(stream, 1):
             if not line.strip():
                 continue
             try:
-                numbered.append((number, json.loads(line)))
-            except json.JSONDecodeError as error:
+                numbered.append((number, json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))))
+            except (json.JSONDecodeError, UnicodeDecodeError) as error:
                 numbered.append((number, error))
     return check_records(path, numbered)
 

@@ -32,6 +32,9 @@ def check_records(path: Path, numbered: list[tuple[int, object]]) -> list[dict[s
     homes: dict[str, tuple[str, int]] = {}
     folder = path.parent.resolve()
     for number, record in numbered:
+        if isinstance(record, UnicodeDecodeError):
+            faults.append(f"line {number}: not UTF-8 ({record.reason}); save the file as UTF-8.")
+            continue
         if isinstance(record, json.JSONDecodeError):
             faults.append(f"line {number}: not JSON ({record.msg} at column {record.colno}); write one object a line.")
             continue

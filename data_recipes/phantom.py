@@ -31,6 +31,7 @@ __all__ = [
     "phantom_questions",
     "phantom_report",
     "report_findings",
+    "with_findings",
     "with_prior",
 ]
 
@@ -123,6 +124,19 @@ def with_prior(phantom: Phantom, rng: random.Random, change: str | None = None) 
     prior = _render(phantom.seed, phantom.index, size, phantom.kind, phantom.site, before, visit=1)
     note = {"finding": subject.name if subject else None, "change": chosen}
     return prior, replace(phantom, truth={**phantom.truth, "change": note})
+
+
+def with_findings(phantom: Phantom, findings: tuple[Finding, ...]) -> Phantom:
+    """Draw the same body, with the same texture, noise and site, and other findings.
+
+    Args:
+        phantom: whose body it is.
+        findings: what the new picture shows.
+    Returns:
+        The picture, its mask and its truth.
+    """
+    size = phantom.pixels.shape[0]
+    return _render(phantom.seed, phantom.index, size, phantom.kind, phantom.site, findings)
 
 
 def _possible_changes(phantom: Phantom) -> dict[str, tuple[Finding, ...]]:

@@ -12,16 +12,41 @@ from pathlib import Path
 
 from assistant.errors import DataError
 from assistant.prompts import parse_report, render_report
-from data_recipes.instruct import place_image
+from data_recipes.own import Options, place_image
 from data_recipes.schema import Example, Preference, read_examples, write_preferences
-from data_recipes.spoil import FAULTS
+from data_recipes.spoil import FAULTS, MATCHED_FAULTS, match_length
 
 QUESTION_SHARE = 0.3
 """Share of the questions with answers to choose from that are taken up."""
 WRONG_ANSWER = "wrong answer"
+LENGTH_SLACK = 0.1
+MOST_WORDS_OFF = 3
+"""Matched answers differ by no more words than this, or than a tenth of the better one."""
 
 
-def build(source: Path, out: Path, *, limit: int | None = None, seed: int = 0, link: bool = False) -> dict[str, int]:
+def add_options(options: Options) -> None:
+    """Add this recipe's options.
+
+    Args:
+        options: of the command line.
+    """
+    options.add_argument(
+        "--length-matched",
+        action="store_true",
+        help="bring both answers to about one length and leave out pairs that differ by more, so that length tells "
+        "nothing; also makes wrong places and wrong findings",
+    )
+
+
+def build(
+    source: Path,
+    out: Path,
+    *,
+    limit: int | None = None,
+    seed: int = 0,
+    link: bool = False,
+    length_matched: bool = False,
+) -> dict[str, int]:
     """Write `preferences.jsonl` and its pictures.
 
     Args:
@@ -30,6 +55,7 @@ def build(source: Path, out: Path, *, limit: int | None = None, seed: int = 0, l
         limit: at most this many pairs.
         seed: decides the faults.
         link: put symbolic links to the images instead of hard links or copies.
+        length_matched: only pairs whose answers are about equally long.
     Returns:
         File name to its number of pairs.
     Raises:
@@ -40,7 +66,7 @@ def build(source: Path, out: Path, *, limit: int | None = None, seed: int = 0, l
     for example in read_examples(source):
         if limit is not None and len(pairs) >= limit:
             break
-        pairs += preferences(example, rng)
+        pairs += preferences(example, rng, length_matched=length_matched)
     pairs = pairs[:limit]
     if not pairs:
         raise DataError(
@@ -52,12 +78,13 @@ def build(source: Path, out: Path, *, limit: int | None = None, seed: int = 0, l
     return {"preferences.jsonl": write_preferences(out / "preferences.jsonl", pairs)}
 
 
-def preferences(example: Example, rng: random.Random) -> Iterator[Preference]:
+def preferences(example: Example, rng: random.Random, *, length_matched: bool = False) -> Iterator[Preference]:
     """Yield the pairs that an example gives: one for each fault of a report, at most one for a question.
 
     Args:
         example: any.
         rng: source of chance.
+        length_matched: bring both answers to about one length, and leave out pairs where that cannot be.
     Yields:
         Ids are the example's with the fault: "p7#report~wrong-side".
     """
@@ -65,13 +92,18 @@ def preferences(example: Example, rng: random.Random) -> Iterator[Preference]:
     truth = example.truth or {}
     if example.task == "report":
         sections = parse_report(answer)
-        for reason, spoil in FAULTS.items():
+        faults = FAULTS | MATCHED_FAULTS if length_matched else FAULTS
+        for reason, spoil in faults.items():
             # A comparison is wrong only where there is nothing to compare with.
             if reason == "mentions a prior" and len(example.images) > 1:
                 continue
             spoilt = spoil(dict(sections), truth, rng) if {"findings", "impression"} <= set(sections) else None
+            words = len(render_report(sections).split())
+            if spoilt and length_matched:
+                spoilt = match_length(spoilt, sum(len(text.split()) for text in sections.values()), truth)
             rejected = render_report(spoilt) if spoilt else answer
-            if rejected != answer:
+            near = abs(len(rejected.split()) - words) <= max(MOST_WORDS_OFF, LENGTH_SLACK * words)
+            if rejected != answer and (near or not length_matched):
                 yield _pair(example, rejected, reason)
     elif example.choices and rng.random() < QUESTION_SHARE:
         others = [one for one in example.choices if one.lower() != answer.lower()]

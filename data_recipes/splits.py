@@ -37,6 +37,51 @@ def assign_split(group: str, seed: int = 0, shares: Mapping[str, float] | None =
     return next(reversed(list(shares)))
 
 
+def group_key(
+    *, patient: str | None = None, study: str | None = None, article: str | None = None, record: str | None = None
+) -> str:
+    """Return the key of the largest known group: the patient, else the study, else the article, else the record.
+
+    Args:
+        patient: all studies of one person; what must never be parted.
+        study: one examination.
+        article: one publication, whose figures show the same cases.
+        record: the record's own id.
+    Returns:
+        A key for `assign_split`, different for equal names of different kinds.
+    Raises:
+        ValueError: none is given.
+    """
+    for kind, value in (("patient", patient), ("study", study), ("article", article), ("record", record)):
+        if value is not None and value.strip():
+            return f"{kind} {value.strip()}"
+    raise ValueError("no patient, study, article or record is given; give one to split by.")
+
+
+def read_shares(text: str) -> dict[str, float]:
+    """Read shares from a command line.
+
+    Args:
+        text: "train=0.8,dev=0.1,test=0.1".
+    Returns:
+        Split to its share.
+    Raises:
+        DataError: a split is unknown, a share is no number, or they do not sum to 1.
+    """
+    shares: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, value = (piece.strip() for piece in part.partition("="))
+        try:
+            shares[name] = float(value)
+        except ValueError:
+            raise DataError(f"--shares has {part!r}; write SPLIT=SHARE, such as train=0.8,dev=0.1,test=0.1.") from None
+        if name not in SPLITS or not 0 <= shares[name] <= 1:
+            raise DataError(f"--shares has {part!r}; use splits of {', '.join(SPLITS)} and shares from 0 to 1.")
+    if abs(sum(shares.values()) - 1) > 1e-6:
+        raise DataError(f"--shares is {text!r}, which sums to {sum(shares.values()):g}; make it 1.")
+    return shares
+
+
 def hash_point(key: str, seed: int = 0) -> float:
     """Return a number in [0, 1) that depends on key and seed alone."""
     digest = hashlib.sha256(f"{seed}\0{key}".encode()).digest()

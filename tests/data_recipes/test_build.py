@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,9 @@ import pytest
 from PIL import Image
 
 from assistant.errors import DataError
+from data_recipes import manifest
 from data_recipes.build import RECIPES, build_data, main
+from data_recipes.phantom import make_phantom
 from data_recipes.schema import read_examples
 
 ROOT = Path(__file__).parents[2]
@@ -89,7 +92,7 @@ def test_missing_arguments_exit_2(capsys):
 @pytest.mark.parametrize(
     ("name", "source", "options", "message"),
     [
-        ("slides", None, {}, "recipe 'slides' is unknown; use one of instruct, iu-xray, llava-med"),
+        ("slides", None, {}, "recipe 'slides' is unknown; use one of choices, csv, curriculum"),
         ("manifest", None, {}, "say where it is with --source PATH"),
         ("phantom", None, {"limit": 0}, "--limit is 0; use 1 or more"),
         ("phantom", None, {"seed": -1}, "--seed is -1; use 0 or more"),
@@ -119,3 +122,45 @@ def test_help_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def planted(folder: Path) -> Path:
+    """Write a manifest folder whose train and dev show one picture, saved under two names."""
+    (folder / "images").mkdir(parents=True)
+    for number in range(2):
+        Image.fromarray(make_phantom(0, 0).pixels).save(folder / "images" / f"{number}.png")
+    lines = [
+        {
+            "id": f"r{number}",
+            "image": f"images/{number}.png",
+            "split": split,
+            "source": "own",
+            "licence": "CC0-1.0",
+            "qa": [{"question": "Mass?", "answer": "Yes", "answer_type": "CLOSED"}],
+        }
+        for number, split in enumerate(("train", "dev"))
+    ]
+    (folder / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return folder
+
+
+def test_a_leak_stops_the_build_and_nothing_is_kept(tmp_path, capsys):
+    source = planted(tmp_path / "in")
+    assert main(["manifest", "--source", str(source), "--out", str(tmp_path / "out")]) == 2
+    told = capsys.readouterr().err
+    assert "the audit found what must be mended; nothing was kept" in told
+    assert "leak image: 1 pictures, equal byte for byte, stand in two splits" in told
+    assert "train.jsonl record 1 (0.png) and dev.jsonl record 1 (1.png)" in told
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_a_leak_is_allowed_on_the_command_line_or_by_the_recipe(tmp_path, capsys, monkeypatch):
+    source = planted(tmp_path / "in")
+    reason = "official split of the data set"
+    arguments = ["manifest", "--source", str(source), "--allow-leak", f"image={reason}"]
+    assert main([*arguments, "--out", str(tmp_path / "a")]) == 0
+    assert f"Allowed: {reason}" in capsys.readouterr().err
+    assert f"**Allowed:** {reason}" in (tmp_path / "a" / "DATA_CARD.md").read_text("utf-8")
+    monkeypatch.setattr(manifest, "ALLOWED_LEAKS", {"image": "as published"}, raising=False)
+    build_data("manifest", source, tmp_path / "b")
+    assert "**Allowed:** as published" in (tmp_path / "b" / "DATA_CARD.md").read_text("utf-8")

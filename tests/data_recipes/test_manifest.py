@@ -182,3 +182,19 @@ def test_a_folder_without_manifest_or_without_records_is_refused(tmp_path):
     (tmp_path / "manifest.jsonl").write_text("\n", encoding="utf-8")
     with pytest.raises(DataError, match="holds no record"):
         build_data("manifest", tmp_path, tmp_path / "out")
+
+
+def test_a_line_that_is_not_utf8_is_told_with_its_number_and_nothing_is_written(tmp_path):
+    source = folder(tmp_path / "in", [record(0), record(1)])
+    lines = (source / "manifest.jsonl").read_bytes().splitlines(keepends=True)
+    (source / "manifest.jsonl").write_bytes(lines[0] + lines[1].replace(b"tumour", "größer".encode("latin-1")))
+    with pytest.raises(DataError, match=r"line 2: not UTF-8 \(.*\); save the file as UTF-8"):
+        build_data("manifest", source, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_a_byte_order_mark_does_no_harm(tmp_path):
+    source = folder(tmp_path / "in", [record(0)])
+    text = (source / "manifest.jsonl").read_bytes()
+    (source / "manifest.jsonl").write_bytes(b"\xef\xbb\xbf" + text)
+    assert build_data("manifest", source, tmp_path / "out") == {"train.jsonl": 2}

@@ -8,7 +8,10 @@ import time
 import numpy as np
 import pytest
 
+from assistant.errors import DataError
+from data_recipes.build import build_data
 from data_recipes.phantom import CHANGES, KINDS, MASK_CLASSES, SITES, make_phantom, with_prior
+from data_recipes.schema import read_examples
 
 
 @pytest.fixture(scope="module")
@@ -144,3 +147,29 @@ def test_drawing_is_fast():
     for index in range(60):
         make_phantom(1, index)
     assert 60 / (time.process_time() - began) > 75  # measured: over 300 a second on one quiet core
+
+
+def test_sites_priors_and_demographics_follow_the_options(tmp_path):
+    build_data(
+        "phantom", None, tmp_path / "p", limit=40, sites="A,B", held_out_sites="D", priors=1.0, demographics=True
+    )
+    train, test = (list(read_examples(tmp_path / "p" / f"{split}.jsonl")) for split in ("train", "test"))
+    assert {one.site for one in train} == {"A", "B"}
+    assert {one.site for one in test} == {"D"}
+    assert sum(len(one.images) == 2 for one in train) == 2 * len({one.patient for one in train})
+    people = {one.patient: one.truth["demographics"] for one in train}
+    assert {person["sex"] for person in people.values()} == {"female", "male"}
+    assert all(18 <= person["age"] <= 95 for person in people.values())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sites": "A,Q"}, "--sites has 'Q'; use some of A, B, C, D, with commas between"),
+        ({"held_out_sites": ""}, "--held-out-sites has ''"),
+        ({"priors": 2.0}, "--priors is 2.0; use a share from 0 to 1"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(tmp_path, options, message):
+    with pytest.raises(DataError, match=message):
+        build_data("phantom", None, tmp_path / "p", limit=3, **options)

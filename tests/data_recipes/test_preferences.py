@@ -12,7 +12,7 @@ from data_recipes.build import build_data
 from data_recipes.phantom import report_findings
 from data_recipes.preferences import WRONG_ANSWER, preferences
 from data_recipes.schema import Example, read_examples, read_preferences, write_examples
-from data_recipes.spoil import FAULTS
+from data_recipes.spoil import FAULTS, MATCHED_FAULTS
 
 TRUTH = {
     "kind": "head_ct",
@@ -140,3 +140,36 @@ def test_data_that_cannot_be_made_wrong_are_refused(tmp_path):
         build_data("preferences", tmp_path / "a.jsonl", tmp_path / "out")
     assert not (tmp_path / "out").exists()
     assert list(read_examples(tmp_path / "a.jsonl"))
+
+
+def test_only_the_zone_of_one_finding_changes():
+    found = MATCHED_FAULTS["wrong place"](dict(SECTIONS), TRUTH, First())
+    assert found is not None
+    assert found["findings"] == SECTIONS["findings"].replace("zone anterior", "zone middle")
+    assert found["impression"] == SECTIONS["impression"].replace("left anterior", "left middle")
+
+
+def test_only_the_name_of_one_finding_changes_and_none_that_is_denied_takes_its_place():
+    assert MATCHED_FAULTS["wrong finding"](dict(SECTIONS), TRUTH, First()) is None
+    silent = {**SECTIONS, "findings": SECTIONS["findings"].replace(" No hemorrhage.", "")}
+    found = MATCHED_FAULTS["wrong finding"](silent, TRUTH, First())
+    assert found is not None
+    assert found["findings"] == silent["findings"].replace("Mass", "Hemorrhage")
+    assert found["impression"] == silent["impression"].replace("Mass", "Hemorrhage")
+
+
+def test_matched_pairs_are_about_equally_long_and_say_nothing_else_that_is_wrong(tmp_path):
+    build_data("phantom", None, tmp_path / "phantoms", limit=60, seed=2)
+    source = tmp_path / "phantoms" / "train.jsonl"
+    build_data("preferences", source, tmp_path / "pairs", seed=1, length_matched=True)
+    pairs = [one for one in read_preferences(tmp_path / "pairs" / "preferences.jsonl") if one.reason != WRONG_ANSWER]
+    assert {"mentions a prior", "wrong side", "wrong place", "wrong finding", "omitted finding"} <= {
+        one.reason for one in pairs
+    }
+    for one in pairs:
+        better, worse = len(one.chosen.split()), len(one.rejected.split())
+        assert abs(better - worse) <= max(3, 0.1 * better)
+        before, after = (report_findings(parse_report(text)["findings"]) for text in (one.chosen, one.rejected))
+        most = 0 if one.reason in ("mentions a prior", "wrong size") else 1
+        assert len(before - after) <= most
+        assert len(after - before) <= most

@@ -69,7 +69,9 @@ def _program(words: list[str]) -> tuple[list[str], list[str]] | None:
     if words[1:3] == ["-m", "data_recipes.build"] and words[3:] and not words[3].startswith("-"):
         return words[1:4], words[4:]  # each recipe has options of its own
     if words[1] == "-m" and (ROOT / words[2].split(".")[0]).is_dir():
-        return words[1:3], words[3:]
+        # A recipe has options of its own, which its own help tells.
+        end = 4 if words[2] == "data_recipes.build" and len(words) > 3 and not words[3].startswith("-") else 3
+        return words[1:end], words[end:]
     return None
 
 
