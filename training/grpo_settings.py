@@ -7,6 +7,7 @@ from pathlib import Path
 
 from assistant.errors import ConfigError, DataError
 from training.adapter import LoraSettings
+from training.feature_settings import FeatureCacheSettings
 from training.recipe import OptimizerSettings
 from training.settings import DataPart
 
@@ -51,6 +52,8 @@ class GrpoSettings:
     """Updates."""
     optimizer: OptimizerSettings = field(default_factory=lambda: OptimizerSettings(lr=3e-5, warmup_steps=10))
     """Learning rate and schedule."""
+    feature_cache: FeatureCacheSettings | None = None
+    """Keep what the image tower, which never trains, makes of each picture, for all runs that come."""
     bf16: bool = True
     """Compute in bfloat16."""
     threads: int = 0

@@ -24,6 +24,7 @@ from training.dataset import (
     make_pack,
     picture_weights,
 )
+from training.feature_cache import PictureView
 from training.loop import Loop
 from training.packed import PackedModel, answer_numbers
 from training.pictures import augment, build_store
@@ -38,8 +39,8 @@ logger = logging.getLogger(__name__)
 class Material:
     """The examples of a run, ready to be drawn: groups of questions by picture, and the pictures decoded."""
 
-    def __init__(self, settings: LlavaSettings, tokens: Tokens) -> None:
-        self.settings, self.tokens = settings, tokens
+    def __init__(self, settings: LlavaSettings, tokens: Tokens, view: PictureView) -> None:
+        self.settings, self.tokens, self.view = settings, tokens, view
         self.groups: list[PictureGroup] = []
         weights: list[Tensor] = []
         for part in settings.data:
@@ -63,8 +64,8 @@ class Material:
             size: pixels a side.
             generator: source of chance.
         Returns:
-            For each part of the step its packs, and its pictures, float (N, 3, size, size), 0 to 1, in the order of
-            their tokens.
+            For each part of the step its packs, and its pictures, float (N, 3, size, size), 0 to 1, or the pictures'
+            features, in the order of their tokens.
         """
         chosen = torch.multinomial(self.weights, self.settings.pictures, replacement=True, generator=generator)
         packs, rows, mirror, drawn, seen = [], [], [], [], []
@@ -78,15 +79,19 @@ class Material:
             drawn += [group.drawn] * len(group.images)
         images = torch.zeros(0, 3, size, size)
         if rows and self.store is not None:
-            images = augment(
-                torch.from_numpy(self.store[rows]),
-                size,
-                self.settings.augment,
-                generator,
-                mirror=torch.tensor(mirror),
-                turn=torch.zeros(len(rows), dtype=torch.bool),
-                still=torch.tensor(drawn),
-            )
+            pixels = torch.from_numpy(self.store[rows])
+            if self.settings.augment is None or not self.settings.augmented:
+                images = self.view(pixels)
+            else:
+                images = augment(
+                    pixels,
+                    size,
+                    self.settings.augment,
+                    generator,
+                    mirror=torch.tensor(mirror),
+                    turn=torch.zeros(len(rows), dtype=torch.bool),
+                    still=torch.tensor(drawn),
+                )
         pad, step = int(self.tokens.tokenizer.pad_token_id or 0), math.ceil(len(packs) / self.settings.accumulate)
         own = images.split(seen)
         return [
@@ -103,11 +108,12 @@ class LlavaTrainer:
         self.model = TrainedModel(settings.model, settings.train, settings.lora)
         self.loaded = self.model.loaded
         self.tokens = Tokens(self.loaded.tokenizer, self.loaded.contract.image_tokens)
-        self.material = Material(settings, self.tokens)
+        self.packed = PackedModel(self.loaded, self.tokens.image_id, bf16=settings.bf16, dropout=settings.dropout)
+        self.view = PictureView(self.packed, settings.feature_cache)
+        self.material = Material(settings, self.tokens, self.view)
         context = int(self.loaded.llava.config.get_text_config().max_position_embeddings)
         check_lengths(self.material.groups, settings.longest, context)
         check_ends(self.material.groups, self.loaded.contract.eos_token_ids)
-        self.packed = PackedModel(self.loaded, self.tokens.image_id, bf16=settings.bf16, dropout=settings.dropout)
         self.network = self.model.network
         if settings.compile:
             self.packed.compile()
@@ -158,6 +164,7 @@ class LlavaTrainer:
                 self.folder.log(loop.step_number, loss=total / count, lr=loop.learning_rate())
                 total, count = 0.0, 0
                 loop.save(self.folder)
+        self.view.report()
         loop.use_average()
         return self.model.write(settings.out / "model")
 

@@ -27,6 +27,10 @@ class PackedModel:
         self.mean = torch.tensor(processor.image_mean).view(1, 3, 1, 1)
         self.std = torch.tensor(processor.image_std).view(1, 3, 1, 1)
 
+    def autocast(self) -> torch.autocast:
+        """Return the context that products are computed in."""
+        return torch.autocast(torch.device(self.loaded.device).type, torch.bfloat16, enabled=self.bf16)
+
     def compile(self) -> None:
         """Compile the language model's layers; on a CPU also attend by plain products, which then fuse with the mask.
 
@@ -42,10 +46,12 @@ class PackedModel:
         """Return what the connector reads of the frozen tower.
 
         Args:
-            images: float (N, 3, S, S), 0 to 1.
+            images: float (N, 3, S, S), 0 to 1; what this function gave for them is returned as it is.
         Returns:
             (N, P, D).
         """
+        if images.ndim == 3:
+            return images
         llava = self.loaded.llava
         with torch.no_grad():
             pixels = ((images - self.mean) / self.std).to(self.loaded.device)
@@ -57,12 +63,12 @@ class PackedModel:
 
         Args:
             batch: packs.
-            images: their pictures, float (N, 3, S, S), 0 to 1, in the order of their tokens.
+            images: their pictures, float (N, 3, S, S), 0 to 1, in the order of their tokens; or the pictures' features.
         Returns:
             float32 (number of answers' tokens, vocabulary), row by row; `targets` gives the tokens themselves.
         """
         llava, device = self.loaded.llava, self.loaded.device
-        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=self.bf16):
+        with self.autocast():
             embeds = llava.get_input_embeddings()(batch.ids.to(device))
             if len(images):
                 seen = llava.model.multi_modal_projector(self.features(images)).flatten(0, 1)

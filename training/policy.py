@@ -12,23 +12,24 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from assistant.config import GenerationConfig
-from assistant.engine.features import PictureEncoder
+from assistant.engine.features import PictureFeatures
 from assistant.engine.generate import Generated, Generator
 from assistant.engine.prompt import Prompt
 from assistant.errors import DataError
-from assistant.imaging.load import load_picture
 from data_recipes.schema import Example, read_examples
 from training.checks import check_patients, check_pictures
 from training.dataset import Tokens, Turned, collate, make_pack
+from training.feature_cache import PictureView
 from training.grpo_settings import GrpoSettings
 from training.loop import Loop
 from training.packed import PackedModel, answer_numbers
-from training.pictures import build_store, plain
+from training.pictures import build_store
 from training.rewards import REWARDS
 from training.run_folder import RunFolder
 from training.trainable import TrainedModel
@@ -39,6 +40,8 @@ ONE_SIDED = 0.95
 """Share of yes, or of no, among drawn answers that is warned of where the truth is mixed."""
 LONGER = 1.5
 """Growth of the drawn answers' length that is warned of."""
+# The engine's features carry the joint embedding for retrieval; to draw answers only patches are read.
+_NO_JOINT = np.zeros(0, np.float32)
 
 
 def advantages(rewards: Tensor, baseline: str) -> Tensor:
@@ -104,7 +107,8 @@ class PolicyTrainer:
         self.network = self.model.network
         # What is learned from must be what was drawn: no dropout in either.
         self.network.eval()
-        self.encoder = PictureEncoder(self.loaded)
+        self.view = PictureView(self.packed, settings.feature_cache)
+        self.seen: dict[tuple[int, ...], Tensor] = {}
         self.first_length: float | None = None
 
     def _check_rewards(self, path: Path, examples: Sequence[Example]) -> None:
@@ -118,6 +122,13 @@ class PolicyTrainer:
                     f"{', '.join(unfit[:5])}; it needs {REWARDS[name].needs}. Take them out, or the reward."
                 )
 
+    def features(self, number: int) -> list[Tensor]:
+        """Return the features of an example's pictures, (P, D) each; the tower runs once a step for each picture."""
+        rows = tuple(self.row[path] for path in self.images[number])
+        if rows and rows not in self.seen and self.store is not None:
+            self.seen[rows] = self.view.features(torch.from_numpy(self.store[list(rows)]))
+        return list(self.seen[rows]) if rows else []
+
     def draw(self, numbers: Sequence[int], seed: int) -> tuple[list[Turned], list[list[Generated]]]:
         """Draw answers to some questions.
 
@@ -129,10 +140,9 @@ class PolicyTrainer:
         """
         settings = self.settings
         turned = [self.tokens.turns(self.examples[number])[-1] for number in numbers]
-        pictures = [[load_picture(path) for path in self.images[number]] for number in numbers]
         prompts = [
-            Prompt("", one.prompt, tuple(self.encoder.encode(group)))
-            for one, group in zip(turned, pictures, strict=True)
+            Prompt("", one.prompt, tuple(PictureFeatures(patches, _NO_JOINT) for patches in self.features(number)))
+            for one, number in zip(turned, numbers, strict=True)
         ]
         config = GenerationConfig(temperature=settings.temperature, batch_size=32)
         columns = []
@@ -170,21 +180,19 @@ class PolicyTrainer:
             A scalar; zero, and without a gradient, if no question has answers of different worth.
         """
         end = int(self.loaded.contract.eos_token_ids[0])
-        packs, rows, kept = [], [], []
+        packs, seen, kept = [], [], []
         for place, number in enumerate(numbers):
             if not gains[place].any():
                 continue
             answers = [(*one.ids, end) if one.finished else one.ids for one in drawn[place]]
             branches = [Turned(turned[place].prompt, answer) for answer in answers]
             packs.append(make_pack(branches, self.tokens.image_id, 1 << 30))
-            rows += [self.row[path] for path in self.images[number]]
+            seen += self.features(number)
             kept.append(gains[place])
         if not packs:
             return torch.zeros(())
         batch = collate(packs, int(self.tokens.tokenizer.pad_token_id or 0))
-        size = self.loaded.contract.image_size
-        images = plain(torch.from_numpy(self.store[rows]), size) if rows and self.store is not None else None
-        logits = self.packed.answer_logits(batch, images if images is not None else torch.zeros(0, 3, size, size))
+        logits = self.packed.answer_logits(batch, torch.stack(seen) if seen else torch.zeros(0, 0, 0))
         each = -F.cross_entropy(logits / self.settings.temperature, self.packed.targets(batch), reduction="none")
         places = answer_numbers(batch).to(each.device)
         weight = token_weights(places, self.settings.average, self.settings.max_new_tokens)
@@ -195,6 +203,7 @@ class PolicyTrainer:
     def step(self, loop: Loop) -> dict[str, float]:
         """Draw, score and learn once; returns what to report."""
         settings = self.settings
+        self.seen.clear()
         chosen = torch.multinomial(self.weights, settings.prompts, replacement=True, generator=loop.generator).tolist()
         seed = int(torch.randint(1 << 30, (1,), generator=loop.generator))
         turned, drawn = self.draw(chosen, seed)
@@ -246,6 +255,7 @@ class PolicyTrainer:
                 self.folder.log(loop.step_number, **means, lr=loop.learning_rate())
                 self._watch(loop.step_number, means)
                 loop.save(self.folder, first_length=self.first_length)
+        self.view.report()
         return self.model.write(settings.out / "model")
 
     def _watch(self, step: int, means: dict[str, float]) -> None:

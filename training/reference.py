@@ -21,9 +21,10 @@ from assistant.errors import DataError
 from data_recipes.schema import Example, Preference
 from training.checks import check_ends, check_lengths, check_patients, check_pictures
 from training.dataset import PackedBatch, PictureGroup, Tokens, Turned, collate, make_pack
+from training.feature_cache import PictureView
 from training.loop import Loop
 from training.packed import PackedModel, answer_numbers
-from training.pictures import build_store, plain
+from training.pictures import build_store
 from training.reference_settings import ReferenceSettings
 from training.run_folder import RunFolder
 from training.trainable import TrainedModel
@@ -64,6 +65,7 @@ class ReferenceTrainer(ABC, Generic[S]):
         size = self.loaded.contract.image_size
         self.store = build_store(paths, size, settings.out / "cache") if paths else None
         self.packed = PackedModel(self.loaded, self.tokens.image_id, bf16=settings.bf16)
+        self.view = PictureView(self.packed, settings.feature_cache)
         self.network = self.model.network
         # LoRA's own dropout would blur the comparison with the reference.
         self.network.eval()
@@ -109,13 +111,13 @@ class ReferenceTrainer(ABC, Generic[S]):
             )
 
     def batch(self, numbers: Sequence[int]) -> tuple[PackedBatch, Tensor]:
-        """Return the packs of some pairs and their pictures, float (N, 3, S, S), 0 to 1."""
+        """Return the packs of some pairs, and their pictures, float (N, 3, S, S), 0 to 1, or the pictures' features."""
         chosen = [self.pairs[number] for number in numbers]
         longest = self.settings.longest
         packs = [make_pack([one.first, one.second], self.tokens.image_id, longest) for one in chosen]
         rows = [self.row[path] for one in chosen for path in one.images]
         size = self.loaded.contract.image_size
-        images = plain(torch.from_numpy(self.store[rows]), size) if rows and self.store is not None else None
+        images = self.view(torch.from_numpy(self.store[rows])) if rows and self.store is not None else None
         found = images if images is not None else torch.zeros(0, 3, size, size)
         return collate(packs, int(self.tokens.tokenizer.pad_token_id or 0)), found
 
@@ -171,6 +173,7 @@ class ReferenceTrainer(ABC, Generic[S]):
                 loop.save(self.folder)
                 if self._over_optimised(loop.step_number, means.get("chosen_change", 0.0)):
                     break
+        self.view.report()
         loop.use_average()
         return self.model.write(settings.out / "model")
 

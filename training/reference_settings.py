@@ -7,6 +7,7 @@ from pathlib import Path
 
 from assistant.errors import ConfigError, DataError
 from training.adapter import LoraSettings
+from training.feature_settings import FeatureCacheSettings
 from training.recipe import OptimizerSettings
 from training.settings import DataPart
 
@@ -39,6 +40,8 @@ class ReferenceSettings:
     """Learning rate and schedule."""
     average: float = 0.0
     """Decay of averaged weights, 0 for none."""
+    feature_cache: FeatureCacheSettings | None = None
+    """Keep what the image tower, which never trains, makes of each picture, for all runs that come."""
     stop_below: float = 1.0
     """Stop when better answers have become less probable than this many nats a token below the reference: the sign of
     over-optimisation, where answers are told apart by unlearning them all. A warning comes at half of it."""

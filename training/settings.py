@@ -8,6 +8,7 @@ from pathlib import Path
 from assistant.errors import ConfigError, DataError
 from training.adapter import LoraSettings
 from training.augment_settings import AugmentSettings
+from training.feature_settings import FeatureCacheSettings
 from training.recipe import OptimizerSettings
 
 
@@ -57,8 +58,10 @@ class LlavaSettings:
     """Most tokens a sequence."""
     length_power: float = 0.5
     """Weight of an answer of n tokens is n to this power: 1 counts tokens, 0 counts answers."""
-    augment: AugmentSettings = field(default_factory=AugmentSettings)
-    """Changes to the pictures."""
+    augment: AugmentSettings | None = field(default_factory=AugmentSettings)
+    """Changes to the pictures; null for none, which `feature_cache` needs."""
+    feature_cache: FeatureCacheSettings | None = None
+    """Keep what the image tower, which never trains, makes of each picture, for all runs that come."""
     mirror: tuple[str, ...] = ("brain", "breast", "skin", "peripheral blood")
     """Regions whose pictures may be mirrored where no answer names a side."""
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
@@ -88,6 +91,15 @@ class LlavaSettings:
             raise ConfigError("data is empty; name at least one JSONL file of examples.")
         if not 1 <= self.accumulate <= self.pictures:
             raise ConfigError(f"accumulate is {self.accumulate}; use 1 to {self.pictures}, the pictures of a step.")
+        if self.feature_cache and self.augmented:
+            raise ConfigError(
+                "feature_cache keeps pictures as they are, but `augment` changes them; set augment: null."
+            )
+
+    @property
+    def augmented(self) -> bool:
+        """Whether pictures are changed at random."""
+        return self.augment is not None and not self.augment.changes_nothing
 
 
 def describe(settings: LlavaSettings) -> str:
