@@ -34,6 +34,8 @@ class GrpoSettings:
     """Answers drawn for each question."""
     prompts: int = 8
     """Questions a step."""
+    accumulate: int = 1
+    """Parts that a step's questions are learned from in, one after the other: less memory, the same step."""
     temperature: float = 1.0
     """How freely answers are drawn."""
     max_new_tokens: int = 64
@@ -79,6 +81,8 @@ class GrpoSettings:
             raise ConfigError(f"train is {list(self.train)}; choose from connector, language_model.")
         if not self.data:
             raise ConfigError("data is empty; name at least one JSONL file of examples.")
+        if not 1 <= self.accumulate <= self.prompts:
+            raise ConfigError(f"accumulate is {self.accumulate}; use 1 to {self.prompts}, the prompts of a step.")
 
 
 def describe(settings: GrpoSettings) -> str:

@@ -17,8 +17,9 @@ from assistant.errors import DataError
 from data_recipes.judged import Judged, read_judged
 from data_recipes.schema import Example, Preference
 from training.kto_settings import KtoSettings
-from training.reference import Branches, ReferenceTrainer, run_against_reference
+from training.reference import Branches, ReferenceTrainer, Step, run_against_reference
 from training.run_folder import RunFolder
+from training.team import Team
 
 
 def kto_loss(ratios: Tensor, moved: Tensor, good: Tensor, beta: float, weights: tuple[float, float]) -> Tensor:
@@ -41,9 +42,9 @@ def kto_loss(ratios: Tensor, moved: Tensor, good: Tensor, beta: float, weights: 
 class JudgedTrainer(ReferenceTrainer[KtoSettings]):
     """One run of `kto`; the second answer of each pair is another question's."""
 
-    def __init__(self, settings: KtoSettings, folder: RunFolder) -> None:
+    def __init__(self, settings: KtoSettings, folder: RunFolder, team: Team | None = None) -> None:
         self.good: list[bool] = []
-        super().__init__(settings, folder)
+        super().__init__(settings, folder, team)
         if all(self.good) or not any(self.good):
             kind = "wanted" if self.good[0] else "unwanted"
             raise DataError(f"all {len(self.good)} answers are {kind}; KTO needs both, so add some of the others.")
@@ -67,30 +68,46 @@ class JudgedTrainer(ReferenceTrainer[KtoSettings]):
         """Read the examples again."""
         return (one.example for one in read_judged(path))
 
-    def loss(self, numbers: Sequence[int], reference: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """Return the mean loss of some answers, and what to report.
+    def prepare(self, parts: Sequence[Sequence[int]], drawn: Sequence[int], reference: Tensor) -> Step:
+        """Find out how far answers at large have moved over the whole step; one part alone tells it as it goes."""
+        step = super().prepare(parts, drawn, reference)
+        if len(parts) == 1 and self.team.size == 1:
+            return step
+        total = 0.0
+        with torch.no_grad():
+            for part in parts:
+                policy, _ = self.log_probabilities(*self.batch(part))
+                total += (policy[:, 1].cpu() - reference[list(part), 1]).sum().item()
+        return replace(step, moved=torch.tensor(self.team.total(total) / len(drawn)).clamp(min=0))
+
+    def loss(
+        self, numbers: Sequence[int], reference: Tensor, step: Step | None = None
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Return the loss of some answers, and what to report.
 
         Args:
             numbers: places in `pairs`, B of them.
             reference: log-probabilities of the judged answer and of the other question's, (B, 2).
+            step: of which these answers are a part, so that the parts sum to its mean; None if they are all of it.
         Returns:
             A scalar, and: loss, moved (nats that answers at large have gained), good_ratio and bad_ratio (nats that
-            judged ones have, where there are such), and chosen_change (nats a token for wanted ones).
+            judged ones have, NaN if there are none), and chosen_change (nats a token for wanted ones).
         """
-        settings = self.settings
+        settings, step = self.settings, step or super().prepare([numbers], numbers, reference)
         policy, lengths = self.log_probabilities(*self.batch(numbers))
         ratios = policy - reference.to(policy.device)
         good = torch.tensor([self.good[number] for number in numbers], device=policy.device)
-        moved = ratios[:, 1].detach().mean().clamp(min=0)
+        moved = ratios[:, 1].detach().mean().clamp(min=0) if step.moved is None else step.moved.to(ratios)
         weights = (settings.good_weight, settings.bad_weight)
-        loss = kto_loss(ratios[:, 0], moved, good, settings.beta, weights).mean()
-        told = {"loss": loss.item(), "moved": moved.item()}
-        if good.any():
-            told["good_ratio"] = ratios[good, 0].mean().item()
-            told["chosen_change"] = (ratios[good, 0].sum() / lengths[good, 0].sum()).item()
-        if not good.all():
-            told["bad_ratio"] = ratios[~good, 0].mean().item()
-        return loss, told
+        loss = kto_loss(ratios[:, 0], moved, good, settings.beta, weights).sum() / step.pairs
+        # Nothing divided by nothing is NaN: there are no such answers.
+        return loss, {
+            "loss": loss.item(),
+            "moved": moved.item(),
+            "good_ratio": ratios[good, 0].mean().item(),
+            "chosen_change": (ratios[good, 0].sum() / lengths[good, 0].sum()).item(),
+            "bad_ratio": ratios[~good, 0].mean().item(),
+        }
 
 
 def _answer(one: Judged) -> str:

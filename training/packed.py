@@ -71,7 +71,8 @@ class PackedModel:
         with self.autocast():
             embeds = llava.get_input_embeddings()(batch.ids.to(device))
             if len(images):
-                seen = llava.model.multi_modal_projector(self.features(images)).flatten(0, 1)
+                projector, seen = llava.model.multi_modal_projector, self.features(images)
+                seen = projector(seen if self.bf16 else seen.to(next(projector.parameters()).dtype)).flatten(0, 1)
                 seen = F.dropout(seen, self.dropout)
                 # A drawn answer may hold the picture token as a word; there it is no picture's place.
                 places = ((batch.ids == self.image_id) & (batch.labels == IGNORED)).to(device)

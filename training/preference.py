@@ -13,7 +13,7 @@ from data_recipes.schema import Example, Preference, read_preferences
 from training.dataset import Tokens, Turned
 from training.preference_loss import LOSSES, PairScores
 from training.preference_settings import DpoSettings
-from training.reference import Branches, ReferenceTrainer, run_against_reference
+from training.reference import Branches, ReferenceTrainer, Step, run_against_reference
 
 
 def read_pairs(path: Path, tokens: Tokens) -> list[Branches]:
@@ -53,26 +53,30 @@ class PreferenceTrainer(ReferenceTrainer[DpoSettings]):
         """Read the preferences again."""
         return read_preferences(path)
 
-    def loss(self, numbers: Sequence[int], reference: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """Return the mean loss of some pairs, and what to report.
+    def loss(
+        self, numbers: Sequence[int], reference: Tensor, step: Step | None = None
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Return the loss of some pairs, and what to report.
 
         Args:
             numbers: places in `pairs`, B of them.
             reference: their log-probabilities, (B, 2).
+            step: of which these pairs are a part, so that the parts sum to its mean; None if they are all of it.
         Returns:
             A scalar, and: loss, accuracy (share of pairs whose better answer gained), margin, and chosen_change (nats a
             token that the better answers gained over the reference).
         """
-        settings = self.settings
+        settings, step = self.settings, step or self.prepare([numbers], numbers, reference)
         policy, lengths = self.log_probabilities(*self.batch(numbers))
         fixed = reference.to(policy.device)
         scale = lengths.float() if settings.per_token else torch.ones_like(policy)
         first, second = policy / scale, fixed / scale
         scores = PairScores(first[:, 0], first[:, 1], second[:, 0], second[:, 1])
-        loss = LOSSES[settings.loss](scores, settings.beta, settings.label_smoothing).mean()
+        loss = LOSSES[settings.loss](scores, settings.beta, settings.label_smoothing).sum() / step.pairs
         if settings.sft_weight:
-            loss = loss - settings.sft_weight * (policy[:, 0].sum() / lengths[:, 0].sum())
-        change = (policy[:, 0] - fixed[:, 0]).sum() / lengths[:, 0].sum()
+            loss = loss - settings.sft_weight * (policy[:, 0].sum() / step.first_tokens)
+        # The mean over a step's parts, by their pairs, is that of all its tokens.
+        change = (policy[:, 0] - fixed[:, 0]).sum() / step.first_tokens * (step.pairs / len(numbers))
         return loss, {
             "loss": loss.item(),
             "accuracy": (scores.margin > 0).float().mean().item(),

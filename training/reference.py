@@ -27,6 +27,7 @@ from training.packed import PackedModel, answer_numbers
 from training.pictures import build_store
 from training.reference_settings import ReferenceSettings
 from training.run_folder import RunFolder
+from training.team import Team, begin
 from training.trainable import TrainedModel
 
 logger = logging.getLogger(__name__)
@@ -44,12 +45,24 @@ class Branches:
     second: Turned
 
 
+@dataclass(frozen=True)
+class Step:
+    """What the parts of a step share."""
+
+    pairs: int
+    """Questions of the step, in all processes."""
+    first_tokens: int
+    """Tokens of their first answers."""
+    moved: Tensor | None = None
+    """For KTO: how far answers at large have moved, a scalar."""
+
+
 class ReferenceTrainer(ABC, Generic[S]):
     """One run: what two-answered questions are read from the data, and the loss, are the stage's own."""
 
-    def __init__(self, settings: S, folder: RunFolder) -> None:
-        self.settings, self.folder = settings, folder
-        self.model = TrainedModel(settings.model, settings.train, settings.lora)
+    def __init__(self, settings: S, folder: RunFolder, team: Team | None = None) -> None:
+        self.settings, self.folder, self.team = settings, folder, team or Team()
+        self.model = TrainedModel(settings.model, settings.train, settings.lora, self.team)
         self.loaded = self.model.loaded
         self.tokens = Tokens(self.loaded.tokenizer, self.loaded.contract.image_tokens)
         self.pairs: list[Branches] = []
@@ -63,7 +76,8 @@ class ReferenceTrainer(ABC, Generic[S]):
         self._check(paths)
         self.row = {path: number for number, path in enumerate(paths)}
         size = self.loaded.contract.image_size
-        self.store = build_store(paths, size, settings.out / "cache") if paths else None
+        with self.team.main_first():
+            self.store = build_store(paths, size, settings.out / "cache") if paths else None
         self.packed = PackedModel(self.loaded, self.tokens.image_id, bf16=settings.bf16)
         self.view = PictureView(self.packed, settings.feature_cache)
         self.network = self.model.network
@@ -81,16 +95,32 @@ class ReferenceTrainer(ABC, Generic[S]):
         """Read the records of a data file, for their patients."""
 
     @abstractmethod
-    def loss(self, numbers: Sequence[int], reference: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """Return the mean loss of some pairs, and what to report.
+    def loss(
+        self, numbers: Sequence[int], reference: Tensor, step: Step | None = None
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Return the loss of some pairs, and what to report.
 
         Args:
             numbers: places in `pairs`, B of them.
             reference: their log-probabilities, (B, 2).
+            step: of which these pairs are a part, so that the parts sum to its mean; None if they are all of it.
         Returns:
-            A scalar, and numbers by name, with chosen_change among them: the nats a token that wanted answers gained
-            over the reference.
+            A scalar, and numbers by name, NaN where there is none, with chosen_change among them: the nats a token that
+            wanted answers gained over the reference.
         """
+
+    def prepare(self, parts: Sequence[Sequence[int]], drawn: Sequence[int], reference: Tensor) -> Step:
+        """Find out what the loss of each part needs to know of the whole step.
+
+        Args:
+            parts: of this process's share, places in `pairs`.
+            drawn: the whole step, of all processes.
+            reference: log-probabilities of all pairs, (number of pairs, 2).
+        Returns:
+            Known before the first part.
+        """
+        del parts, reference
+        return Step(len(drawn), sum(len(self.pairs[number].first.answer) for number in drawn))
 
     def _check(self, paths: Sequence[Path]) -> None:
         settings = self.settings
@@ -137,12 +167,20 @@ class ReferenceTrainer(ABC, Generic[S]):
         path = self.folder.path / REFERENCE
         if path.exists():
             return load_file(path)["log_probabilities"]
-        found = []
+        result = torch.zeros(len(self.pairs), 2)
+        starts = list(range(0, len(self.pairs), self.settings.pairs))
         with torch.no_grad():
-            for start in range(0, len(self.pairs), self.settings.pairs):
+            # Every process takes as many turns, for where weights are shared out all must take part.
+            for turn in range(0, len(starts), self.team.size):
+                mine = turn + self.team.rank
+                start = starts[min(mine, len(starts) - 1)]
                 numbers = range(start, min(start + self.settings.pairs, len(self.pairs)))
-                found.append(self.log_probabilities(*self.batch(numbers))[0].cpu())
-        result = torch.cat(found)
+                found = self.log_probabilities(*self.batch(numbers))[0].cpu()
+                if mine < len(starts):
+                    result[list(numbers)] = found
+        result = self.team.sum(result)
+        if not self.team.main:
+            return result
         partial = path.with_suffix(".partial")
         save_file({"log_probabilities": result}, partial)
         partial.rename(path)
@@ -155,16 +193,19 @@ class ReferenceTrainer(ABC, Generic[S]):
         settings = self.settings
         reference = self.reference()
         loop = Loop(
-            self.network, settings.optimizer, steps=settings.steps, seed=settings.seed, average=settings.average
+            self.network,
+            settings.optimizer,
+            steps=settings.steps,
+            seed=settings.seed,
+            average=settings.average,
+            team=self.team,
         )
         if resume:
             loop.restore(self.folder)
         told: dict[str, list[float]] = {}
         while loop.step_number < settings.steps:
             drawn = torch.multinomial(self.weights, settings.pairs, replacement=True, generator=loop.generator)
-            loss, numbers = self.loss(drawn.tolist(), reference[drawn])
-            loop.update(loss)
-            for name, value in numbers.items():
+            for name, value in self.step(loop, drawn.tolist(), reference).items():
                 told.setdefault(name, []).append(value)
             if loop.step_number % settings.report_every == 0 or loop.step_number == settings.steps:
                 means = {name: sum(values) / len(values) for name, values in told.items()}
@@ -176,6 +217,38 @@ class ReferenceTrainer(ABC, Generic[S]):
         self.view.report()
         loop.use_average()
         return self.model.write(settings.out / "model")
+
+    def step(self, loop: Loop, drawn: Sequence[int], reference: Tensor) -> dict[str, float]:
+        """Take one step; returns what to report.
+
+        Args:
+            loop: of the run.
+            drawn: places in `pairs`, of all processes.
+            reference: log-probabilities of all pairs.
+        Returns:
+            Numbers by name.
+        """
+        pairs = [self.pairs[number] for number in drawn]
+        lengths = [len(one.first.prompt) + len(one.first.answer) + len(one.second.answer) for one in pairs]
+        shares = self.team.share(lengths, self.settings.accumulate)
+        parts = [[drawn[place] for place in share] for share in shares]
+        step, told = self.prepare(parts, drawn, reference), []
+        for place, part in enumerate(parts, start=1):
+            loss, numbers = self.loss(part, reference[part], step)
+            told.append({**numbers, "loss": loss.item() * len(drawn) / len(part)})
+            if place < len(parts):
+                loop.backward(loss)
+        loop.update(loss)
+        return self._means(told, [len(part) for part in parts])
+
+    def _means(self, told: Sequence[dict[str, float]], counts: Sequence[int]) -> dict[str, float]:
+        """Return the means over parts of different sizes and over all processes; NaN is no number."""
+        names = list(told[0])
+        values = torch.tensor([[one[name] for name in names] for one in told], dtype=torch.float64)
+        weights = torch.tensor(counts, dtype=torch.float64)[:, None] * ~values.isnan()
+        sums = self.team.sum((values.nan_to_num() * weights).sum(0))
+        total = self.team.sum(weights.sum(0))
+        return {name: (sums[i] / total[i]).item() for i, name in enumerate(names) if total[i]}
 
     def _over_optimised(self, step: int, change: float) -> bool:
         """Warn, and at the limit say that the run must stop."""
@@ -193,7 +266,9 @@ class ReferenceTrainer(ABC, Generic[S]):
         return False
 
 
-def run_against_reference(trainer: Callable[[S, RunFolder], ReferenceTrainer[S]], settings: S, resume: bool) -> Path:
+def run_against_reference(
+    trainer: Callable[[S, RunFolder, Team], ReferenceTrainer[S]], settings: S, resume: bool
+) -> Path:
     """Run a stage and return the folder of the model or adapter.
 
     Args:
@@ -203,8 +278,7 @@ def run_against_reference(trainer: Callable[[S, RunFolder], ReferenceTrainer[S]]
     Returns:
         The folder.
     """
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
-    torch.manual_seed(settings.seed)
-    folder = RunFolder(settings.out, settings, inputs=[part.path for part in settings.data], resume=resume)
-    return trainer(settings, folder).run(resume)
+    team = begin(settings.threads, settings.seed)
+    files = [part.path for part in settings.data]
+    folder = RunFolder(settings.out, settings, inputs=files, resume=resume, writes=team.main)
+    return trainer(settings, folder, team).run(resume)

@@ -34,6 +34,8 @@ class ReferenceSettings:
     """Updates."""
     pairs: int = 16
     """Questions a step, each with two answers."""
+    accumulate: int = 1
+    """Parts that a step's questions are put through the model in, one after the other: less memory, the same step."""
     longest: int = 512
     """Most tokens of a picture, a question and two answers."""
     optimizer: OptimizerSettings = field(default_factory=lambda: OptimizerSettings(lr=1e-4, warmup_steps=20))
@@ -64,6 +66,8 @@ class ReferenceSettings:
             raise ConfigError(f"train is {list(self.train)}; choose from connector, language_model.")
         if not self.data:
             raise ConfigError("data is empty; name at least one JSONL file of preferences.")
+        if not 1 <= self.accumulate <= self.pairs:
+            raise ConfigError(f"accumulate is {self.accumulate}; use 1 to {self.pairs}, the pairs of a step.")
 
 
 def describe_run(settings: ReferenceSettings, loss: str) -> str:

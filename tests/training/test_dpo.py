@@ -136,8 +136,8 @@ def test_unlearning_both_answers_is_warned_of_and_then_stops_the_run(trainer, mo
     object.__setattr__(trainer.settings, "stop_below", 0.5)
     real, falling = trainer.loss, iter((0.0, -0.1, -0.2, -0.4, -0.6, -0.6))
 
-    def loss(numbers, reference):
-        value, told = real(numbers, reference)
+    def loss(numbers, reference, step):
+        value, told = real(numbers, reference, step)
         return value, {**told, "chosen_change": next(falling)}
 
     monkeypatch.setattr(trainer, "loss", loss)
