@@ -26,6 +26,9 @@ class GrpoSettings:
     """JSONL files of examples whose answers the rewards can judge."""
     out: Path
     """Run folder; the model is written to `out/model`."""
+    preset: str | None = None
+    """What `model` is made from, such as biomedclip-mistral-7b: while the folder is not there, a dry run takes its sizes
+    from it. Without, the folder's name is looked for."""
     held_out: tuple[Path, ...] = ()
     """Example files that are measured on: a patient who also stands in `data` is refused."""
     rewards: dict[str, float] = field(default_factory=lambda: {"answer_match": 1.0})
@@ -58,6 +61,9 @@ class GrpoSettings:
     """Keep what the image tower, which never trains, makes of each picture, for all runs that come."""
     bf16: bool = True
     """Compute in bfloat16."""
+    checkpoint: bool = False
+    """Keep only each layer's input for the backward pass and compute the rest again: far less memory, about a quarter
+    slower."""
     threads: int = 0
     """CPU threads, 0 for torch's own choice."""
     report_every: int = 10

@@ -17,7 +17,7 @@ from assistant.errors import DataError
 from data_recipes.judged import Judged, read_judged
 from data_recipes.schema import Example, Preference
 from training.kto_settings import KtoSettings
-from training.reference import Branches, ReferenceTrainer, Step, run_against_reference
+from training.reference import Branches, ReferenceTrainer, Step, Told, run_against_reference
 from training.run_folder import RunFolder
 from training.team import Team
 
@@ -80,9 +80,7 @@ class JudgedTrainer(ReferenceTrainer[KtoSettings]):
                 total += (policy[:, 1].cpu() - reference[list(part), 1]).sum().item()
         return replace(step, moved=torch.tensor(self.team.total(total) / len(drawn)).clamp(min=0))
 
-    def loss(
-        self, numbers: Sequence[int], reference: Tensor, step: Step | None = None
-    ) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, numbers: Sequence[int], reference: Tensor, step: Step | None = None) -> tuple[Tensor, Told]:
         """Return the loss of some answers, and what to report.
 
         Args:
@@ -90,8 +88,9 @@ class JudgedTrainer(ReferenceTrainer[KtoSettings]):
             reference: log-probabilities of the judged answer and of the other question's, (B, 2).
             step: of which these answers are a part, so that the parts sum to its mean; None if they are all of it.
         Returns:
-            A scalar, and: loss, moved (nats that answers at large have gained), good_ratio and bad_ratio (nats that
-            judged ones have, NaN if there are none), and chosen_change (nats a token for wanted ones).
+            A scalar, and as sums with what they are to be divided by: loss, moved (nats that answers at large have
+            gained), good_ratio and bad_ratio (nats that judged ones have), and chosen_change (nats a token for wanted
+            ones).
         """
         settings, step = self.settings, step or super().prepare([numbers], numbers, reference)
         policy, lengths = self.log_probabilities(*self.batch(numbers))
@@ -100,13 +99,13 @@ class JudgedTrainer(ReferenceTrainer[KtoSettings]):
         moved = ratios[:, 1].detach().mean().clamp(min=0) if step.moved is None else step.moved.to(ratios)
         weights = (settings.good_weight, settings.bad_weight)
         loss = kto_loss(ratios[:, 0], moved, good, settings.beta, weights).sum() / step.pairs
-        # Nothing divided by nothing is NaN: there are no such answers.
+        count, wanted = float(len(numbers)), good.sum().item()
         return loss, {
-            "loss": loss.item(),
-            "moved": moved.item(),
-            "good_ratio": ratios[good, 0].mean().item(),
-            "chosen_change": (ratios[good, 0].sum() / lengths[good, 0].sum()).item(),
-            "bad_ratio": ratios[~good, 0].mean().item(),
+            "loss": (loss.item(), count / step.pairs),
+            "moved": (moved.item() * count, count),
+            "good_ratio": (ratios[good, 0].sum().item(), wanted),
+            "chosen_change": (ratios[good, 0].sum().item(), lengths[good, 0].sum().item()),
+            "bad_ratio": (ratios[~good, 0].sum().item(), count - wanted),
         }
 
 

@@ -125,7 +125,13 @@ class LlavaTrainer:
         self.model = TrainedModel(settings.model, settings.train, settings.lora, self.team)
         self.loaded = self.model.loaded
         self.tokens = Tokens(self.loaded.tokenizer, self.loaded.contract.image_tokens)
-        self.packed = PackedModel(self.loaded, self.tokens.image_id, bf16=settings.bf16, dropout=settings.dropout)
+        self.packed = PackedModel(
+            self.loaded,
+            self.tokens.image_id,
+            bf16=settings.bf16,
+            dropout=settings.dropout,
+            checkpoint=settings.checkpoint,
+        )
         self.view = PictureView(self.packed, settings.feature_cache)
         with self.team.main_first():
             self.material = Material(settings, self.tokens, self.view)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -19,10 +23,17 @@ class PackedModel:
         image_id: the picture token.
         bf16: compute in bfloat16.
         dropout: on the connector's output.
+        checkpoint: compute layers a second time in the backward pass rather than keep what is inside them.
     """
 
-    def __init__(self, loaded: LoadedModel, image_id: int, *, bf16: bool, dropout: float = 0.0) -> None:
+    def __init__(
+        self, loaded: LoadedModel, image_id: int, *, bf16: bool, dropout: float = 0.0, checkpoint: bool = False
+    ) -> None:
         self.loaded, self.image_id, self.bf16, self.dropout = loaded, image_id, bf16, dropout
+        self.checkpoint = checkpoint
+        if checkpoint:
+            language: Any = loaded.llava.model.language_model
+            language.gradient_checkpointing_enable({"use_reentrant": False})
         processor = loaded.processor.image_processor
         self.mean = torch.tensor(processor.image_mean).view(1, 3, 1, 1)
         self.std = torch.tensor(processor.image_std).view(1, 3, 1, 1)
@@ -79,12 +90,25 @@ class PackedModel:
                 embeds = embeds.masked_scatter(places[..., None], seen.to(embeds.dtype))
             mask = torch.zeros(batch.mask.shape, dtype=embeds.dtype, device=device)
             mask = mask.masked_fill(~batch.mask.to(device), torch.finfo(embeds.dtype).min)
-            hidden = llava.model.language_model(
-                inputs_embeds=embeds, attention_mask=mask, position_ids=batch.positions.to(device), use_cache=False
-            ).last_hidden_state
+            with self._checkpointing():
+                hidden = llava.model.language_model(
+                    inputs_embeds=embeds, attention_mask=mask, position_ids=batch.positions.to(device), use_cache=False
+                ).last_hidden_state
             # Only answers have a loss, so only their places go through the vocabulary.
             logits: Tensor = llava.lm_head(hidden[:, :-1][_wanted(batch).to(device)])
         return logits.float()
+
+    @contextmanager
+    def _checkpointing(self) -> Iterator[None]:
+        """Switch checkpointing on for one pass: layers do so in training mode only, and then answers keep no cache."""
+        layers = list(self.loaded.llava.model.language_model.layers) if self.checkpoint else []
+        before = [layer.training for layer in layers]
+        for layer in layers:
+            # Not layer.train(): what is inside, such as dropout, stays in its own mode.
+            layer.training = True
+        yield
+        for layer, mode in zip(layers, before, strict=True):
+            layer.training = mode
 
     def targets(self, batch: PackedBatch) -> Tensor:
         """Return the answers' tokens, (number of them,), in the order of `answer_logits`."""

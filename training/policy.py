@@ -77,7 +77,7 @@ class PolicyTrainer:
         size = self.loaded.contract.image_size
         with self.team.main_first():
             self.store = build_store(paths, size, settings.out / "cache") if paths else None
-        self.packed = PackedModel(self.loaded, self.tokens.image_id, bf16=settings.bf16)
+        self.packed = PackedModel(self.loaded, self.tokens.image_id, bf16=settings.bf16, checkpoint=settings.checkpoint)
         self.network = self.model.network
         # What is learned from must be what was drawn: no dropout in either.
         self.network.eval()

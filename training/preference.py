@@ -13,7 +13,7 @@ from data_recipes.schema import Example, Preference, read_preferences
 from training.dataset import Tokens, Turned
 from training.preference_loss import LOSSES, PairScores
 from training.preference_settings import DpoSettings
-from training.reference import Branches, ReferenceTrainer, Step, run_against_reference
+from training.reference import Branches, ReferenceTrainer, Step, Told, run_against_reference
 
 
 def read_pairs(path: Path, tokens: Tokens) -> list[Branches]:
@@ -53,9 +53,7 @@ class PreferenceTrainer(ReferenceTrainer[DpoSettings]):
         """Read the preferences again."""
         return read_preferences(path)
 
-    def loss(
-        self, numbers: Sequence[int], reference: Tensor, step: Step | None = None
-    ) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, numbers: Sequence[int], reference: Tensor, step: Step | None = None) -> tuple[Tensor, Told]:
         """Return the loss of some pairs, and what to report.
 
         Args:
@@ -63,8 +61,8 @@ class PreferenceTrainer(ReferenceTrainer[DpoSettings]):
             reference: their log-probabilities, (B, 2).
             step: of which these pairs are a part, so that the parts sum to its mean; None if they are all of it.
         Returns:
-            A scalar, and: loss, accuracy (share of pairs whose better answer gained), margin, and chosen_change (nats a
-            token that the better answers gained over the reference).
+            A scalar, and as sums with what they are to be divided by: loss, accuracy (share of pairs whose better
+            answer gained), margin, and chosen_change (nats a token that the better answers gained over the reference).
         """
         settings, step = self.settings, step or self.prepare([numbers], numbers, reference)
         policy, lengths = self.log_probabilities(*self.batch(numbers))
@@ -75,13 +73,12 @@ class PreferenceTrainer(ReferenceTrainer[DpoSettings]):
         loss = LOSSES[settings.loss](scores, settings.beta, settings.label_smoothing).sum() / step.pairs
         if settings.sft_weight:
             loss = loss - settings.sft_weight * (policy[:, 0].sum() / step.first_tokens)
-        # The mean over a step's parts, by their pairs, is that of all its tokens.
-        change = (policy[:, 0] - fixed[:, 0]).sum() / step.first_tokens * (step.pairs / len(numbers))
+        count = float(len(numbers))
         return loss, {
-            "loss": loss.item(),
-            "accuracy": (scores.margin > 0).float().mean().item(),
-            "margin": scores.margin.mean().item(),
-            "chosen_change": change.item(),
+            "loss": (loss.item(), count / step.pairs),
+            "accuracy": ((scores.margin > 0).float().sum().item(), count),
+            "margin": (scores.margin.sum().item(), count),
+            "chosen_change": ((policy[:, 0] - fixed[:, 0]).sum().item(), lengths[:, 0].sum().item()),
         }
 
 

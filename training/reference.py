@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 REFERENCE = "reference.safetensors"
 S = TypeVar("S", bound=ReferenceSettings)
+Told = dict[str, tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class ReferenceTrainer(ABC, Generic[S]):
         size = self.loaded.contract.image_size
         with self.team.main_first():
             self.store = build_store(paths, size, settings.out / "cache") if paths else None
-        self.packed = PackedModel(self.loaded, self.tokens.image_id, bf16=settings.bf16)
+        self.packed = PackedModel(self.loaded, self.tokens.image_id, bf16=settings.bf16, checkpoint=settings.checkpoint)
         self.view = PictureView(self.packed, settings.feature_cache)
         self.network = self.model.network
         # LoRA's own dropout would blur the comparison with the reference.
@@ -95,9 +96,7 @@ class ReferenceTrainer(ABC, Generic[S]):
         """Read the records of a data file, for their patients."""
 
     @abstractmethod
-    def loss(
-        self, numbers: Sequence[int], reference: Tensor, step: Step | None = None
-    ) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, numbers: Sequence[int], reference: Tensor, step: Step | None = None) -> tuple[Tensor, Told]:
         """Return the loss of some pairs, and what to report.
 
         Args:
@@ -105,8 +104,8 @@ class ReferenceTrainer(ABC, Generic[S]):
             reference: their log-probabilities, (B, 2).
             step: of which these pairs are a part, so that the parts sum to its mean; None if they are all of it.
         Returns:
-            A scalar, and numbers by name, NaN where there is none, with chosen_change among them: the nats a token that
-            wanted answers gained over the reference.
+            A scalar, and numbers by name, each as a sum and what it is to be divided by, with chosen_change among them:
+            the nats a token that wanted answers gained over the reference.
         """
 
     def prepare(self, parts: Sequence[Sequence[int]], drawn: Sequence[int], reference: Tensor) -> Step:
@@ -232,23 +231,18 @@ class ReferenceTrainer(ABC, Generic[S]):
         lengths = [len(one.first.prompt) + len(one.first.answer) + len(one.second.answer) for one in pairs]
         shares = self.team.share(lengths, self.settings.accumulate)
         parts = [[drawn[place] for place in share] for share in shares]
-        step, told = self.prepare(parts, drawn, reference), []
+        step = self.prepare(parts, drawn, reference)
+        sums: dict[str, list[float]] = {}
         for place, part in enumerate(parts, start=1):
             loss, numbers = self.loss(part, reference[part], step)
-            told.append({**numbers, "loss": loss.item() * len(drawn) / len(part)})
+            for name, (amount, count) in numbers.items():
+                before = sums.get(name, [0.0, 0.0])
+                sums[name] = [before[0] + amount, before[1] + count]
             if place < len(parts):
                 loop.backward(loss)
         loop.update(loss)
-        return self._means(told, [len(part) for part in parts])
-
-    def _means(self, told: Sequence[dict[str, float]], counts: Sequence[int]) -> dict[str, float]:
-        """Return the means over parts of different sizes and over all processes; NaN is no number."""
-        names = list(told[0])
-        values = torch.tensor([[one[name] for name in names] for one in told], dtype=torch.float64)
-        weights = torch.tensor(counts, dtype=torch.float64)[:, None] * ~values.isnan()
-        sums = self.team.sum((values.nan_to_num() * weights).sum(0))
-        total = self.team.sum(weights.sum(0))
-        return {name: (sums[i] / total[i]).item() for i, name in enumerate(names) if total[i]}
+        found = self.team.sum(torch.tensor(list(sums.values()), dtype=torch.float64)).tolist()
+        return {name: amount / count for name, (amount, count) in zip(sums, found, strict=True) if count}
 
     def _over_optimised(self, step: int, change: float) -> bool:
         """Warn, and at the limit say that the run must stop."""

@@ -22,6 +22,9 @@ class ReferenceSettings:
     """JSONL files, as `python -m data_recipes.build preferences` writes them."""
     out: Path
     """Run folder; the model is written to `out/model`."""
+    preset: str | None = None
+    """What `model` is made from, such as biomedclip-mistral-7b: while the folder is not there, a dry run takes its sizes
+    from it. Without, the folder's name is looked for."""
     held_out: tuple[Path, ...] = ()
     """Example files that are measured on: a patient who also stands in `data` is refused."""
     beta: float = 0.1
@@ -49,6 +52,9 @@ class ReferenceSettings:
     over-optimisation, where answers are told apart by unlearning them all. A warning comes at half of it."""
     bf16: bool = True
     """Compute in bfloat16."""
+    checkpoint: bool = False
+    """Keep only each layer's input for the backward pass and compute the rest again: far less memory, about a quarter
+    slower."""
     compile: bool = False
     """Compile the language model's layers; see `LlavaSettings.compile`."""
     threads: int = 0

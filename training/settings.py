@@ -38,6 +38,9 @@ class LlavaSettings:
     """What to learn from."""
     out: Path
     """Run folder; the model is written to `out/model`."""
+    preset: str | None = None
+    """What `model` is made from, such as biomedclip-mistral-7b: while the folder is not there, a dry run takes its sizes
+    from it. Without, the folder's name is looked for."""
     held_out: tuple[Path, ...] = ()
     """Example files that are measured on, such as dev.jsonl: a patient who also stands in `data` is refused."""
     train: tuple[str, ...] = ("connector", "language_model")
@@ -72,6 +75,9 @@ class LlavaSettings:
     """Dropout on the connector's output, which keeps few pictures from being learned by heart."""
     bf16: bool = True
     """Compute in bfloat16."""
+    checkpoint: bool = False
+    """Keep only each layer's input for the backward pass and compute the rest again: far less memory, about a quarter
+    slower."""
     compile: bool = False
     """Compile the language model's layers: some minutes at the start, then a third faster. Needs a C++ compiler."""
     threads: int = 0
