@@ -13,11 +13,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from assistant.errors import DataError
-from data_recipes.judged import Judged, read_judged
+from data_recipes.judged import read_judged
 from data_recipes.schema import Example, Preference
+from training.branches import Branches, check_both_kinds, read_judged_pairs
 from training.kto_settings import KtoSettings
-from training.reference import Branches, ReferenceTrainer, Step, Told, run_against_reference
+from training.reference import ReferenceTrainer, Step, Told, run_against_reference
 from training.run_folder import RunFolder
 from training.team import Team
 
@@ -45,23 +45,12 @@ class JudgedTrainer(ReferenceTrainer[KtoSettings]):
     def __init__(self, settings: KtoSettings, folder: RunFolder, team: Team | None = None) -> None:
         self.good: list[bool] = []
         super().__init__(settings, folder, team)
-        if all(self.good) or not any(self.good):
-            kind = "wanted" if self.good[0] else "unwanted"
-            raise DataError(f"all {len(self.good)} answers are {kind}; KTO needs both, so add some of the others.")
+        check_both_kinds(self.good)
 
     def read(self, path: Path) -> list[Branches]:
         """Read a file of judged answers or of preferences."""
-        judged = list(read_judged(path))
-        if len({_answer(one) for one in judged}) < 2:
-            raise DataError(f"{path} holds {len(judged)} judged answers, all the same; KTO compares different ones.")
-        self.good += [one.good for one in judged]
-        found = []
-        for place, one in enumerate(judged):
-            messages = [*one.example.messages[:-1], {"role": "assistant", "content": _other_answer(judged, place)}]
-            first, second = (
-                self.tokens.turns(example)[-1] for example in (one.example, replace(one.example, messages=messages))
-            )
-            found.append(Branches(tuple(path.parent / name for name in one.example.images), first, second))
+        found, good = read_judged_pairs(path, self.tokens)
+        self.good += good
         return found
 
     def patients(self, path: Path) -> Iterable[Example | Preference]:
@@ -107,22 +96,6 @@ class JudgedTrainer(ReferenceTrainer[KtoSettings]):
             "chosen_change": (ratios[good, 0].sum().item(), lengths[good, 0].sum().item()),
             "bad_ratio": (ratios[~good, 0].sum().item(), count - wanted),
         }
-
-
-def _answer(one: Judged) -> str:
-    return one.example.messages[-1]["content"]
-
-
-def _other_answer(judged: Sequence[Judged], place: int) -> str:
-    """Return the next answer of the file that differs and, where there is one, belongs to another question."""
-    own = judged[place]
-    following = [judged[(place + step) % len(judged)] for step in range(1, min(len(judged), 50))]
-    others = [one for one in following if _question(one) != _question(own)]
-    return next(_answer(one) for one in [*others, *following, *judged] if _answer(one) != _answer(own))
-
-
-def _question(one: Judged) -> tuple[object, ...]:
-    return one.example.images, one.example.messages[:-1]
 
 
 def run_kto(settings: KtoSettings, resume: bool = False) -> Path:

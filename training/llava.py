@@ -167,7 +167,7 @@ class LlavaTrainer:
             loss = self.loss(batch, images, whole)
             total += loss.item()
             if number < len(parts):
-                loop.backward(loss)
+                loss.backward()
         loop.update(loss)
         return self.team.total(total)
 
@@ -192,7 +192,7 @@ class LlavaTrainer:
             total += self.step(loop, self.material.draw(size, loop.generator, self.team))
             count += 1
             if loop.step_number % settings.report_every == 0 or loop.step_number == settings.steps:
-                self.folder.log(loop.step_number, loss=total / count, lr=loop.learning_rate())
+                self.folder.log(loop.step_number, loss=total / count, gradient=loop.norm, lr=loop.learning_rate())
                 total, count = 0.0, 0
                 loop.save(self.folder)
         self.view.report()

@@ -43,6 +43,7 @@ class Loop:
         self.module, self.settings, self.steps, self.decay = module, settings, steps, average
         self.generator = torch.Generator().manual_seed(seed)
         self.step_number = 0
+        self.norm = 0.0
         named = [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
         groups: dict[tuple[float, float, bool, bool], list[nn.Parameter]] = {}
         for name, parameter in named:
@@ -73,11 +74,6 @@ class Loop:
         low = self.settings.final_lr_share
         return self.settings.lr * warm * (low + (1 - low) * rest)
 
-    def backward(self, loss: Tensor) -> None:
-        """Back-propagate a part of a step's loss; the parts of all processes sum to it."""
-        # FSDP takes the mean over processes.
-        (loss * self.team.size if self.team.sharded else loss).backward()
-
     def update(self, loss: Tensor | None = None) -> None:
         """Back-propagate and take one step.
 
@@ -85,7 +81,7 @@ class Loop:
             loss: of the step, or of its last part; None where this process has none left.
         """
         if loss is not None:
-            self.backward(loss)
+            loss.backward()
         groups = [group for one in self.optimizers.values() for group in one.param_groups]
         self._clip([one for group in groups for one in group["params"]])
         for group in groups:
@@ -103,14 +99,14 @@ class Loop:
     def _clip(self, parameters: list[nn.Parameter]) -> None:
         """Sum gradients over the processes, and scale them down to the norm."""
         if self.team.size == 1:
-            nn.utils.clip_grad_norm_(parameters, self.settings.clip_norm)
+            self.norm = float(nn.utils.clip_grad_norm_(parameters, self.settings.clip_norm))
             return
         self.team.sum_gradients(parameters)
         found = [one.grad for one in parameters if one.grad is not None]
         if found:
-            factor = (self.settings.clip_norm / (self.team.norm(found) + 1e-6)).clamp(max=1.0)
+            self.norm = float(self.team.norm(found))
             for one in found:
-                one.mul_(factor)
+                one.mul_(min(1.0, self.settings.clip_norm / (self.norm + 1e-6)))
 
     def use_average(self) -> dict[str, Tensor]:
         """Put the averaged weights into the module; returns the others, for `put_back`."""

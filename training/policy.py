@@ -22,10 +22,10 @@ from assistant.config import GenerationConfig
 from assistant.engine.features import PictureFeatures
 from assistant.engine.generate import Generated, Generator
 from assistant.engine.prompt import Prompt
-from assistant.errors import DataError, TrainingError
+from assistant.errors import TrainingError
 from data_recipes.schema import Example, read_examples
-from training.checks import check_patients, check_pictures
-from training.dataset import Tokens, Turned, collate, make_pack
+from training.checks import check_ends, check_patients, check_pictures, check_rewards, check_room
+from training.dataset import PictureGroup, Tokens, Turned, collate, make_pack
 from training.feature_cache import PictureView
 from training.grpo_settings import GrpoSettings
 from training.loop import Loop
@@ -65,7 +65,7 @@ class PolicyTrainer:
         weights: list[Tensor] = []
         for part in settings.data:
             found = list(read_examples(part.path))
-            self._check_rewards(part.path, found)
+            check_rewards(part.path, found, settings.rewards)
             self.examples += found
             self.images += [tuple(one.image_paths(part.path.parent)) for one in found]
             weights.append(torch.full((len(found),), part.weight / len(found)))
@@ -73,6 +73,10 @@ class PolicyTrainer:
         paths = sorted({path for images in self.images for path in images})
         check_pictures(paths)
         check_patients([part.path for part in settings.data], settings.held_out)
+        turned = [self.tokens.turns(one)[-1] for one in self.examples]
+        context = int(self.loaded.llava.config.get_text_config().max_position_embeddings)
+        check_room(turned, settings.max_new_tokens, context)
+        check_ends([PictureGroup((), turned)], self.loaded.contract.eos_token_ids)
         self.row = {path: number for number, path in enumerate(paths)}
         size = self.loaded.contract.image_size
         with self.team.main_first():
@@ -84,17 +88,6 @@ class PolicyTrainer:
         self.view = PictureView(self.packed, settings.feature_cache)
         self.seen: dict[tuple[int, ...], Tensor] = {}
         self.first_length: float | None = None
-
-    def _check_rewards(self, path: Path, examples: Sequence[Example]) -> None:
-        if not examples:
-            raise DataError(f"{path} holds no examples; build it again or take it out of `data:`.")
-        for name in self.settings.rewards:
-            unfit = [one.id for one in examples if not REWARDS[name].applies(one)]
-            if unfit:
-                raise DataError(
-                    f"{len(unfit)} of {len(examples)} examples of {path} cannot be judged by {name}, first "
-                    f"{', '.join(unfit[:5])}; it needs {REWARDS[name].needs}. Take them out, or the reward."
-                )
 
     def features(self, number: int) -> list[Tensor]:
         """Return the features of an example's pictures, (P, D) each; the tower runs once a step for each picture."""
@@ -209,7 +202,7 @@ class PolicyTrainer:
             loss = self.loss(mine[part], turned[part], drawn[part], gains[part], step)
             total += loss.item()
             if loss.requires_grad:
-                loop.backward(loss)
+                loss.backward()
         if step.kept:
             loop.update()
         else:
@@ -252,7 +245,7 @@ class PolicyTrainer:
             if loop.step_number % settings.report_every == 0 or loop.step_number == settings.steps:
                 means = {name: sum(values) / len(values) for name, values in told.items()}
                 told = {}
-                self.folder.log(loop.step_number, **means, lr=loop.learning_rate())
+                self.folder.log(loop.step_number, **means, gradient=loop.norm, lr=loop.learning_rate())
                 self._watch(loop.step_number, means)
                 loop.save(self.folder, first_length=self.first_length)
         self.view.report()

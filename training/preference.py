@@ -8,38 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from assistant.errors import DataError
 from data_recipes.schema import Example, Preference, read_preferences
-from training.dataset import Tokens, Turned
+from training.branches import Branches, read_pairs
 from training.preference_loss import LOSSES, PairScores
 from training.preference_settings import DpoSettings
-from training.reference import Branches, ReferenceTrainer, Step, Told, run_against_reference
-
-
-def read_pairs(path: Path, tokens: Tokens) -> list[Branches]:
-    """Read a file of preferences into tokens.
-
-    Args:
-        path: JSONL file.
-        tokens: of the model.
-    Returns:
-        One a line; the better answer is the first.
-    Raises:
-        DataError: the file holds none.
-    """
-    pairs = []
-    for one in read_preferences(path):
-        chosen, rejected = (_answered(one, answer, tokens) for answer in (one.chosen, one.rejected))
-        pairs.append(Branches(tuple(path.parent / name for name in one.images), chosen, rejected))
-    if not pairs:
-        raise DataError(f"{path} holds no preferences; build it again or take it out of `data:`.")
-    return pairs
-
-
-def _answered(one: Preference, answer: str, tokens: Tokens) -> Turned:
-    messages = [*one.messages, {"role": "assistant", "content": answer}]
-    example = Example(one.id, one.images, messages, "chat", "open", source=one.source, licence=one.licence)
-    return tokens.turns(example)[-1]
+from training.reference import ReferenceTrainer, Step, Told, run_against_reference
 
 
 class PreferenceTrainer(ReferenceTrainer[DpoSettings]):

@@ -149,26 +149,28 @@ def _meta(settings: StageSettings, configuration: Any, adapter: Path | None) -> 
     return network if network is llava else network.base_model.model
 
 
-def prompt_block(name: str, answers: Sequence[tuple[str, Turned]], tokens: Tokens, after: str = "") -> str:
+def shown_prompt(one: Turned, tokens: Tokens) -> str:
+    """Return a prompt as the model reads it, each picture's tokens as one with their number."""
+    text = str(tokens.tokenizer.decode(_collapsed(one.prompt, tokens.image_id)))
+    return text.replace("<image>", f"<image>x{tokens.image_tokens}")
+
+
+def prompt_block(name: str, answers: Sequence[tuple[str, Turned]], tokens: Tokens) -> str:
     """Show a prompt as the model reads it, with what is learned between ⟦ and ⟧.
 
     Args:
         name: of the example.
         answers: to the same prompt, each with what it is called; one alone needs no name.
         tokens: of the model.
-        after: another line.
     Returns:
         Some lines.
     """
-    prompt = str(tokens.tokenizer.decode(_collapsed(answers[0][1].prompt, tokens.image_id)))
-    lines = [f"One example ({name}); the loss is on what stands between ⟦ and ⟧:"]
+    head = f"One example ({name}); the loss is on what stands between ⟦ and ⟧:"
+    prompt = shown_prompt(answers[0][1], tokens)
     shown = [f"⟦{tokens.tokenizer.decode(list(one.answer))}⟧" for _, one in answers]
     if len(answers) == 1:
-        lines.append(prompt + shown[0])
-    else:
-        lines += [prompt, *(f"  {called}: {text}" for (called, _), text in zip(answers, shown, strict=True))]
-    text = "\n".join(lines).replace("<image>", f"<image>x{tokens.image_tokens}")
-    return f"{text}\n{after}" if after else text
+        return f"{head}\n{prompt}{shown[0]}"
+    return "\n".join([head, prompt, *(f"  {called}: {text}" for (called, _), text in zip(answers, shown, strict=True))])
 
 
 def _collapsed(ids: Iterable[int], image_id: int) -> list[int]:

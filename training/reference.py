@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from assistant.errors import DataError
 from data_recipes.schema import Example, Preference
-from training.checks import check_ends, check_lengths, check_patients, check_pictures
-from training.dataset import PackedBatch, PictureGroup, Tokens, Turned, collate, make_pack
+from training.branches import Branches, check_pairs
+from training.checks import check_patients, check_pictures
+from training.dataset import PackedBatch, Tokens, collate, make_pack
 from training.feature_cache import PictureView
 from training.loop import Loop
 from training.packed import PackedModel, answer_numbers
@@ -35,15 +35,6 @@ logger = logging.getLogger(__name__)
 REFERENCE = "reference.safetensors"
 S = TypeVar("S", bound=ReferenceSettings)
 Told = dict[str, tuple[float, float]]
-
-
-@dataclass(frozen=True)
-class Branches:
-    """A question with two answers, as tokens."""
-
-    images: tuple[Path, ...]
-    first: Turned
-    second: Turned
 
 
 @dataclass(frozen=True)
@@ -74,7 +65,10 @@ class ReferenceTrainer(ABC, Generic[S]):
             weights.append(torch.full((len(found),), part.weight / len(found)))
         self.weights = torch.cat(weights)
         paths = sorted({path for pair in self.pairs for path in pair.images})
-        self._check(paths)
+        check_pictures(paths)
+        check_patients([part.path for part in settings.data], settings.held_out, read=self.patients)
+        context = int(self.loaded.llava.config.get_text_config().max_position_embeddings)
+        check_pairs(self.pairs, self.tokens.image_id, settings.longest, context, self.loaded.contract.eos_token_ids)
         self.row = {path: number for number, path in enumerate(paths)}
         size = self.loaded.contract.image_size
         with self.team.main_first():
@@ -120,24 +114,6 @@ class ReferenceTrainer(ABC, Generic[S]):
         """
         del parts, reference
         return Step(len(drawn), sum(len(self.pairs[number].first.answer) for number in drawn))
-
-    def _check(self, paths: Sequence[Path]) -> None:
-        settings = self.settings
-        check_pictures(paths)
-        check_patients([part.path for part in settings.data], settings.held_out, read=self.patients)
-        groups = [PictureGroup(pair.images, [pair.first, pair.second]) for pair in self.pairs]
-        context = int(self.loaded.llava.config.get_text_config().max_position_embeddings)
-        check_lengths(groups, min(settings.longest, context), context)
-        check_ends(groups, self.loaded.contract.eos_token_ids)
-        over = sum(
-            len(make_pack([pair.first, pair.second], self.tokens.image_id, 1 << 30).ids) > settings.longest
-            for pair in self.pairs
-        )
-        if over:
-            raise DataError(
-                f"{over} of {len(self.pairs)} questions take more than `longest` {settings.longest} tokens with two "
-                "answers. Raise it, or shorten the texts."
-            )
 
     def batch(self, numbers: Sequence[int]) -> tuple[PackedBatch, Tensor]:
         """Return the packs of some pairs, and their pictures, float (N, 3, S, S), 0 to 1, or the pictures' features."""
@@ -209,7 +185,7 @@ class ReferenceTrainer(ABC, Generic[S]):
             if loop.step_number % settings.report_every == 0 or loop.step_number == settings.steps:
                 means = {name: sum(values) / len(values) for name, values in told.items()}
                 told = {}
-                self.folder.log(loop.step_number, **means, lr=loop.learning_rate())
+                self.folder.log(loop.step_number, **means, gradient=loop.norm, lr=loop.learning_rate())
                 loop.save(self.folder)
                 if self._over_optimised(loop.step_number, means.get("chosen_change", 0.0)):
                     break
@@ -239,7 +215,7 @@ class ReferenceTrainer(ABC, Generic[S]):
                 before = sums.get(name, [0.0, 0.0])
                 sums[name] = [before[0] + amount, before[1] + count]
             if place < len(parts):
-                loop.backward(loss)
+                loss.backward()
         loop.update(loss)
         found = self.team.sum(torch.tensor(list(sums.values()), dtype=torch.float64)).tolist()
         return {name: amount / count for name, (amount, count) in zip(sums, found, strict=True) if count}

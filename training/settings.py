@@ -39,8 +39,8 @@ class LlavaSettings:
     out: Path
     """Run folder; the model is written to `out/model`."""
     preset: str | None = None
-    """What `model` is made from, such as biomedclip-mistral-7b: while the folder is not there, a dry run takes its sizes
-    from it. Without, the folder's name is looked for."""
+    """What `model` is made from, such as biomedclip-mistral-7b: a dry run takes its sizes from it while the folder is
+    not there. Without, the name of the folder is looked for."""
     held_out: tuple[Path, ...] = ()
     """Example files that are measured on, such as dev.jsonl: a patient who also stands in `data` is refused."""
     train: tuple[str, ...] = ("connector", "language_model")

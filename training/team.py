@@ -240,6 +240,10 @@ def shard_layers(llava: nn.Module) -> None:
     for layer in model.layers:
         fully_shard(layer, reshard_after_forward=again)
     fully_shard(model, reshard_after_forward=again, ignored_params=set(model.embed_tokens.parameters()))
+    for unit in (*model.layers, model):
+        # The parts of a step sum to its loss; FSDP would take the mean over processes.
+        unit.set_force_sum_reduction_for_comms(True)
+        unit.set_gradient_divide_factor(1.0)
 
 
 def is_sharded(tensor: Tensor) -> bool:
