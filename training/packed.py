@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint as torch_checkpoint
 
 from assistant.engine.features import selected
 from assistant.model.loaded import LoadedModel
@@ -32,8 +34,9 @@ class PackedModel:
         self.loaded, self.image_id, self.bf16, self.dropout = loaded, image_id, bf16, dropout
         self.checkpoint = checkpoint
         if checkpoint:
-            language: Any = loaded.llava.model.language_model
-            language.gradient_checkpointing_enable({"use_reentrant": False})
+            for layer in self._layers():
+                layer.gradient_checkpointing = True
+                layer._gradient_checkpointing_func = partial(torch_checkpoint, use_reentrant=False)
         processor = loaded.processor.image_processor
         self.mean = torch.tensor(processor.image_mean).view(1, 3, 1, 1)
         self.std = torch.tensor(processor.image_std).view(1, 3, 1, 1)
@@ -98,10 +101,13 @@ class PackedModel:
             logits: Tensor = llava.lm_head(hidden[:, :-1][_wanted(batch).to(device)])
         return logits.float()
 
+    def _layers(self) -> list[Any]:
+        return list(self.loaded.llava.model.language_model.layers)
+
     @contextmanager
     def _checkpointing(self) -> Iterator[None]:
         """Switch checkpointing on for one pass: layers do so in training mode only, and then answers keep no cache."""
-        layers = list(self.loaded.llava.model.language_model.layers) if self.checkpoint else []
+        layers = self._layers() if self.checkpoint else []
         before = [layer.training for layer in layers]
         for layer in layers:
             # Not layer.train(): what is inside, such as dropout, stays in its own mode.
