@@ -223,7 +223,7 @@ def answer_weights(numbers: Tensor, power: float) -> Tensor:
 
 def run_stage(settings: LlavaSettings, resume: bool = False) -> Path:
     """Run `align` or `sft` and return the folder of the model or adapter."""
-    team = begin(settings.threads, settings.seed)
+    team = begin(settings.threads, settings.seed, settings.pictures, settings.accumulate)
     files = [part.path for part in settings.data]
     folder = RunFolder(settings.out, settings, inputs=files, resume=resume, writes=team.main)
     return LlavaTrainer(settings, folder, team).run(resume)

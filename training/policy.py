@@ -275,7 +275,7 @@ class PolicyTrainer:
 
 def run_grpo(settings: GrpoSettings, resume: bool = False) -> Path:
     """Run `grpo` and return the folder of the model or adapter."""
-    team = begin(settings.threads, settings.seed)
+    team = begin(settings.threads, settings.seed, settings.prompts, settings.accumulate)
     files = [part.path for part in settings.data]
     folder = RunFolder(settings.out, settings, inputs=files, resume=resume, writes=team.main)
     return PolicyTrainer(settings, folder, team).run(resume)

@@ -248,7 +248,7 @@ def run_against_reference(
     Returns:
         The folder.
     """
-    team = begin(settings.threads, settings.seed)
+    team = begin(settings.threads, settings.seed, settings.pairs, settings.accumulate)
     files = [part.path for part in settings.data]
     folder = RunFolder(settings.out, settings, inputs=files, resume=resume, writes=team.main)
     return trainer(settings, folder, team).run(resume)

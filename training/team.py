@@ -65,17 +65,28 @@ class Team:
             TrainingError: there are fewer sequences than parts of all processes.
         """
         count = parts * self.size
-        if len(lengths) < count:
-            raise TrainingError(
-                f"a step of {len(lengths)} cannot be shared among {self.size} processes with accumulate {parts}; "
-                f"take {count} or more a step, or fewer processes."
-            )
+        self.check(len(lengths), parts)
         order = list(range(len(lengths)))
         if count > 1:
             order.sort(key=lambda place: lengths[place])
         edges = [len(order) * number // count for number in range(count + 1)]
         chunks = [order[start:end] for start, end in zip(edges, edges[1:], strict=False)]
         return chunks[self.rank :: self.size]
+
+    def check(self, step: int, parts: int) -> None:
+        """Refuse a step that is too small to be shared out.
+
+        Args:
+            step: pictures, pairs or prompts of a step.
+            parts: for each process.
+        Raises:
+            TrainingError: some process would have nothing to do in some part.
+        """
+        if step < parts * self.size:
+            raise TrainingError(
+                f"a step of {step} cannot be shared among {self.size} processes with accumulate {parts}; lower "
+                f"accumulate to {max(1, step // self.size)} or less, or take {parts * self.size} or more a step."
+            )
 
     def sum(self, tensor: Tensor) -> Tensor:
         """Return the sum of a tensor over all processes; the tensor itself may be changed."""
@@ -200,19 +211,25 @@ def join() -> Team:
     return Team(dist.get_rank(), size, place, sharded)
 
 
-def begin(threads: int, seed: int) -> Team:
+def begin(threads: int, seed: int, step: int, parts: int) -> Team:
     """Join the other processes at the start of a stage, and set threads and chance.
 
     Args:
         threads: for torch on the CPU, 0 for its own choice.
         seed: of everything random.
+        step: pictures, pairs or prompts of a step.
+        parts: of each process's share.
     Returns:
         This process's place.
+    Raises:
+        TrainingError: the step is too small for so many processes, or the launcher asks for what is not supported.
     """
     if threads:
         torch.set_num_threads(threads)
     torch.manual_seed(seed)
-    return join()
+    team = join()
+    team.check(step, parts)
+    return team
 
 
 def leave() -> None:
