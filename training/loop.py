@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from assistant.errors import TrainingError
 from training.recipe import OptimizerSettings
 from training.run_folder import RunFolder
-from training.team import Team, is_sharded, like, whole
+from training.sharding import is_sharded, like, whole
+from training.team import Team
 
 
 class Loop:

@@ -19,6 +19,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from assistant.errors import TrainingError
+from training.sharding import is_sharded
 
 T = TypeVar("T")
 
@@ -47,7 +48,14 @@ class Team:
     @property
     def device(self) -> str:
         """Where this process computes, for `load_model`."""
-        return f"cuda:{self.local_rank}" if self.size > 1 and _on_gpu() else "auto"
+        if self.size == 1:
+            return "auto"
+        return f"cuda:{self.local_rank}" if _on_gpu() else "cpu"
+
+    @property
+    def kind(self) -> str:
+        """Kind of device that processes talk to each other from: "cpu" or "cuda"."""
+        return _device_of_backend()
 
     def share(self, lengths: Sequence[int], parts: int) -> list[list[int]]:
         """Share a step out among processes, and each share into parts that are computed one after the other.
@@ -236,52 +244,6 @@ def leave() -> None:
     """End the connection to the other processes, if there is one."""
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
-
-
-def shard_layers(llava: nn.Module) -> None:
-    """Spread the language model's layers over all processes, in place; each is put together when it is needed.
-
-    The rest (embeddings, head, connector, tower) stays whole in every process: it is small beside the layers, and used
-    outside their order.
-
-    Args:
-        llava: the model, with what trains switched on; an adapter may sit inside.
-    Source: Zhao et al., PyTorch FSDP, 2023; as torch.distributed.fsdp.fully_shard does it.
-    """
-    from torch.distributed.fsdp import fully_shard
-
-    from assistant.engine.features import bare
-
-    model = bare(llava).model.language_model
-    again = os.environ.get("FSDP_RESHARD_AFTER_FORWARD", "true").lower() != "false"
-    for layer in model.layers:
-        fully_shard(layer, reshard_after_forward=again)
-    fully_shard(model, reshard_after_forward=again, ignored_params=set(model.embed_tokens.parameters()))
-    for unit in (*model.layers, model):
-        # The parts of a step sum to its loss; FSDP would take the mean over processes.
-        unit.set_force_sum_reduction_for_comms(True)
-        unit.set_gradient_divide_factor(1.0)
-
-
-def is_sharded(tensor: Tensor) -> bool:
-    """Tell whether a tensor is spread over processes."""
-    from torch.distributed.tensor import DTensor
-
-    return isinstance(tensor, DTensor)
-
-
-def whole(tensor: Tensor) -> Tensor:
-    """Return a tensor put together from its parts; every process must call it."""
-    return tensor.full_tensor() if is_sharded(tensor) else tensor  # type: ignore[attr-defined]
-
-
-def like(tensor: Tensor, model: Tensor) -> Tensor:
-    """Return a whole tensor spread over processes as `model` is, or as it is if `model` is whole."""
-    from torch.distributed.tensor import DTensor, distribute_tensor
-
-    if not isinstance(model, DTensor) or isinstance(tensor, DTensor) or tensor.shape != model.shape:
-        return tensor
-    return distribute_tensor(tensor.to(model.device), model.device_mesh, model.placements)
 
 
 def _gradient(parameter: nn.Parameter) -> Tensor:

@@ -13,7 +13,8 @@ from assistant.model.contract import Contract
 from assistant.model.load import adapter_base, check_base, load_model, resolve
 from assistant.model.save import save_adapter, save_model
 from training.adapter import LoraSettings, add_lora, continue_adapter
-from training.team import Team, shard_layers, whole
+from training.sharding import shard_layers, whole
+from training.team import Team
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -63,7 +64,7 @@ class TrainedModel:
                     one.data = one.data.float()
             self._team.copy_from_main(one for one in network.parameters() if one.requires_grad)
             if self._team.sharded:
-                shard_layers(network)
+                shard_layers(network, self._team.kind)
             self._network = network
         return self._network
 
