@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from assistant.errors import ConfigError
 from training.recipe import stage_main
@@ -89,6 +89,8 @@ class AssembleSettings:
     """For a reader of a preset; not used here."""
     note: str | None = None
     """For a reader of a preset; not used here."""
+    shape: dict[str, Any] | None = None
+    """A preset's sizes of the language model, which a dry run counts with."""
 
     def __post_init__(self) -> None:
         if (self.llm is None) == (self.new_llm is None):
@@ -149,9 +151,16 @@ def run(settings: AssembleSettings, resume: bool = False) -> None:
         )
 
 
+def preview(settings: AssembleSettings) -> str:
+    """Say what the parts weigh, and where they are or how they are fetched."""
+    from training.preview_assemble import preview as whole
+
+    return whole(settings)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line of the stage."""
-    return stage_main("assemble", AssembleSettings, describe, run, argv)
+    return stage_main("assemble", AssembleSettings, describe, run, argv, preview)
 
 
 if __name__ == "__main__":

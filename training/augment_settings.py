@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from assistant.errors import ConfigError
 
 
 @dataclass(frozen=True)
 class AugmentSettings:
-    """Random changes to training pictures; `augment:` in a recipe. All zero means none."""
+    """Random changes to training pictures; `augment:` in a recipe. All zero means none, as `augment: null` does."""
 
     rotate_degrees: float = 20.0
     """Largest rotation either way."""
@@ -35,3 +35,8 @@ class AugmentSettings:
     def __post_init__(self) -> None:
         if not 0 <= self.erase <= 1:
             raise ConfigError(f"augment.erase is {self.erase}; it is a chance from 0 to 1.")
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether every change is switched off, so that pictures are taken as they are and never mirrored."""
+        return not any(astuple(self))

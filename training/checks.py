@@ -7,7 +7,8 @@ from pathlib import Path
 
 from assistant.errors import DataError
 from data_recipes.schema import Example, Preference, read_examples
-from training.dataset import PictureGroup
+from training.dataset import PictureGroup, Turned
+from training.rewards import REWARDS
 
 SHOWN = 5
 """Most names in an error message."""
@@ -91,3 +92,43 @@ def check_patients(
                     f"{len(seen & kept)} of {len(kept)} patients of {path} also stand in {other}, which is trained on. "
                     "Split by patient: python -m data_recipes.build keeps a `group` together."
                 )
+
+
+def check_rewards(path: Path, examples: Sequence[Example], rewards: Collection[str]) -> None:
+    """Refuse examples that a reward cannot judge, rather than score them as wrong.
+
+    Args:
+        path: of the data file.
+        examples: in it.
+        rewards: names of the recipe's rewards.
+    Raises:
+        DataError: the file is empty, or says how many cannot be judged, by which reward, and the first five.
+    """
+    if not examples:
+        raise DataError(f"{path} holds no examples; build it again or take it out of `data:`.")
+    for name in rewards:
+        unfit = [one.id for one in examples if not REWARDS[name].applies(one)]
+        if unfit:
+            raise DataError(
+                f"{len(unfit)} of {len(examples)} examples of {path} cannot be judged by {name}, first "
+                f"{', '.join(unfit[:SHOWN])}; it needs {REWARDS[name].needs}. Take them out, or the reward."
+            )
+
+
+def check_room(turned: Sequence[Turned], answer: int, context: int) -> None:
+    """Refuse prompts that leave no room for the answers to be drawn.
+
+    Args:
+        turned: questions as tokens.
+        answer: most tokens of a drawn answer.
+        context: most tokens that the language model can read.
+    Raises:
+        DataError: says how many do, and the longest of them.
+    """
+    over = sorted(((len(one.prompt), one.name) for one in turned if len(one.prompt) + answer > context), reverse=True)
+    if over:
+        named = ", ".join(f"{name} ({length})" for length, name in over[:SHOWN])
+        raise DataError(
+            f"{len(over)} of {len(turned)} prompts leave no room for {answer} tokens of an answer in the {context} "
+            f"that the language model reads: {named}. Shorten the texts, or lower `max_new_tokens`."
+        )

@@ -15,9 +15,16 @@ def run(settings: DpoSettings, resume: bool) -> None:
     run_dpo(settings, resume)
 
 
+def preview(settings: DpoSettings) -> str:
+    """Say in detail what the stage would do."""
+    from training.preview_tuning import preview_dpo
+
+    return preview_dpo(settings)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line of the stage."""
-    return stage_main("dpo", DpoSettings, describe, run, argv)
+    return stage_main("dpo", DpoSettings, describe, run, argv, preview, together=True)
 
 
 if __name__ == "__main__":

@@ -15,9 +15,16 @@ def run(settings: GrpoSettings, resume: bool) -> None:
     run_grpo(settings, resume)
 
 
+def preview(settings: GrpoSettings) -> str:
+    """Say in detail what the stage would do."""
+    from training.preview_tuning import preview_grpo
+
+    return preview_grpo(settings)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line of the stage."""
-    return stage_main("grpo", GrpoSettings, describe, run, argv)
+    return stage_main("grpo", GrpoSettings, describe, run, argv, preview, together=True)
 
 
 if __name__ == "__main__":

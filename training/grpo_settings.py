@@ -7,6 +7,7 @@ from pathlib import Path
 
 from assistant.errors import ConfigError, DataError
 from training.adapter import LoraSettings
+from training.feature_settings import FeatureCacheSettings
 from training.recipe import OptimizerSettings
 from training.settings import DataPart
 
@@ -25,6 +26,9 @@ class GrpoSettings:
     """JSONL files of examples whose answers the rewards can judge."""
     out: Path
     """Run folder; the model is written to `out/model`."""
+    preset: str | None = None
+    """What `model` is made from, such as biomedclip-mistral-7b: a dry run takes its sizes from it while the folder is
+    not there. Without, the name of the folder is looked for."""
     held_out: tuple[Path, ...] = ()
     """Example files that are measured on: a patient who also stands in `data` is refused."""
     rewards: dict[str, float] = field(default_factory=lambda: {"answer_match": 1.0})
@@ -33,6 +37,8 @@ class GrpoSettings:
     """Answers drawn for each question."""
     prompts: int = 8
     """Questions a step."""
+    accumulate: int = 1
+    """Parts that a step's questions are learned from in, one after the other: less memory, the same step."""
     temperature: float = 1.0
     """How freely answers are drawn."""
     max_new_tokens: int = 64
@@ -51,8 +57,13 @@ class GrpoSettings:
     """Updates."""
     optimizer: OptimizerSettings = field(default_factory=lambda: OptimizerSettings(lr=3e-5, warmup_steps=10))
     """Learning rate and schedule."""
+    feature_cache: FeatureCacheSettings | None = None
+    """Keep what the image tower, which never trains, makes of each picture, for all runs that come."""
     bf16: bool = True
     """Compute in bfloat16."""
+    checkpoint: bool = False
+    """Keep only each layer's input for the backward pass and compute the rest again: far less memory, about a quarter
+    slower."""
     threads: int = 0
     """CPU threads, 0 for torch's own choice."""
     report_every: int = 10
@@ -76,6 +87,8 @@ class GrpoSettings:
             raise ConfigError(f"train is {list(self.train)}; choose from connector, language_model.")
         if not self.data:
             raise ConfigError("data is empty; name at least one JSONL file of examples.")
+        if not 1 <= self.accumulate <= self.prompts:
+            raise ConfigError(f"accumulate is {self.accumulate}; use 1 to {self.prompts}, the prompts of a step.")
 
 
 def describe(settings: GrpoSettings) -> str:

@@ -13,12 +13,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from assistant.errors import DataError
-from data_recipes.judged import Judged, read_judged
+from data_recipes.judged import read_judged
 from data_recipes.schema import Example, Preference
+from training.branches import Branches, check_both_kinds, read_judged_pairs
 from training.kto_settings import KtoSettings
-from training.reference import Branches, ReferenceTrainer, run_against_reference
+from training.reference import ReferenceTrainer, Step, Told, run_against_reference
 from training.run_folder import RunFolder
+from training.team import Team
 
 
 def kto_loss(ratios: Tensor, moved: Tensor, good: Tensor, beta: float, weights: tuple[float, float]) -> Tensor:
@@ -41,72 +42,60 @@ def kto_loss(ratios: Tensor, moved: Tensor, good: Tensor, beta: float, weights: 
 class JudgedTrainer(ReferenceTrainer[KtoSettings]):
     """One run of `kto`; the second answer of each pair is another question's."""
 
-    def __init__(self, settings: KtoSettings, folder: RunFolder) -> None:
+    def __init__(self, settings: KtoSettings, folder: RunFolder, team: Team | None = None) -> None:
         self.good: list[bool] = []
-        super().__init__(settings, folder)
-        if all(self.good) or not any(self.good):
-            kind = "wanted" if self.good[0] else "unwanted"
-            raise DataError(f"all {len(self.good)} answers are {kind}; KTO needs both, so add some of the others.")
+        super().__init__(settings, folder, team)
+        check_both_kinds(self.good)
 
     def read(self, path: Path) -> list[Branches]:
         """Read a file of judged answers or of preferences."""
-        judged = list(read_judged(path))
-        if len({_answer(one) for one in judged}) < 2:
-            raise DataError(f"{path} holds {len(judged)} judged answers, all the same; KTO compares different ones.")
-        self.good += [one.good for one in judged]
-        found = []
-        for place, one in enumerate(judged):
-            messages = [*one.example.messages[:-1], {"role": "assistant", "content": _other_answer(judged, place)}]
-            first, second = (
-                self.tokens.turns(example)[-1] for example in (one.example, replace(one.example, messages=messages))
-            )
-            found.append(Branches(tuple(path.parent / name for name in one.example.images), first, second))
+        found, good = read_judged_pairs(path, self.tokens)
+        self.good += good
         return found
 
     def patients(self, path: Path) -> Iterable[Example | Preference]:
         """Read the examples again."""
         return (one.example for one in read_judged(path))
 
-    def loss(self, numbers: Sequence[int], reference: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """Return the mean loss of some answers, and what to report.
+    def prepare(self, parts: Sequence[Sequence[int]], drawn: Sequence[int], reference: Tensor) -> Step:
+        """Find out how far answers at large have moved over the whole step; one part alone tells it as it goes."""
+        step = super().prepare(parts, drawn, reference)
+        if len(parts) == 1 and self.team.size == 1:
+            return step
+        total = 0.0
+        with torch.no_grad():
+            for part in parts:
+                policy, _ = self.log_probabilities(*self.batch(part))
+                total += (policy[:, 1].cpu() - reference[list(part), 1]).sum().item()
+        return replace(step, moved=torch.tensor(self.team.total(total) / len(drawn)).clamp(min=0))
+
+    def loss(self, numbers: Sequence[int], reference: Tensor, step: Step | None = None) -> tuple[Tensor, Told]:
+        """Return the loss of some answers, and what to report.
 
         Args:
             numbers: places in `pairs`, B of them.
             reference: log-probabilities of the judged answer and of the other question's, (B, 2).
+            step: of which these answers are a part, so that the parts sum to its mean; None if they are all of it.
         Returns:
-            A scalar, and: loss, moved (nats that answers at large have gained), good_ratio and bad_ratio (nats that
-            judged ones have, where there are such), and chosen_change (nats a token for wanted ones).
+            A scalar, and as sums with what they are to be divided by: loss, moved (nats that answers at large have
+            gained), good_ratio and bad_ratio (nats that judged ones have), and chosen_change (nats a token for wanted
+            ones).
         """
-        settings = self.settings
+        settings, step = self.settings, step or super().prepare([numbers], numbers, reference)
         policy, lengths = self.log_probabilities(*self.batch(numbers))
         ratios = policy - reference.to(policy.device)
         good = torch.tensor([self.good[number] for number in numbers], device=policy.device)
-        moved = ratios[:, 1].detach().mean().clamp(min=0)
+        moved = ratios[:, 1].detach().mean().clamp(min=0) if step.moved is None else step.moved.to(ratios)
         weights = (settings.good_weight, settings.bad_weight)
-        loss = kto_loss(ratios[:, 0], moved, good, settings.beta, weights).mean()
-        told = {"loss": loss.item(), "moved": moved.item()}
-        if good.any():
-            told["good_ratio"] = ratios[good, 0].mean().item()
-            told["chosen_change"] = (ratios[good, 0].sum() / lengths[good, 0].sum()).item()
-        if not good.all():
-            told["bad_ratio"] = ratios[~good, 0].mean().item()
-        return loss, told
-
-
-def _answer(one: Judged) -> str:
-    return one.example.messages[-1]["content"]
-
-
-def _other_answer(judged: Sequence[Judged], place: int) -> str:
-    """Return the next answer of the file that differs and, where there is one, belongs to another question."""
-    own = judged[place]
-    following = [judged[(place + step) % len(judged)] for step in range(1, min(len(judged), 50))]
-    others = [one for one in following if _question(one) != _question(own)]
-    return next(_answer(one) for one in [*others, *following, *judged] if _answer(one) != _answer(own))
-
-
-def _question(one: Judged) -> tuple[object, ...]:
-    return one.example.images, one.example.messages[:-1]
+        loss = kto_loss(ratios[:, 0], moved, good, settings.beta, weights).sum() / step.pairs
+        count, wanted = float(len(numbers)), good.sum().item()
+        return loss, {
+            "loss": (loss.item(), count / step.pairs),
+            "moved": (moved.item() * count, count),
+            "good_ratio": (ratios[good, 0].sum().item(), wanted),
+            "chosen_change": (ratios[good, 0].sum().item(), lengths[good, 0].sum().item()),
+            "bad_ratio": (ratios[~good, 0].sum().item(), count - wanted),
+        }
 
 
 def run_kto(settings: KtoSettings, resume: bool = False) -> Path:

@@ -15,9 +15,16 @@ def run(settings: KtoSettings, resume: bool) -> None:
     run_kto(settings, resume)
 
 
+def preview(settings: KtoSettings) -> str:
+    """Say in detail what the stage would do."""
+    from training.preview_tuning import preview_kto
+
+    return preview_kto(settings)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line of the stage."""
-    return stage_main("kto", KtoSettings, describe, run, argv)
+    return stage_main("kto", KtoSettings, describe, run, argv, preview, together=True)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,11 +23,13 @@ from training.dataset import (
     make_pack,
     picture_weights,
 )
+from training.feature_cache import PictureView
 from training.loop import Loop
 from training.packed import PackedModel, answer_numbers
 from training.pictures import augment, build_store
 from training.run_folder import RunFolder
 from training.settings import LlavaSettings
+from training.team import Team, begin
 from training.trainable import TrainedModel
 from training.whiten import whiten_connector
 
@@ -38,8 +39,8 @@ logger = logging.getLogger(__name__)
 class Material:
     """The examples of a run, ready to be drawn: groups of questions by picture, and the pictures decoded."""
 
-    def __init__(self, settings: LlavaSettings, tokens: Tokens) -> None:
-        self.settings, self.tokens = settings, tokens
+    def __init__(self, settings: LlavaSettings, tokens: Tokens, view: PictureView) -> None:
+        self.settings, self.tokens, self.view = settings, tokens, view
         self.groups: list[PictureGroup] = []
         weights: list[Tensor] = []
         for part in settings.data:
@@ -56,58 +57,87 @@ class Material:
         self.store = build_store(self.paths, settings.store_side, settings.out / "cache") if self.paths else None
         logger.info("%d picture groups, %d questions", len(self.groups), sum(len(g.questions) for g in self.groups))
 
-    def draw(self, size: int, generator: torch.Generator) -> list[tuple[PackedBatch, Tensor]]:
+    def draw(self, size: int, generator: torch.Generator, team: Team | None = None) -> list[tuple[PackedBatch, Tensor]]:
         """Draw a step's pictures and questions.
 
         Args:
             size: pixels a side.
             generator: source of chance.
+            team: whose steps they are; None for one process that takes all.
         Returns:
-            For each part of the step its packs, and its pictures, float (N, 3, size, size), 0 to 1, in the order of
-            their tokens.
+            For each part of this process's share its packs, and its pictures in the order of their tokens: float
+            (N, 3, size, size), 0 to 1, or their features.
         """
         chosen = torch.multinomial(self.weights, self.settings.pictures, replacement=True, generator=generator)
-        packs, rows, mirror, drawn, seen = [], [], [], [], []
-        for number in chosen.tolist():
-            group = self.groups[number]
-            questions = choose_questions(group.questions, self.settings.questions, generator)
-            packs.append(make_pack(questions, self.tokens.image_id, self.settings.longest))
-            rows += [self.row[path] for path in group.images]
-            seen.append(len(group.images))
-            mirror += [group.region in self.settings.mirror and not group.sided] * len(group.images)
-            drawn += [group.drawn] * len(group.images)
-        images = torch.zeros(0, 3, size, size)
-        if rows and self.store is not None:
-            images = augment(
-                torch.from_numpy(self.store[rows]),
-                size,
-                self.settings.augment,
-                generator,
-                mirror=torch.tensor(mirror),
-                turn=torch.zeros(len(rows), dtype=torch.bool),
-                still=torch.tensor(drawn),
+        groups = [self.groups[number] for number in chosen.tolist()]
+        packs = [
+            make_pack(
+                choose_questions(group.questions, self.settings.questions, generator),
+                self.tokens.image_id,
+                self.settings.longest,
             )
-        pad, step = int(self.tokens.tokenizer.pad_token_id or 0), math.ceil(len(packs) / self.settings.accumulate)
-        own = images.split(seen)
-        return [
-            (collate(packs[start : start + step], pad), torch.cat(own[start : start + step]))
-            for start in range(0, len(packs), step)
+            for group in groups
         ]
+        changed = self._augmented(groups, size, generator) if self.settings.augmented else None
+        pad = int(self.tokens.tokenizer.pad_token_id or 0)
+        parts = []
+        for places in (team or Team()).share([len(one.ids) for one in packs], self.settings.accumulate):
+            seen = changed or {place: self._pixels([groups[place]]) for place in places}
+            pictures = torch.cat([seen[place] for place in places])
+            if changed is None:
+                pictures = self.view(pictures)
+            parts.append((collate([packs[place] for place in places], pad), pictures))
+        return parts
+
+    def _pixels(self, groups: Sequence[PictureGroup]) -> Tensor:
+        """Return the decoded pictures of some groups, uint8 (N, 3, S, S)."""
+        rows = [self.row[path] for group in groups for path in group.images]
+        if not rows or self.store is None:
+            return torch.zeros(0, 3, self.settings.store_side, self.settings.store_side, dtype=torch.uint8)
+        return torch.from_numpy(self.store[rows])
+
+    def _augmented(self, groups: Sequence[PictureGroup], size: int, generator: torch.Generator) -> dict[int, Tensor]:
+        """Return for each place the group's pictures, each changed at random: float (N, 3, size, size)."""
+        pixels, seen = self._pixels(groups), [len(group.images) for group in groups]
+        if not len(pixels) or self.settings.augment is None:
+            return dict.fromkeys(range(len(groups)), torch.zeros(0, 3, size, size))
+
+        def each(flags: Sequence[bool]) -> Tensor:
+            return torch.tensor([flag for flag, count in zip(flags, seen, strict=True) for _ in range(count)])
+
+        images = augment(
+            pixels,
+            size,
+            self.settings.augment,
+            generator,
+            mirror=each([group.region in self.settings.mirror and not group.sided for group in groups]),
+            turn=torch.zeros(len(pixels), dtype=torch.bool),
+            still=each([group.drawn for group in groups]),
+        )
+        return dict(enumerate(images.split(seen)))
 
 
 class LlavaTrainer:
     """One run: what is trained, how the loss is made, and what is written."""
 
-    def __init__(self, settings: LlavaSettings, folder: RunFolder) -> None:
-        self.settings, self.folder = settings, folder
-        self.model = TrainedModel(settings.model, settings.train, settings.lora)
+    def __init__(self, settings: LlavaSettings, folder: RunFolder, team: Team | None = None) -> None:
+        self.settings, self.folder, self.team = settings, folder, team or Team()
+        self.model = TrainedModel(settings.model, settings.train, settings.lora, self.team)
         self.loaded = self.model.loaded
         self.tokens = Tokens(self.loaded.tokenizer, self.loaded.contract.image_tokens)
-        self.material = Material(settings, self.tokens)
+        self.packed = PackedModel(
+            self.loaded,
+            self.tokens.image_id,
+            bf16=settings.bf16,
+            dropout=settings.dropout,
+            checkpoint=settings.checkpoint,
+        )
+        self.view = PictureView(self.packed, settings.feature_cache)
+        with self.team.main_first():
+            self.material = Material(settings, self.tokens, self.view)
         context = int(self.loaded.llava.config.get_text_config().max_position_embeddings)
         check_lengths(self.material.groups, settings.longest, context)
         check_ends(self.material.groups, self.loaded.contract.eos_token_ids)
-        self.packed = PackedModel(self.loaded, self.tokens.image_id, bf16=settings.bf16, dropout=settings.dropout)
         self.network = self.model.network
         if settings.compile:
             self.packed.compile()
@@ -131,7 +161,7 @@ class LlavaTrainer:
 
     def step(self, loop: Loop, parts: Sequence[tuple[PackedBatch, Tensor]]) -> float:
         """Take one step on a step's parts; returns its loss."""
-        whole = sum(self._weights(batch).sum().item() for batch, _ in parts)
+        whole = self.team.total(sum(self._weights(batch).sum().item() for batch, _ in parts))
         total = 0.0
         for number, (batch, images) in enumerate(parts, start=1):
             loss = self.loss(batch, images, whole)
@@ -139,25 +169,33 @@ class LlavaTrainer:
             if number < len(parts):
                 loss.backward()
         loop.update(loss)
-        return total
+        return self.team.total(total)
 
     def run(self, resume: bool) -> Path:
         """Train and write the model."""
         settings = self.settings
-        loop = Loop(
-            self.network, settings.optimizer, steps=settings.steps, seed=settings.seed, average=settings.average
-        )
-        restored = loop.restore(self.folder) if resume else None
-        if settings.whiten and restored is None:
+        if settings.whiten and not (resume and self.folder.has_state()):
             self._whiten()
+        loop = Loop(
+            self.network,
+            settings.optimizer,
+            steps=settings.steps,
+            seed=settings.seed,
+            average=settings.average,
+            team=self.team,
+        )
+        self.team.part_chances(settings.seed)
+        if resume:
+            loop.restore(self.folder)
         size, total, count = self.loaded.contract.image_size, 0.0, 0
         while loop.step_number < settings.steps:
-            total += self.step(loop, self.material.draw(size, loop.generator))
+            total += self.step(loop, self.material.draw(size, loop.generator, self.team))
             count += 1
             if loop.step_number % settings.report_every == 0 or loop.step_number == settings.steps:
-                self.folder.log(loop.step_number, loss=total / count, lr=loop.learning_rate())
+                self.folder.log(loop.step_number, loss=total / count, gradient=loop.norm, lr=loop.learning_rate())
                 total, count = 0.0, 0
                 loop.save(self.folder)
+        self.view.report()
         loop.use_average()
         return self.model.write(settings.out / "model")
 
@@ -185,8 +223,7 @@ def answer_weights(numbers: Tensor, power: float) -> Tensor:
 
 def run_stage(settings: LlavaSettings, resume: bool = False) -> Path:
     """Run `align` or `sft` and return the folder of the model or adapter."""
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
-    torch.manual_seed(settings.seed)
-    folder = RunFolder(settings.out, settings, inputs=[part.path for part in settings.data], resume=resume)
-    return LlavaTrainer(settings, folder).run(resume)
+    team = begin(settings.threads, settings.seed, settings.pictures, settings.accumulate)
+    files = [part.path for part in settings.data]
+    folder = RunFolder(settings.out, settings, inputs=files, resume=resume, writes=team.main)
+    return LlavaTrainer(settings, folder, team).run(resume)

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from assistant.errors import TrainingError
 from training.recipe import OptimizerSettings
 from training.run_folder import RunFolder
+from training.sharding import is_sharded, like, whole
+from training.team import Team
 
 
 class Loop:
@@ -24,6 +26,7 @@ class Loop:
         seed: start of the run's only source of chance, `generator`.
         average: decay of the exponential moving average of the weights, 0 for none.
         slow: names of parameters whose learning rate is multiplied by a factor.
+        team: the processes that train together.
     """
 
     def __init__(
@@ -35,20 +38,28 @@ class Loop:
         seed: int,
         average: float = 0.0,
         slow: dict[str, float] | None = None,
+        team: Team | None = None,
     ) -> None:
+        self.team = team or Team()
         self.module, self.settings, self.steps, self.decay = module, settings, steps, average
         self.generator = torch.Generator().manual_seed(seed)
         self.step_number = 0
+        self.norm = 0.0
         named = [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
-        groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
+        groups: dict[tuple[float, float, bool, bool], list[nn.Parameter]] = {}
         for name, parameter in named:
             decay = settings.weight_decay if parameter.ndim > 1 else 0.0
             factor = next((value for prefix, value in (slow or {}).items() if name.startswith(prefix)), 1.0)
             by_muon = settings.name == "muon" and is_hidden_matrix(name, parameter)
-            groups.setdefault((decay, factor, by_muon), []).append(parameter)
+            sharded = is_sharded(parameter)
+            if by_muon and sharded:
+                raise TrainingError("optimizer.name muon needs whole matrices, which FSDP spreads out; use adamw.")
+            groups.setdefault((decay, factor, by_muon, sharded), []).append(parameter)
 
         def of(muon: bool) -> list[dict[str, Any]]:
-            return [{"params": ps, "weight_decay": d, "factor": f} for (d, f, by), ps in groups.items() if by is muon]
+            return [
+                {"params": ps, "weight_decay": d, "factor": f} for (d, f, by, _), ps in groups.items() if by is muon
+            ]
 
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         if of(False):
@@ -64,11 +75,16 @@ class Loop:
         low = self.settings.final_lr_share
         return self.settings.lr * warm * (low + (1 - low) * rest)
 
-    def update(self, loss: Tensor) -> None:
-        """Back-propagate and take one step."""
-        loss.backward()
+    def update(self, loss: Tensor | None = None) -> None:
+        """Back-propagate and take one step.
+
+        Args:
+            loss: of the step, or of its last part; None where this process has none left.
+        """
+        if loss is not None:
+            loss.backward()
         groups = [group for one in self.optimizers.values() for group in one.param_groups]
-        nn.utils.clip_grad_norm_([one for group in groups for one in group["params"]], self.settings.clip_norm)
+        self._clip([one for group in groups for one in group["params"]])
         for group in groups:
             group["lr"] = self.learning_rate() * group["factor"]
         for one in self.optimizers.values():
@@ -80,6 +96,18 @@ class Loop:
             with torch.no_grad():
                 for name, parameter in self._named():
                     self.averaged[name].lerp_(parameter, 1 - decay)
+
+    def _clip(self, parameters: list[nn.Parameter]) -> None:
+        """Sum gradients over the processes, and scale them down to the norm."""
+        if self.team.size == 1:
+            self.norm = float(nn.utils.clip_grad_norm_(parameters, self.settings.clip_norm))
+            return
+        self.team.sum_gradients(parameters)
+        found = [one.grad for one in parameters if one.grad is not None]
+        if found:
+            self.norm = float(self.team.norm(found))
+            for one in found:
+                one.mul_(min(1.0, self.settings.clip_norm / (self.norm + 1e-6)))
 
     def use_average(self) -> dict[str, Tensor]:
         """Put the averaged weights into the module; returns the others, for `put_back`."""
@@ -106,11 +134,14 @@ class Loop:
         tensors |= {f"average/{name}": one for name, one in self.averaged.items()}
         for part, one in self.optimizers.items():
             tensors |= {f"{part}/{key}": value for key, value in _flatten(one)}
+        tensors = {name: whole(one) for name, one in tensors.items()}
         tensors["generator"] = self.generator.get_state()
-        # Dropout draws from torch's own generators.
-        tensors["chance/cpu"] = torch.get_rng_state()
+        # Dropout draws from torch's own generators, in every process from its own.
+        for rank, state in enumerate(self.team.gather(torch.get_rng_state())):
+            tensors[f"chance/cpu/{rank}"] = state
         if torch.cuda.is_available():
-            tensors["chance/cuda"] = torch.cuda.get_rng_state()
+            for rank, state in enumerate(self.team.gather(torch.cuda.get_rng_state())):
+                tensors[f"chance/cuda/{rank}"] = state
         folder.save_state(tensors, {"step": self.step_number, **numbers})
 
     def restore(self, folder: RunFolder) -> dict[str, Any] | None:
@@ -119,7 +150,8 @@ class Loop:
         if state is None:
             return None
         tensors, numbers = state
-        weights = _part(tensors, "weight/")
+        now = self.module.state_dict()
+        weights = {name: like(one, now.get(name, one)) for name, one in _part(tensors, "weight/").items()}
         missing, unknown = self.module.load_state_dict(weights, strict=False)
         lost = set(missing) - {name for name, one in self.module.named_parameters() if not one.requires_grad}
         if lost or unknown:
@@ -128,12 +160,16 @@ class Loop:
                 f"the saved state does not fit what is trained (first: {wrong}). Resume with the code and packages "
                 "that began the run, or start again without --resume in another folder."
             )
-        self.averaged = _part(tensors, "average/")
+        named = dict(self._named())
+        self.averaged = {
+            name: like(one, named[name]).to(named[name].device) for name, one in _part(tensors, "average/").items()
+        }
         self.generator.set_state(tensors["generator"])
-        if "chance/cpu" in tensors:
-            torch.set_rng_state(tensors["chance/cpu"])
-        if "chance/cuda" in tensors and torch.cuda.is_available():
-            torch.cuda.set_rng_state(tensors["chance/cuda"])
+        # With another number of processes than before, dropout goes on differently, and all else the same.
+        if (chance := tensors.get(f"chance/cpu/{self.team.rank}")) is not None:
+            torch.set_rng_state(chance)
+        if torch.cuda.is_available() and (chance := tensors.get(f"chance/cuda/{self.team.rank}")) is not None:
+            torch.cuda.set_rng_state(chance)
         for part, one in self.optimizers.items():
             _unflatten(one, _part(tensors, f"{part}/"))
         self.step_number = int(numbers["step"])
@@ -163,12 +199,13 @@ def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def _flatten(optimizer: Any) -> Iterable[tuple[str, Tensor]]:
     for index, slots in optimizer.state_dict()["state"].items():
         for name, value in slots.items():
-            yield f"{index}/{name}", torch.as_tensor(value)
+            yield f"{index}/{name}", value if isinstance(value, Tensor) else torch.as_tensor(value)
 
 
 def _unflatten(optimizer: Any, tensors: dict[str, Tensor]) -> None:
+    parameters = [one for group in optimizer.param_groups for one in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         index, name = key.split("/", 1)
-        state.setdefault(int(index), {})[name] = value
+        state.setdefault(int(index), {})[name] = like(value, parameters[int(index)])
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

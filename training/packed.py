@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint as torch_checkpoint
 
 from assistant.engine.features import selected
 from assistant.model.loaded import LoadedModel
@@ -19,13 +25,25 @@ class PackedModel:
         image_id: the picture token.
         bf16: compute in bfloat16.
         dropout: on the connector's output.
+        checkpoint: compute layers a second time in the backward pass rather than keep what is inside them.
     """
 
-    def __init__(self, loaded: LoadedModel, image_id: int, *, bf16: bool, dropout: float = 0.0) -> None:
+    def __init__(
+        self, loaded: LoadedModel, image_id: int, *, bf16: bool, dropout: float = 0.0, checkpoint: bool = False
+    ) -> None:
         self.loaded, self.image_id, self.bf16, self.dropout = loaded, image_id, bf16, dropout
+        self.checkpoint = checkpoint
+        if checkpoint:
+            for layer in self._layers():
+                layer.gradient_checkpointing = True
+                layer._gradient_checkpointing_func = partial(torch_checkpoint, use_reentrant=False)
         processor = loaded.processor.image_processor
         self.mean = torch.tensor(processor.image_mean).view(1, 3, 1, 1)
         self.std = torch.tensor(processor.image_std).view(1, 3, 1, 1)
+
+    def autocast(self) -> torch.autocast:
+        """Return the context that products are computed in."""
+        return torch.autocast(torch.device(self.loaded.device).type, torch.bfloat16, enabled=self.bf16)
 
     def compile(self) -> None:
         """Compile the language model's layers; on a CPU also attend by plain products, which then fuse with the mask.
@@ -42,10 +60,12 @@ class PackedModel:
         """Return what the connector reads of the frozen tower.
 
         Args:
-            images: float (N, 3, S, S), 0 to 1.
+            images: float (N, 3, S, S), 0 to 1; what this function gave for them is returned as it is.
         Returns:
             (N, P, D).
         """
+        if images.ndim == 3:
+            return images
         llava = self.loaded.llava
         with torch.no_grad():
             pixels = ((images - self.mean) / self.std).to(self.loaded.device)
@@ -57,27 +77,44 @@ class PackedModel:
 
         Args:
             batch: packs.
-            images: their pictures, float (N, 3, S, S), 0 to 1, in the order of their tokens.
+            images: their pictures, float (N, 3, S, S), 0 to 1, in the order of their tokens; or the pictures' features.
         Returns:
             float32 (number of answers' tokens, vocabulary), row by row; `targets` gives the tokens themselves.
         """
         llava, device = self.loaded.llava, self.loaded.device
-        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=self.bf16):
+        with self.autocast():
             embeds = llava.get_input_embeddings()(batch.ids.to(device))
             if len(images):
-                seen = llava.model.multi_modal_projector(self.features(images)).flatten(0, 1)
+                projector, seen = llava.model.multi_modal_projector, self.features(images)
+                seen = projector(seen if self.bf16 else seen.to(next(projector.parameters()).dtype)).flatten(0, 1)
                 seen = F.dropout(seen, self.dropout)
                 # A drawn answer may hold the picture token as a word; there it is no picture's place.
                 places = ((batch.ids == self.image_id) & (batch.labels == IGNORED)).to(device)
                 embeds = embeds.masked_scatter(places[..., None], seen.to(embeds.dtype))
             mask = torch.zeros(batch.mask.shape, dtype=embeds.dtype, device=device)
             mask = mask.masked_fill(~batch.mask.to(device), torch.finfo(embeds.dtype).min)
-            hidden = llava.model.language_model(
-                inputs_embeds=embeds, attention_mask=mask, position_ids=batch.positions.to(device), use_cache=False
-            ).last_hidden_state
+            with self._checkpointing():
+                hidden = llava.model.language_model(
+                    inputs_embeds=embeds, attention_mask=mask, position_ids=batch.positions.to(device), use_cache=False
+                ).last_hidden_state
             # Only answers have a loss, so only their places go through the vocabulary.
             logits: Tensor = llava.lm_head(hidden[:, :-1][_wanted(batch).to(device)])
         return logits.float()
+
+    def _layers(self) -> list[Any]:
+        return list(self.loaded.llava.model.language_model.layers)
+
+    @contextmanager
+    def _checkpointing(self) -> Iterator[None]:
+        """Switch checkpointing on for one pass: layers do so in training mode only, and then answers keep no cache."""
+        layers = self._layers() if self.checkpoint else []
+        before = [layer.training for layer in layers]
+        for layer in layers:
+            # Not layer.train(): what is inside, such as dropout, stays in its own mode.
+            layer.training = True
+        yield
+        for layer, mode in zip(layers, before, strict=True):
+            layer.training = mode
 
     def targets(self, batch: PackedBatch) -> Tensor:
         """Return the answers' tokens, (number of them,), in the order of `answer_logits`."""

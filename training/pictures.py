@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,7 +41,8 @@ def build_store(paths: Sequence[Path], side: int, cache: Path) -> NDArray[np.uin
     target = cache / f"pictures-{digest.hexdigest()[:16]}.npy"
     if not target.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        partial = target.with_suffix(".partial")
+        # Another run may be decoding the same pictures: each writes its own file, and the last rename counts.
+        partial = target.with_suffix(f".{os.getpid()}.partial")
         store = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=(len(paths), 3, side, side))
         for number, path in enumerate(paths):
             store[number] = square_pixels(path, side)

@@ -8,29 +8,33 @@ share the picture. Questions whose answers all score the same teach nothing and 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from assistant.config import GenerationConfig
-from assistant.engine.features import PictureEncoder
+from assistant.engine.features import PictureFeatures
 from assistant.engine.generate import Generated, Generator
 from assistant.engine.prompt import Prompt
-from assistant.errors import DataError
-from assistant.imaging.load import load_picture
+from assistant.errors import TrainingError
 from data_recipes.schema import Example, read_examples
-from training.checks import check_patients, check_pictures
-from training.dataset import Tokens, Turned, collate, make_pack
+from training.checks import check_ends, check_patients, check_pictures, check_rewards, check_room
+from training.dataset import PictureGroup, Tokens, Turned, collate, make_pack
+from training.feature_cache import PictureView
 from training.grpo_settings import GrpoSettings
 from training.loop import Loop
 from training.packed import PackedModel, answer_numbers
-from training.pictures import build_store, plain
+from training.pictures import build_store
+from training.policy_loss import Spread, advantages, token_weights
 from training.rewards import REWARDS
 from training.run_folder import RunFolder
+from training.team import Team, begin
 from training.trainable import TrainedModel
 
 logger = logging.getLogger(__name__)
@@ -39,50 +43,21 @@ ONE_SIDED = 0.95
 """Share of yes, or of no, among drawn answers that is warned of where the truth is mixed."""
 LONGER = 1.5
 """Growth of the drawn answers' length that is warned of."""
-
-
-def advantages(rewards: Tensor, baseline: str) -> Tensor:
-    """Measure rewards against those of the same question's other answers.
-
-    Args:
-        rewards: (B, K).
-        baseline: see `GrpoSettings.baseline`.
-    Returns:
-        (B, K); zero where all of a question's rewards are equal.
-    Source: Shao et al. 2024 (group), Liu et al. 2025 (mean), Ahmadian et al. 2024 (rloo).
-    """
-    centred = rewards - rewards.mean(dim=1, keepdim=True)
-    if baseline == "rloo":
-        count = rewards.shape[1]
-        return centred * count / (count - 1)
-    if baseline == "group":
-        return centred / (rewards.std(dim=1, keepdim=True) + 1e-4)
-    return centred
-
-
-def token_weights(numbers: Tensor, average: str, longest: int) -> Tensor:
-    """Return the weight of each drawn token, so that the step's loss is the mean that `average` names.
-
-    Args:
-        numbers: (T,) which answer each token belongs to.
-        average: see `GrpoSettings.average`.
-        longest: most tokens of an answer.
-    Returns:
-        (T,).
-    """
-    lengths = torch.bincount(numbers).float()
-    if average == "grpo":
-        return 1 / (lengths[numbers] * len(lengths))
-    whole = len(numbers) if average == "dapo" else len(lengths) * longest
-    return torch.full((len(numbers),), 1 / whole, device=numbers.device)
+# The engine's features carry the joint embedding for retrieval; to draw answers only patches are read.
+_NO_JOINT = np.zeros(0, np.float32)
 
 
 class PolicyTrainer:
     """One run of `grpo`."""
 
-    def __init__(self, settings: GrpoSettings, folder: RunFolder) -> None:
-        self.settings, self.folder = settings, folder
-        self.model = TrainedModel(settings.model, settings.train, settings.lora)
+    def __init__(self, settings: GrpoSettings, folder: RunFolder, team: Team | None = None) -> None:
+        self.settings, self.folder, self.team = settings, folder, team or Team()
+        if self.team.sharded:
+            raise TrainingError(
+                "grpo draws answers, which end at different times in different processes, and FSDP lets none wait for "
+                "the others. Launch with training/recipes/accelerate/gpus.yaml."
+            )
+        self.model = TrainedModel(settings.model, settings.train, settings.lora, self.team)
         self.loaded = self.model.loaded
         self.tokens = Tokens(self.loaded.tokenizer, self.loaded.contract.image_tokens)
         self.examples: list[Example] = []
@@ -90,7 +65,7 @@ class PolicyTrainer:
         weights: list[Tensor] = []
         for part in settings.data:
             found = list(read_examples(part.path))
-            self._check_rewards(part.path, found)
+            check_rewards(part.path, found, settings.rewards)
             self.examples += found
             self.images += [tuple(one.image_paths(part.path.parent)) for one in found]
             weights.append(torch.full((len(found),), part.weight / len(found)))
@@ -98,25 +73,28 @@ class PolicyTrainer:
         paths = sorted({path for images in self.images for path in images})
         check_pictures(paths)
         check_patients([part.path for part in settings.data], settings.held_out)
+        turned = [self.tokens.turns(one)[-1] for one in self.examples]
+        context = int(self.loaded.llava.config.get_text_config().max_position_embeddings)
+        check_room(turned, settings.max_new_tokens, context)
+        check_ends([PictureGroup((), turned)], self.loaded.contract.eos_token_ids)
         self.row = {path: number for number, path in enumerate(paths)}
-        self.store = build_store(paths, self.loaded.contract.image_size, settings.out / "cache") if paths else None
-        self.packed = PackedModel(self.loaded, self.tokens.image_id, bf16=settings.bf16)
+        size = self.loaded.contract.image_size
+        with self.team.main_first():
+            self.store = build_store(paths, size, settings.out / "cache") if paths else None
+        self.packed = PackedModel(self.loaded, self.tokens.image_id, bf16=settings.bf16, checkpoint=settings.checkpoint)
         self.network = self.model.network
         # What is learned from must be what was drawn: no dropout in either.
         self.network.eval()
-        self.encoder = PictureEncoder(self.loaded)
+        self.view = PictureView(self.packed, settings.feature_cache)
+        self.seen: dict[tuple[int, ...], Tensor] = {}
         self.first_length: float | None = None
 
-    def _check_rewards(self, path: Path, examples: Sequence[Example]) -> None:
-        if not examples:
-            raise DataError(f"{path} holds no examples; build it again or take it out of `data:`.")
-        for name in self.settings.rewards:
-            unfit = [one.id for one in examples if not REWARDS[name].applies(one)]
-            if unfit:
-                raise DataError(
-                    f"{len(unfit)} of {len(examples)} examples of {path} cannot be judged by {name}, first "
-                    f"{', '.join(unfit[:5])}; it needs {REWARDS[name].needs}. Take them out, or the reward."
-                )
+    def features(self, number: int) -> list[Tensor]:
+        """Return the features of an example's pictures, (P, D) each; the tower runs once a step for each picture."""
+        rows = tuple(self.row[path] for path in self.images[number])
+        if rows and rows not in self.seen and self.store is not None:
+            self.seen[rows] = self.view.features(torch.from_numpy(self.store[list(rows)]))
+        return list(self.seen[rows]) if rows else []
 
     def draw(self, numbers: Sequence[int], seed: int) -> tuple[list[Turned], list[list[Generated]]]:
         """Draw answers to some questions.
@@ -129,10 +107,9 @@ class PolicyTrainer:
         """
         settings = self.settings
         turned = [self.tokens.turns(self.examples[number])[-1] for number in numbers]
-        pictures = [[load_picture(path) for path in self.images[number]] for number in numbers]
         prompts = [
-            Prompt("", one.prompt, tuple(self.encoder.encode(group)))
-            for one, group in zip(turned, pictures, strict=True)
+            Prompt("", one.prompt, tuple(PictureFeatures(patches, _NO_JOINT) for patches in self.features(number)))
+            for one, number in zip(turned, numbers, strict=True)
         ]
         config = GenerationConfig(temperature=settings.temperature, batch_size=32)
         columns = []
@@ -157,7 +134,12 @@ class PolicyTrainer:
         return total, means
 
     def loss(
-        self, numbers: Sequence[int], turned: Sequence[Turned], drawn: Sequence[Sequence[Generated]], gains: Tensor
+        self,
+        numbers: Sequence[int],
+        turned: Sequence[Turned],
+        drawn: Sequence[Sequence[Generated]],
+        gains: Tensor,
+        step: Spread | None = None,
     ) -> Tensor:
         """Return the policy-gradient loss of a step.
 
@@ -166,43 +148,63 @@ class PolicyTrainer:
             turned: the questions as tokens.
             drawn: K answers each.
             gains: their advantages, (B, K).
+            step: of which these questions are a part, so that the parts sum to its loss; None if they are all of it.
         Returns:
             A scalar; zero, and without a gradient, if no question has answers of different worth.
         """
-        end = int(self.loaded.contract.eos_token_ids[0])
-        packs, rows, kept = [], [], []
+        step = step or self.spread(drawn, gains)
+        packs, seen, kept = [], [], []
         for place, number in enumerate(numbers):
             if not gains[place].any():
                 continue
-            answers = [(*one.ids, end) if one.finished else one.ids for one in drawn[place]]
-            branches = [Turned(turned[place].prompt, answer) for answer in answers]
+            branches = [Turned(turned[place].prompt, self._answer(one)) for one in drawn[place]]
             packs.append(make_pack(branches, self.tokens.image_id, 1 << 30))
-            rows += [self.row[path] for path in self.images[number]]
+            seen += self.features(number)
             kept.append(gains[place])
         if not packs:
             return torch.zeros(())
         batch = collate(packs, int(self.tokens.tokenizer.pad_token_id or 0))
-        size = self.loaded.contract.image_size
-        images = plain(torch.from_numpy(self.store[rows]), size) if rows and self.store is not None else None
-        logits = self.packed.answer_logits(batch, images if images is not None else torch.zeros(0, 3, size, size))
+        logits = self.packed.answer_logits(batch, torch.stack(seen) if seen else torch.zeros(0, 0, 0))
         each = -F.cross_entropy(logits / self.settings.temperature, self.packed.targets(batch), reduction="none")
         places = answer_numbers(batch).to(each.device)
-        weight = token_weights(places, self.settings.average, self.settings.max_new_tokens)
+        weight = token_weights(places, self.settings.average, self.settings.max_new_tokens, step)
         gain = torch.stack(kept).flatten().to(each.device)[places]
         # Questions without spread count as questions: the mean is over the whole step.
-        return -(weight * gain * each).sum() * len(packs) / len(numbers)
+        return -(weight * gain * each).sum() * step.kept / step.asked
+
+    def spread(self, drawn: Sequence[Sequence[Generated]], gains: Tensor) -> Spread:
+        """Count what the loss of each part needs to know of the whole step, over all processes."""
+        kept = [place for place in range(len(drawn)) if gains[place].any()]
+        answers = [self._answer(one) for place in kept for one in drawn[place]]
+        found = torch.tensor([len(drawn), len(kept), len(answers), sum(map(len, answers))], dtype=torch.float64)
+        return Spread(*(int(one) for one in self.team.sum(found).tolist()))
+
+    def _answer(self, one: Generated) -> tuple[int, ...]:
+        """Return a drawn answer's tokens, with the end token if it has ended."""
+        return (*one.ids, int(self.loaded.contract.eos_token_ids[0])) if one.finished else tuple(one.ids)
 
     def step(self, loop: Loop) -> dict[str, float]:
         """Draw, score and learn once; returns what to report."""
         settings = self.settings
+        self.seen.clear()
         chosen = torch.multinomial(self.weights, settings.prompts, replacement=True, generator=loop.generator).tolist()
         seed = int(torch.randint(1 << 30, (1,), generator=loop.generator))
-        turned, drawn = self.draw(chosen, seed)
-        rewards, means = self.score(chosen, drawn)
+        lengths = [len(self.examples[number].messages[0]["content"]) for number in chosen]
+        shares = self.team.share(lengths, settings.accumulate)
+        mine = [chosen[place] for share in shares for place in share]
+        turned, drawn = self.draw(mine, seed)
+        rewards, means = self.score(mine, drawn)
         gains = advantages(rewards, settings.baseline)
-        loss = self.loss(chosen, turned, drawn, gains)
-        if loss.requires_grad:
-            loop.update(loss)
+        step, total, start = self.spread(drawn, gains), 0.0, 0
+        for share in shares:
+            part = slice(start, start + len(share))
+            start += len(share)
+            loss = self.loss(mine[part], turned[part], drawn[part], gains[part], step)
+            total += loss.item()
+            if loss.requires_grad:
+                loss.backward()
+        if step.kept:
+            loop.update()
         else:
             loop.step_number += 1
         said = [one for row in drawn for one in row]
@@ -212,12 +214,12 @@ class PolicyTrainer:
             "with_spread": (rewards.std(dim=1) > 0).float().mean().item(),
             "length": sum(len(one.ids) for one in said) / len(said),
             "unfinished": sum(not one.finished for one in said) / len(said),
-            "loss": loss.item(),
         }
-        return told | self._yes_share(chosen, drawn)
+        means = self.team.mean(told | self._yes_share(mine, drawn))
+        return {**means, "loss": self.team.total(total)}
 
     def _yes_share(self, numbers: Sequence[int], drawn: Sequence[Sequence[Generated]]) -> dict[str, float]:
-        """Return the share of yes among drawn yes-or-no answers, and among the truths of the same questions."""
+        """Return the share of yes among drawn yes-or-no answers, and among the truths of the same questions, or NaN."""
 
         def is_yes(text: str) -> float:
             return float(text.strip().lower().startswith("yes"))
@@ -225,7 +227,7 @@ class PolicyTrainer:
         truths = {number: self.examples[number].messages[-1]["content"] for number in numbers}
         asked = [place for place, number in enumerate(numbers) if truths[number].strip(". ").lower() in ("yes", "no")]
         if not asked:
-            return {}
+            return {"yes_said": math.nan, "yes_true": math.nan}
         said = [is_yes(one.text) for place in asked for one in drawn[place]]
         true = [is_yes(truths[numbers[place]]) for place in asked]
         return {"yes_said": sum(said) / len(said), "yes_true": sum(true) / len(true)}
@@ -233,7 +235,7 @@ class PolicyTrainer:
     def run(self, resume: bool) -> Path:
         """Train and write the model."""
         settings = self.settings
-        loop = Loop(self.network, settings.optimizer, steps=settings.steps, seed=settings.seed)
+        loop = Loop(self.network, settings.optimizer, steps=settings.steps, seed=settings.seed, team=self.team)
         restored = loop.restore(self.folder) if resume else None
         self.first_length = (restored or {}).get("first_length")
         told: dict[str, list[float]] = {}
@@ -243,9 +245,10 @@ class PolicyTrainer:
             if loop.step_number % settings.report_every == 0 or loop.step_number == settings.steps:
                 means = {name: sum(values) / len(values) for name, values in told.items()}
                 told = {}
-                self.folder.log(loop.step_number, **means, lr=loop.learning_rate())
+                self.folder.log(loop.step_number, **means, gradient=loop.norm, lr=loop.learning_rate())
                 self._watch(loop.step_number, means)
                 loop.save(self.folder, first_length=self.first_length)
+        self.view.report()
         return self.model.write(settings.out / "model")
 
     def _watch(self, step: int, means: dict[str, float]) -> None:
@@ -272,8 +275,7 @@ class PolicyTrainer:
 
 def run_grpo(settings: GrpoSettings, resume: bool = False) -> Path:
     """Run `grpo` and return the folder of the model or adapter."""
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
-    torch.manual_seed(settings.seed)
-    folder = RunFolder(settings.out, settings, inputs=[part.path for part in settings.data], resume=resume)
-    return PolicyTrainer(settings, folder).run(resume)
+    team = begin(settings.threads, settings.seed, settings.prompts, settings.accumulate)
+    files = [part.path for part in settings.data]
+    folder = RunFolder(settings.out, settings, inputs=files, resume=resume, writes=team.main)
+    return PolicyTrainer(settings, folder, team).run(resume)

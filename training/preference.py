@@ -8,38 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from assistant.errors import DataError
 from data_recipes.schema import Example, Preference, read_preferences
-from training.dataset import Tokens, Turned
+from training.branches import Branches, read_pairs
 from training.preference_loss import LOSSES, PairScores
 from training.preference_settings import DpoSettings
-from training.reference import Branches, ReferenceTrainer, run_against_reference
-
-
-def read_pairs(path: Path, tokens: Tokens) -> list[Branches]:
-    """Read a file of preferences into tokens.
-
-    Args:
-        path: JSONL file.
-        tokens: of the model.
-    Returns:
-        One a line; the better answer is the first.
-    Raises:
-        DataError: the file holds none.
-    """
-    pairs = []
-    for one in read_preferences(path):
-        chosen, rejected = (_answered(one, answer, tokens) for answer in (one.chosen, one.rejected))
-        pairs.append(Branches(tuple(path.parent / name for name in one.images), chosen, rejected))
-    if not pairs:
-        raise DataError(f"{path} holds no preferences; build it again or take it out of `data:`.")
-    return pairs
-
-
-def _answered(one: Preference, answer: str, tokens: Tokens) -> Turned:
-    messages = [*one.messages, {"role": "assistant", "content": answer}]
-    example = Example(one.id, one.images, messages, "chat", "open", source=one.source, licence=one.licence)
-    return tokens.turns(example)[-1]
+from training.reference import ReferenceTrainer, Step, Told, run_against_reference
 
 
 class PreferenceTrainer(ReferenceTrainer[DpoSettings]):
@@ -53,31 +26,32 @@ class PreferenceTrainer(ReferenceTrainer[DpoSettings]):
         """Read the preferences again."""
         return read_preferences(path)
 
-    def loss(self, numbers: Sequence[int], reference: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """Return the mean loss of some pairs, and what to report.
+    def loss(self, numbers: Sequence[int], reference: Tensor, step: Step | None = None) -> tuple[Tensor, Told]:
+        """Return the loss of some pairs, and what to report.
 
         Args:
             numbers: places in `pairs`, B of them.
             reference: their log-probabilities, (B, 2).
+            step: of which these pairs are a part, so that the parts sum to its mean; None if they are all of it.
         Returns:
-            A scalar, and: loss, accuracy (share of pairs whose better answer gained), margin, and chosen_change (nats a
-            token that the better answers gained over the reference).
+            A scalar, and as sums with what they are to be divided by: loss, accuracy (share of pairs whose better
+            answer gained), margin, and chosen_change (nats a token that the better answers gained over the reference).
         """
-        settings = self.settings
+        settings, step = self.settings, step or self.prepare([numbers], numbers, reference)
         policy, lengths = self.log_probabilities(*self.batch(numbers))
         fixed = reference.to(policy.device)
         scale = lengths.float() if settings.per_token else torch.ones_like(policy)
         first, second = policy / scale, fixed / scale
         scores = PairScores(first[:, 0], first[:, 1], second[:, 0], second[:, 1])
-        loss = LOSSES[settings.loss](scores, settings.beta, settings.label_smoothing).mean()
+        loss = LOSSES[settings.loss](scores, settings.beta, settings.label_smoothing).sum() / step.pairs
         if settings.sft_weight:
-            loss = loss - settings.sft_weight * (policy[:, 0].sum() / lengths[:, 0].sum())
-        change = (policy[:, 0] - fixed[:, 0]).sum() / lengths[:, 0].sum()
+            loss = loss - settings.sft_weight * (policy[:, 0].sum() / step.first_tokens)
+        count = float(len(numbers))
         return loss, {
-            "loss": loss.item(),
-            "accuracy": (scores.margin > 0).float().mean().item(),
-            "margin": scores.margin.mean().item(),
-            "chosen_change": change.item(),
+            "loss": (loss.item(), count / step.pairs),
+            "accuracy": ((scores.margin > 0).float().sum().item(), count),
+            "margin": (scores.margin.sum().item(), count),
+            "chosen_change": ((policy[:, 0] - fixed[:, 0]).sum().item(), lengths[:, 0].sum().item()),
         }
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from assistant.errors import AssistantError, ConfigError
+from assistant.errors import AssistantError, ConfigError, TrainingError
 from assistant.strict import build, override, read_yaml
 
 T = TypeVar("T")
@@ -65,6 +66,8 @@ def stage_main(
     run: Callable[[T, bool], None],
     argv: Sequence[str] | None = None,
     preview: Callable[[T], str] | None = None,
+    *,
+    together: bool = False,
 ) -> int:
     """Run a stage's command line; every stage takes the same arguments.
 
@@ -75,6 +78,7 @@ def stage_main(
         run: does the work; its second argument says whether to resume.
         argv: arguments, by default those of the process.
         preview: what a dry run prints below that line, after it has read and checked everything.
+        together: whether several processes, started by accelerate or torchrun, can run the stage together.
     Returns:
         Exit code: 0 done, 2 wrong usage or input that must be mended.
     """
@@ -85,19 +89,30 @@ def stage_main(
     parser.add_argument("--dry-run", action="store_true", help="check recipe and inputs, say what would run, and stop")
     parser.add_argument("--resume", action="store_true", help="go on from the last saved state of the same run folder")
     arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
+    # Of several processes that do the same, one tells.
+    first = os.environ.get("RANK", "0") == "0"
+    logging.basicConfig(
+        level=logging.INFO if first else logging.ERROR, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s"
+    )
     # It tells, whenever PEFT is imported, of a faster kernel that would have to be downloaded.
     logging.getLogger("bitsandbytes.backends").setLevel(logging.ERROR)
     try:
         settings = load_recipe(settings_class, arguments.recipe, arguments.set)
         summary = describe(settings)
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not (together or arguments.dry_run):
+            raise TrainingError(f"training.{stage} runs in one process; start it with python -m training.{stage}.")
         if arguments.dry_run:
             details = f"\n\n{preview(settings)}" if preview else ""
-            sys.stdout.write(f"{summary}{details}\n")
+            sys.stdout.write(f"{summary}{details}\n" if first else "")
             return 0
         logging.getLogger(__name__).info("%s", summary)
         run(settings, arguments.resume)
     except AssistantError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {error}\n" if first else "")
         return 2
+    finally:
+        if "torch.distributed" in sys.modules:
+            from training.team import leave
+
+            leave()
     return 0

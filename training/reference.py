@@ -17,38 +17,44 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from assistant.errors import DataError
 from data_recipes.schema import Example, Preference
-from training.checks import check_ends, check_lengths, check_patients, check_pictures
-from training.dataset import PackedBatch, PictureGroup, Tokens, Turned, collate, make_pack
+from training.branches import Branches, check_pairs
+from training.checks import check_patients, check_pictures
+from training.dataset import PackedBatch, Tokens, collate, make_pack
+from training.feature_cache import PictureView
 from training.loop import Loop
 from training.packed import PackedModel, answer_numbers
-from training.pictures import build_store, plain
+from training.pictures import build_store
 from training.reference_settings import ReferenceSettings
 from training.run_folder import RunFolder
+from training.team import Team, begin
 from training.trainable import TrainedModel
 
 logger = logging.getLogger(__name__)
 
 REFERENCE = "reference.safetensors"
 S = TypeVar("S", bound=ReferenceSettings)
+Told = dict[str, tuple[float, float]]
 
 
 @dataclass(frozen=True)
-class Branches:
-    """A question with two answers, as tokens."""
+class Step:
+    """What the parts of a step share."""
 
-    images: tuple[Path, ...]
-    first: Turned
-    second: Turned
+    pairs: int
+    """Questions of the step, in all processes."""
+    first_tokens: int
+    """Tokens of their first answers."""
+    moved: Tensor | None = None
+    """For KTO: how far answers at large have moved, a scalar."""
 
 
 class ReferenceTrainer(ABC, Generic[S]):
     """One run: what two-answered questions are read from the data, and the loss, are the stage's own."""
 
-    def __init__(self, settings: S, folder: RunFolder) -> None:
-        self.settings, self.folder = settings, folder
-        self.model = TrainedModel(settings.model, settings.train, settings.lora)
+    def __init__(self, settings: S, folder: RunFolder, team: Team | None = None) -> None:
+        self.settings, self.folder, self.team = settings, folder, team or Team()
+        self.model = TrainedModel(settings.model, settings.train, settings.lora, self.team)
         self.loaded = self.model.loaded
         self.tokens = Tokens(self.loaded.tokenizer, self.loaded.contract.image_tokens)
         self.pairs: list[Branches] = []
@@ -59,11 +65,16 @@ class ReferenceTrainer(ABC, Generic[S]):
             weights.append(torch.full((len(found),), part.weight / len(found)))
         self.weights = torch.cat(weights)
         paths = sorted({path for pair in self.pairs for path in pair.images})
-        self._check(paths)
+        check_pictures(paths)
+        check_patients([part.path for part in settings.data], settings.held_out, read=self.patients)
+        context = int(self.loaded.llava.config.get_text_config().max_position_embeddings)
+        check_pairs(self.pairs, self.tokens.image_id, settings.longest, context, self.loaded.contract.eos_token_ids)
         self.row = {path: number for number, path in enumerate(paths)}
         size = self.loaded.contract.image_size
-        self.store = build_store(paths, size, settings.out / "cache") if paths else None
-        self.packed = PackedModel(self.loaded, self.tokens.image_id, bf16=settings.bf16)
+        with self.team.main_first():
+            self.store = build_store(paths, size, settings.out / "cache") if paths else None
+        self.packed = PackedModel(self.loaded, self.tokens.image_id, bf16=settings.bf16, checkpoint=settings.checkpoint)
+        self.view = PictureView(self.packed, settings.feature_cache)
         self.network = self.model.network
         # LoRA's own dropout would blur the comparison with the reference.
         self.network.eval()
@@ -79,43 +90,39 @@ class ReferenceTrainer(ABC, Generic[S]):
         """Read the records of a data file, for their patients."""
 
     @abstractmethod
-    def loss(self, numbers: Sequence[int], reference: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """Return the mean loss of some pairs, and what to report.
+    def loss(self, numbers: Sequence[int], reference: Tensor, step: Step | None = None) -> tuple[Tensor, Told]:
+        """Return the loss of some pairs, and what to report.
 
         Args:
             numbers: places in `pairs`, B of them.
             reference: their log-probabilities, (B, 2).
+            step: of which these pairs are a part, so that the parts sum to its mean; None if they are all of it.
         Returns:
-            A scalar, and numbers by name, with chosen_change among them: the nats a token that wanted answers gained
-            over the reference.
+            A scalar, and numbers by name, each as a sum and what it is to be divided by, with chosen_change among them:
+            the nats a token that wanted answers gained over the reference.
         """
 
-    def _check(self, paths: Sequence[Path]) -> None:
-        settings = self.settings
-        check_pictures(paths)
-        check_patients([part.path for part in settings.data], settings.held_out, read=self.patients)
-        groups = [PictureGroup(pair.images, [pair.first, pair.second]) for pair in self.pairs]
-        context = int(self.loaded.llava.config.get_text_config().max_position_embeddings)
-        check_lengths(groups, min(settings.longest, context), context)
-        check_ends(groups, self.loaded.contract.eos_token_ids)
-        over = sum(
-            len(make_pack([pair.first, pair.second], self.tokens.image_id, 1 << 30).ids) > settings.longest
-            for pair in self.pairs
-        )
-        if over:
-            raise DataError(
-                f"{over} of {len(self.pairs)} questions take more than `longest` {settings.longest} tokens with two "
-                "answers. Raise it, or shorten the texts."
-            )
+    def prepare(self, parts: Sequence[Sequence[int]], drawn: Sequence[int], reference: Tensor) -> Step:
+        """Find out what the loss of each part needs to know of the whole step.
+
+        Args:
+            parts: of this process's share, places in `pairs`.
+            drawn: the whole step, of all processes.
+            reference: log-probabilities of all pairs, (number of pairs, 2).
+        Returns:
+            Known before the first part.
+        """
+        del parts, reference
+        return Step(len(drawn), sum(len(self.pairs[number].first.answer) for number in drawn))
 
     def batch(self, numbers: Sequence[int]) -> tuple[PackedBatch, Tensor]:
-        """Return the packs of some pairs and their pictures, float (N, 3, S, S), 0 to 1."""
+        """Return the packs of some pairs, and their pictures, float (N, 3, S, S), 0 to 1, or the pictures' features."""
         chosen = [self.pairs[number] for number in numbers]
         longest = self.settings.longest
         packs = [make_pack([one.first, one.second], self.tokens.image_id, longest) for one in chosen]
         rows = [self.row[path] for one in chosen for path in one.images]
         size = self.loaded.contract.image_size
-        images = plain(torch.from_numpy(self.store[rows]), size) if rows and self.store is not None else None
+        images = self.view(torch.from_numpy(self.store[rows])) if rows and self.store is not None else None
         found = images if images is not None else torch.zeros(0, 3, size, size)
         return collate(packs, int(self.tokens.tokenizer.pad_token_id or 0)), found
 
@@ -135,12 +142,20 @@ class ReferenceTrainer(ABC, Generic[S]):
         path = self.folder.path / REFERENCE
         if path.exists():
             return load_file(path)["log_probabilities"]
-        found = []
+        result = torch.zeros(len(self.pairs), 2)
+        starts = list(range(0, len(self.pairs), self.settings.pairs))
         with torch.no_grad():
-            for start in range(0, len(self.pairs), self.settings.pairs):
+            # Every process takes as many turns, for where weights are shared out all must take part.
+            for turn in range(0, len(starts), self.team.size):
+                mine = turn + self.team.rank
+                start = starts[min(mine, len(starts) - 1)]
                 numbers = range(start, min(start + self.settings.pairs, len(self.pairs)))
-                found.append(self.log_probabilities(*self.batch(numbers))[0].cpu())
-        result = torch.cat(found)
+                found = self.log_probabilities(*self.batch(numbers))[0].cpu()
+                if mine < len(starts):
+                    result[list(numbers)] = found
+        result = self.team.sum(result)
+        if not self.team.main:
+            return result
         partial = path.with_suffix(".partial")
         save_file({"log_probabilities": result}, partial)
         partial.rename(path)
@@ -153,26 +168,57 @@ class ReferenceTrainer(ABC, Generic[S]):
         settings = self.settings
         reference = self.reference()
         loop = Loop(
-            self.network, settings.optimizer, steps=settings.steps, seed=settings.seed, average=settings.average
+            self.network,
+            settings.optimizer,
+            steps=settings.steps,
+            seed=settings.seed,
+            average=settings.average,
+            team=self.team,
         )
         if resume:
             loop.restore(self.folder)
         told: dict[str, list[float]] = {}
         while loop.step_number < settings.steps:
             drawn = torch.multinomial(self.weights, settings.pairs, replacement=True, generator=loop.generator)
-            loss, numbers = self.loss(drawn.tolist(), reference[drawn])
-            loop.update(loss)
-            for name, value in numbers.items():
+            for name, value in self.step(loop, drawn.tolist(), reference).items():
                 told.setdefault(name, []).append(value)
             if loop.step_number % settings.report_every == 0 or loop.step_number == settings.steps:
                 means = {name: sum(values) / len(values) for name, values in told.items()}
                 told = {}
-                self.folder.log(loop.step_number, **means, lr=loop.learning_rate())
+                self.folder.log(loop.step_number, **means, gradient=loop.norm, lr=loop.learning_rate())
                 loop.save(self.folder)
                 if self._over_optimised(loop.step_number, means.get("chosen_change", 0.0)):
                     break
+        self.view.report()
         loop.use_average()
         return self.model.write(settings.out / "model")
+
+    def step(self, loop: Loop, drawn: Sequence[int], reference: Tensor) -> dict[str, float]:
+        """Take one step; returns what to report.
+
+        Args:
+            loop: of the run.
+            drawn: places in `pairs`, of all processes.
+            reference: log-probabilities of all pairs.
+        Returns:
+            Numbers by name.
+        """
+        pairs = [self.pairs[number] for number in drawn]
+        lengths = [len(one.first.prompt) + len(one.first.answer) + len(one.second.answer) for one in pairs]
+        shares = self.team.share(lengths, self.settings.accumulate)
+        parts = [[drawn[place] for place in share] for share in shares]
+        step = self.prepare(parts, drawn, reference)
+        sums: dict[str, list[float]] = {}
+        for place, part in enumerate(parts, start=1):
+            loss, numbers = self.loss(part, reference[part], step)
+            for name, (amount, count) in numbers.items():
+                before = sums.get(name, [0.0, 0.0])
+                sums[name] = [before[0] + amount, before[1] + count]
+            if place < len(parts):
+                loss.backward()
+        loop.update(loss)
+        found = self.team.sum(torch.tensor(list(sums.values()), dtype=torch.float64)).tolist()
+        return {name: amount / count for name, (amount, count) in zip(sums, found, strict=True) if count}
 
     def _over_optimised(self, step: int, change: float) -> bool:
         """Warn, and at the limit say that the run must stop."""
@@ -190,7 +236,9 @@ class ReferenceTrainer(ABC, Generic[S]):
         return False
 
 
-def run_against_reference(trainer: Callable[[S, RunFolder], ReferenceTrainer[S]], settings: S, resume: bool) -> Path:
+def run_against_reference(
+    trainer: Callable[[S, RunFolder, Team], ReferenceTrainer[S]], settings: S, resume: bool
+) -> Path:
     """Run a stage and return the folder of the model or adapter.
 
     Args:
@@ -200,8 +248,7 @@ def run_against_reference(trainer: Callable[[S, RunFolder], ReferenceTrainer[S]]
     Returns:
         The folder.
     """
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
-    torch.manual_seed(settings.seed)
-    folder = RunFolder(settings.out, settings, inputs=[part.path for part in settings.data], resume=resume)
-    return trainer(settings, folder).run(resume)
+    team = begin(settings.threads, settings.seed, settings.pairs, settings.accumulate)
+    files = [part.path for part in settings.data]
+    folder = RunFolder(settings.out, settings, inputs=files, resume=resume, writes=team.main)
+    return trainer(settings, folder, team).run(resume)

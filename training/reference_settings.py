@@ -7,6 +7,7 @@ from pathlib import Path
 
 from assistant.errors import ConfigError, DataError
 from training.adapter import LoraSettings
+from training.feature_settings import FeatureCacheSettings
 from training.recipe import OptimizerSettings
 from training.settings import DataPart
 
@@ -21,6 +22,9 @@ class ReferenceSettings:
     """JSONL files, as `python -m data_recipes.build preferences` writes them."""
     out: Path
     """Run folder; the model is written to `out/model`."""
+    preset: str | None = None
+    """What `model` is made from, such as biomedclip-mistral-7b: a dry run takes its sizes from it while the folder is
+    not there. Without, the name of the folder is looked for."""
     held_out: tuple[Path, ...] = ()
     """Example files that are measured on: a patient who also stands in `data` is refused."""
     beta: float = 0.1
@@ -33,17 +37,24 @@ class ReferenceSettings:
     """Updates."""
     pairs: int = 16
     """Questions a step, each with two answers."""
+    accumulate: int = 1
+    """Parts that a step's questions are put through the model in, one after the other: less memory, the same step."""
     longest: int = 512
     """Most tokens of a picture, a question and two answers."""
     optimizer: OptimizerSettings = field(default_factory=lambda: OptimizerSettings(lr=1e-4, warmup_steps=20))
     """Learning rate and schedule."""
     average: float = 0.0
     """Decay of averaged weights, 0 for none."""
+    feature_cache: FeatureCacheSettings | None = None
+    """Keep what the image tower, which never trains, makes of each picture, for all runs that come."""
     stop_below: float = 1.0
     """Stop when better answers have become less probable than this many nats a token below the reference: the sign of
     over-optimisation, where answers are told apart by unlearning them all. A warning comes at half of it."""
     bf16: bool = True
     """Compute in bfloat16."""
+    checkpoint: bool = False
+    """Keep only each layer's input for the backward pass and compute the rest again: far less memory, about a quarter
+    slower."""
     compile: bool = False
     """Compile the language model's layers; see `LlavaSettings.compile`."""
     threads: int = 0
@@ -61,6 +72,8 @@ class ReferenceSettings:
             raise ConfigError(f"train is {list(self.train)}; choose from connector, language_model.")
         if not self.data:
             raise ConfigError("data is empty; name at least one JSONL file of preferences.")
+        if not 1 <= self.accumulate <= self.pairs:
+            raise ConfigError(f"accumulate is {self.accumulate}; use 1 to {self.pairs}, the pairs of a step.")
 
 
 def describe_run(settings: ReferenceSettings, loss: str) -> str:

@@ -58,13 +58,18 @@ class RunFolder:
         settings: the stage's settings, written out in full.
         inputs: files whose content the run depends on; their hashes are kept.
         resume: go on in a folder that already holds a state.
+        writes: whether this process writes; where several train together, one does.
     Raises:
         TrainingError: the folder already holds a finished or unfinished run and `resume` is off, or `resume` is on
             and the recipe or the data changed since.
     """
 
-    def __init__(self, path: Path, settings: Any, *, inputs: Iterable[Path] = (), resume: bool = False) -> None:
-        self.path = path
+    def __init__(
+        self, path: Path, settings: Any, *, inputs: Iterable[Path] = (), resume: bool = False, writes: bool = True
+    ) -> None:
+        self.path, self.writes = path, writes
+        if not writes:
+            return
         record = {
             "recipe": json.loads(json.dumps(dataclasses.asdict(settings), default=str)),
             "data": {str(one): file_hash(one) for one in inputs if one.is_file()},
@@ -76,8 +81,11 @@ class RunFolder:
                 raise TrainingError(f"{path} already holds a run. Add --resume to go on, or choose another `out`.")
             changed = [key for key in ("recipe", "data") if before.get(key) != record[key]]
             if changed:
+                was, now = (one.get("recipe", {}) for one in (before, record))
+                keys = [key for key in now if was.get(key) != now[key]]
+                values = f" ({', '.join(f'{key}: {was.get(key)} -> {now[key]}' for key in keys)})" if keys else ""
                 raise TrainingError(
-                    f"{path} cannot be resumed: its {' and '.join(changed)} changed since it was started. "
+                    f"{path} cannot be resumed: its {' and '.join(changed)} changed since it was started{values}. "
                     "Undo the change, or start a new run in another `out`."
                 )
         path.mkdir(parents=True, exist_ok=True)
@@ -86,6 +94,8 @@ class RunFolder:
 
     def log(self, step: int, **values: float | str) -> None:
         """Append one line of metrics."""
+        if not self.writes:
+            return
         line = json.dumps({"step": step, "time": round(time.time(), 1), **values})
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(line + "\n")
@@ -96,10 +106,16 @@ class RunFolder:
         """Keep what is needed to go on: tensors in one safetensors file, numbers in its header, renamed into place."""
         from safetensors.torch import save_file
 
+        if not self.writes:
+            return
         partial = self.path / "state.safetensors.partial"
         plain = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
         save_file(plain, partial, metadata={"numbers": json.dumps(numbers)})
         os.replace(partial, self.path / "state.safetensors")
+
+    def has_state(self) -> bool:
+        """Tell whether there is a state to go on from."""
+        return (self.path / "state.safetensors").exists()
 
     def load_state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
         """Return what `save_state` kept, or None if there is nothing."""

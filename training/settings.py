@@ -8,6 +8,7 @@ from pathlib import Path
 from assistant.errors import ConfigError, DataError
 from training.adapter import LoraSettings
 from training.augment_settings import AugmentSettings
+from training.feature_settings import FeatureCacheSettings
 from training.recipe import OptimizerSettings
 
 
@@ -37,6 +38,9 @@ class LlavaSettings:
     """What to learn from."""
     out: Path
     """Run folder; the model is written to `out/model`."""
+    preset: str | None = None
+    """What `model` is made from, such as biomedclip-mistral-7b: a dry run takes its sizes from it while the folder is
+    not there. Without, the name of the folder is looked for."""
     held_out: tuple[Path, ...] = ()
     """Example files that are measured on, such as dev.jsonl: a patient who also stands in `data` is refused."""
     train: tuple[str, ...] = ("connector", "language_model")
@@ -57,8 +61,10 @@ class LlavaSettings:
     """Most tokens a sequence."""
     length_power: float = 0.5
     """Weight of an answer of n tokens is n to this power: 1 counts tokens, 0 counts answers."""
-    augment: AugmentSettings = field(default_factory=AugmentSettings)
-    """Changes to the pictures."""
+    augment: AugmentSettings | None = field(default_factory=AugmentSettings)
+    """Changes to the pictures; null for none, which `feature_cache` needs."""
+    feature_cache: FeatureCacheSettings | None = None
+    """Keep what the image tower, which never trains, makes of each picture, for all runs that come."""
     mirror: tuple[str, ...] = ("brain", "breast", "skin", "peripheral blood")
     """Regions whose pictures may be mirrored where no answer names a side."""
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
@@ -69,6 +75,9 @@ class LlavaSettings:
     """Dropout on the connector's output, which keeps few pictures from being learned by heart."""
     bf16: bool = True
     """Compute in bfloat16."""
+    checkpoint: bool = False
+    """Keep only each layer's input for the backward pass and compute the rest again: far less memory, about a quarter
+    slower."""
     compile: bool = False
     """Compile the language model's layers: some minutes at the start, then a third faster. Needs a C++ compiler."""
     threads: int = 0
@@ -88,6 +97,15 @@ class LlavaSettings:
             raise ConfigError("data is empty; name at least one JSONL file of examples.")
         if not 1 <= self.accumulate <= self.pictures:
             raise ConfigError(f"accumulate is {self.accumulate}; use 1 to {self.pictures}, the pictures of a step.")
+        if self.feature_cache and self.augmented:
+            raise ConfigError(
+                "feature_cache keeps pictures as they are, but `augment` changes them; set augment: null."
+            )
+
+    @property
+    def augmented(self) -> bool:
+        """Whether pictures are changed at random."""
+        return self.augment is not None and not self.augment.changes_nothing
 
 
 def describe(settings: LlavaSettings) -> str:

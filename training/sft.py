@@ -24,7 +24,7 @@ def preview(settings: LlavaSettings) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line of the stage."""
-    return stage_main("sft", LlavaSettings, describe, run, argv, preview)
+    return stage_main("sft", LlavaSettings, describe, run, argv, preview, together=True)
 
 
 if __name__ == "__main__":

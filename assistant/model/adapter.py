@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ def attach(llava: LlavaForConditionalGeneration, folder: Path, *, merge: bool = 
     Raises:
         ModelError: the adapter's tensors are missing, extra or mis-shaped for this base.
     """
+    # It tells, whenever PEFT is imported, of a faster kernel that would have to be downloaded.
+    logging.getLogger("bitsandbytes.backends").setLevel(logging.ERROR)
     from peft import PeftModel, get_peft_model_state_dict
     from peft.utils import load_peft_weights
 

@@ -29,6 +29,8 @@ class Preset:
     gpu_memory_gb: float
     """About what answering needs with that quantization; an estimate from the parameter count."""
     note: str
+    shape: dict[str, Any]
+    """The language model's configuration as far as its size goes; a dry run counts with it."""
 
     def how_to_make(self) -> str:
         """Say how to turn the preset into a model folder."""

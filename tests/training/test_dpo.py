@@ -80,8 +80,8 @@ def test_an_answers_log_probability_is_the_stock_models(trainer, pairs):
 def test_at_the_start_nothing_is_preferred_over_the_reference(trainer):
     loss, told = trainer.loss(range(8), trainer.reference())
     assert loss.item() == pytest.approx(0.6931, abs=1e-4)
-    assert told["margin"] == pytest.approx(0.0, abs=1e-4)
-    assert told["chosen_change"] == pytest.approx(0.0, abs=1e-5)
+    assert told["margin"][0] == pytest.approx(0.0, abs=1e-4)
+    assert told["chosen_change"][0] == pytest.approx(0.0, abs=1e-5)
 
 
 def test_the_reference_is_computed_once_and_kept(trainer, caplog):
@@ -136,9 +136,9 @@ def test_unlearning_both_answers_is_warned_of_and_then_stops_the_run(trainer, mo
     object.__setattr__(trainer.settings, "stop_below", 0.5)
     real, falling = trainer.loss, iter((0.0, -0.1, -0.2, -0.4, -0.6, -0.6))
 
-    def loss(numbers, reference):
-        value, told = real(numbers, reference)
-        return value, {**told, "chosen_change": next(falling)}
+    def loss(numbers, reference, step):
+        value, told = real(numbers, reference, step)
+        return value, {**told, "chosen_change": (next(falling), 1.0)}
 
     monkeypatch.setattr(trainer, "loss", loss)
     with caplog.at_level(logging.WARNING, "training.reference"):

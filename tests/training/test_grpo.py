@@ -17,7 +17,8 @@ from data_recipes.schema import read_examples, write_examples
 from training.adapter import LoraSettings
 from training.grpo import main
 from training.grpo_settings import REWARD_NAMES, GrpoSettings
-from training.policy import PolicyTrainer, advantages, run_grpo, token_weights
+from training.policy import PolicyTrainer, run_grpo
+from training.policy_loss import Spread, advantages, token_weights
 from training.recipe import OptimizerSettings, load_recipe
 from training.rewards import REWARDS, Reward
 from training.run_folder import RunFolder
@@ -70,9 +71,10 @@ def test_advantages_by_hand():
 
 def test_the_loss_is_the_mean_that_is_named():
     numbers = torch.tensor([0, 0, 0, 1])
-    assert token_weights(numbers, "dapo", 10).tolist() == pytest.approx([0.25] * 4)
-    assert token_weights(numbers, "grpo", 10).tolist() == pytest.approx([1 / 6] * 3 + [1 / 2])
-    assert token_weights(numbers, "dr_grpo", 10).tolist() == pytest.approx([1 / 20] * 4)
+    step = Spread(asked=1, kept=1, answers=2, tokens=4)
+    assert token_weights(numbers, "dapo", 10, step).tolist() == pytest.approx([0.25] * 4)
+    assert token_weights(numbers, "grpo", 10, step).tolist() == pytest.approx([1 / 6] * 3 + [1 / 2])
+    assert token_weights(numbers, "dr_grpo", 10, step).tolist() == pytest.approx([1 / 20] * 4)
 
 
 def test_the_loss_is_the_policy_gradient_of_the_stock_model(trainer):

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 
-from assistant.errors import DataError
+from assistant.errors import DataError, ModelError
 from assistant.model.load import load_model
+from assistant.model.presets import find_preset
 from data_recipes.schema import read_examples
 from training.adapter import LoraSettings
+from training.align import main as align
+from training.assemble import main as assemble
 from training.preview import preview
 from training.settings import DataPart, LlavaSettings
 from training.sft import main
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def settings(model, file, out, **changes):
@@ -68,3 +74,69 @@ def test_an_unknown_balance_is_refused(tiny_folder, phantom_data, tmp_path):
     part = DataPart(phantom_data, balance="lung finding")
     with pytest.raises(DataError, match="balance is 'lung finding', which no example's truth has"):
         preview(settings(tiny_folder, phantom_data, tmp_path, data=(part,)))
+
+
+def test_a_7b_model_is_planned_from_its_preset_with_nothing_downloaded(phantom_data, tmp_path):
+    nf4 = LoraSettings(rank=16, quantization="nf4")
+    chosen = settings("models/biomedclip-mistral-7b", phantom_data, tmp_path / "run", lora=nf4, checkpoint=True)
+    told = preview(chosen)
+    assert told.startswith("models/biomedclip-mistral-7b is not there yet: weights and memory are those of the preset")
+    assert "python -m training.assemble" in told
+    # 7,248,023,552 as published, and rank 16 on the seven linears of 32 layers.
+    update = 32 * 16 * (2 * (4096 + 4096) + 2 * (4096 + 1024) + 3 * (4096 + 14336))
+    assert f"| language model | {7_248_023_552 + update:,} | {update:,} |" in told
+    assert 0 < float(told.split("activations at the longest sequences")[1].split("; ")[1].split(" GiB")[0]) < 24
+
+
+def test_a_model_that_nothing_is_known_of_is_refused_with_what_would_do(phantom_data, tmp_path):
+    with pytest.raises(ModelError, match=r"no model 'runs/a/model'.* --set preset=NAME, one of biomedclip-bio"):
+        preview(settings("runs/a/model", phantom_data, tmp_path / "run"))
+
+
+@pytest.mark.parametrize(
+    ("preset", "count"),
+    [
+        ("biomedclip-mistral-7b", 7_248_023_552),
+        ("biomedclip-biomistral-7b", 7_241_732_096),
+        ("biomedclip-qwen2.5-7b", 7_615_616_512),
+        ("biomedclip-llama3.1-8b", 8_030_261_248),
+        ("biomedclip-phi3.5-mini", 3_821_079_552),
+    ],
+)
+def test_assembling_is_planned_with_sizes_and_the_commands_that_fetch(preset, count, tmp_path, capsys):
+    recipe = ROOT / "assistant" / "model" / "presets" / f"{preset}.yaml"
+    assert assemble([str(recipe), "--dry-run", "--set", f"out={tmp_path / 'm'}"]) == 0
+    told = capsys.readouterr().out
+    found = find_preset(preset)
+    assert f"| language model | {found.llm} | {count:,} weights, {count * 2 / 1e9:.1f} GB in 16 bits |" in told
+    assert f"  hf download {found.llm}\n" in told
+    assert "  hf download microsoft/BiomedCLIP" in told
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize("name", ["mistral_align", "mistral_sft", "mistral_continue", "qwen_align", "qwen_sft"])
+def test_the_7b_recipes_are_planned_and_fit_24_gb(name, phantom_data, tmp_path, capsys):
+    command = align if name.endswith("align") else main
+    recipe = ROOT / "training" / "recipes" / f"{name}.yaml"
+    changes = ["--set", f"data=[{{path: {phantom_data}}}]", "--set", "held_out=[]", "--set", f"out={tmp_path}"]
+    assert command([str(recipe), "--dry-run", *changes]) == 0
+    told = capsys.readouterr().out
+    assert float(told.rsplit(" GiB in all", 1)[0].rsplit(" ", 1)[1]) < 20
+
+
+def test_parts_that_are_there_are_said_to_be(tiny_folder, tmp_path, capsys):
+    recipe = tmp_path / "a.yaml"
+    recipe.write_text(f"encoder: {tiny_folder}\nllm: {tiny_folder}\nout: {tmp_path / 'm'}\n")
+    assert assemble([str(recipe), "--dry-run"]) == 0
+    told = capsys.readouterr().out
+    assert told.count("| a folder here |") == 2
+    assert "hf download" not in told
+
+
+def test_less_is_estimated_for_parts_of_a_step_and_for_checkpointing(tiny_folder, phantom_data, tmp_path):
+    def activations(**changes) -> float:
+        told = preview(settings(tiny_folder, phantom_data, tmp_path, pictures=64, **changes))
+        return float(told.split("activations at the longest sequences ")[1].split(" GiB")[0])
+
+    assert activations(accumulate=8) < activations() / 4
+    assert activations(checkpoint=True) < activations()

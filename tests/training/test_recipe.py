@@ -26,8 +26,8 @@ for stage in ("contrast", "assemble", "align", "sft"):
     with contextlib.redirect_stdout(io.StringIO()) as told, contextlib.suppress(SystemExit):
         main(["--help"])
     assert "--dry-run" in told.getvalue(), stage
-    if stage in ("align", "sft"):
-        continue  # their dry runs count tokens
+    if stage in ("align", "sft", "assemble"):
+        continue  # their dry runs count tokens and weights
     with contextlib.redirect_stdout(io.StringIO()) as told:
         assert main([f"{recipes}/starter_{stage}.yaml", "--set", f"out={out}", "--dry-run"]) == 0, stage
     assert told.getvalue().count("\\n") == 1, stage
@@ -57,15 +57,13 @@ def test_the_command_line_goes_over_the_recipe(data, tmp_path):
     assert settings.data == (DataPart(data, 2.0),)
 
 
-def test_a_dry_run_says_what_would_run(data, capsys):
-    arguments = [str(RECIPES / "starter_sft.yaml"), "--dry-run", "--set", f"data=[{{path: {data}, weight: 2}}]"]
-    assert sft([*arguments, "--set", "steps=7", "--set", "lora={rank: 8}"]) == 0
-    told = capsys.readouterr().out
-    assert told.startswith(
-        "runs/starter/align/model: 7 steps of 16 pictures from train.jsonl x2; "
-        "trains connector, language_model (LoRA rank 8)\n"
+def test_a_dry_run_says_what_would_run(small_data, capsys):
+    arguments = [str(RECIPES / "starter_sft.yaml"), "--dry-run", "--set", f"data=[{{path: {small_data}, weight: 2}}]"]
+    arguments += ["--set", "steps=7", "--set", "lora={rank: 8}", "--set", "model=starter"]
+    assert sft(arguments) == 0
+    assert capsys.readouterr().out.startswith(
+        "starter: 7 steps of 16 pictures from dev.jsonl x2; trains connector, language_model (LoRA rank 8)\n"
     )
-    assert "not checked, as the model is not there yet. There is no model 'runs/starter/align/model'" in told
 
 
 def test_missing_data_are_told_before_anything_starts(capsys):
@@ -100,3 +98,18 @@ def test_every_mistake_of_a_recipe_is_told_at_once(tmp_path, capsys):
 def test_settings_that_cannot_be_meant_are_refused(changes, message):
     with pytest.raises(ConfigError, match=message):
         load_recipe(LlavaSettings, RECIPES / "starter_sft.yaml", changes)
+
+
+def test_a_stage_of_one_process_refuses_to_be_launched_in_several(tmp_path, monkeypatch, capsys):
+    from training.assemble import main
+
+    recipe = tmp_path / "a.yaml"
+    recipe.write_text(f"encoder: e\nllm: m\nout: {tmp_path / 'm'}\n")
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    assert main([str(recipe)]) == 2
+    assert (
+        "training.assemble runs in one process; start it with python -m training.assemble." in capsys.readouterr().err
+    )
+    monkeypatch.setenv("RANK", "3")
+    assert main([str(recipe)]) == 2
+    assert capsys.readouterr().err == ""
