@@ -11,7 +11,7 @@ from typing import Any
 
 from assistant.errors import RetrievalError
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST_FILE = "manifest.json"
 METRIC = "cosine"
 _WHOLE_CHECK_BYTES = 256 * 2**20

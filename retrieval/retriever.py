@@ -1,8 +1,9 @@
 """`IndexRetriever`: query text, picture or both → evidence.
 
-    dense (text ↔ text and titles) ─┐
-    lexical (BM25) ─────────────────┼─ reciprocal rank fusion ─ modality, polarity ─ floor and drop ─ Evidence
-    picture ↔ titles and pictures ──┘
+    filters ─ dense (text ↔ text and titles) ─┐
+              lexical (BM25) ─────────────────┼─ fusion ─ modality, polarity ─ rerank ─ floor and drop ─ Evidence
+              picture ↔ titles and pictures ──┤
+              text ↔ pictures ────────────────┘
 
 Lists are joined by document, so that a document found by its title and by one of its chunks counts as found twice.
 Order comes from the joined ranks; whether a document is shown at all comes from its *support*: the share of the
@@ -11,7 +12,6 @@ query's words that it holds, and how far its cosine lies above what chance gives
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -23,13 +23,17 @@ from assistant.polarity import negated_words
 from assistant.words import content_words, tokens
 from retrieval.adaptive import worth_keeping
 from retrieval.corpus import Passage
+from retrieval.embed import ROLES, indexed_text
 from retrieval.encoder import Encoder
-from retrieval.fusion import diversify, reciprocal_rank_fusion
-from retrieval.hits import Hits, best_hits, ordered, widen
-from retrieval.index import ROLES, IndexFolder
+from retrieval.facets import Filters
+from retrieval.fusion import diversify, reciprocal_rank_fusion, score_fusion
+from retrieval.hits import Hits, best_hits, best_per_row, ordered
+from retrieval.index import IndexFolder
 from retrieval.lexical import LexicalHits
 from retrieval.polarity import only_negated
+from retrieval.rerank import Reranker
 from retrieval.settings import SearchSettings
+from retrieval.vectors import Selection
 
 
 @dataclass
@@ -37,6 +41,8 @@ class _Candidate:
     """One document while it is weighed."""
 
     row: int
+    rows: list[int]
+    """The chunks of it that were found."""
     passage: Passage
     """The chunk that fits best."""
     rank_score: float
@@ -44,32 +50,54 @@ class _Candidate:
     dense: float = 0.0
     image: float = 0.0
     same_image: bool = False
+    cross: float = 0.0
+    """Nearness of the query's words to its picture; counted only where nothing but pictures is sought."""
 
     def support(self, *, asked: bool) -> float:
         """Combine: pictures alone support a document only if no words were asked, or if it has a picture itself."""
-        text = 1 - (1 - self.words) * (1 - self.dense)
+        text = 1 - (1 - self.words) * (1 - self.dense) * (1 - self.cross)
         return max(text, self.image) if self.same_image or not asked else text
 
 
 _MOST_CHUNKS = 16
+_CROSS = 0.25
+"""Weight of the list of pictures near the query's words, beside a lexical weight of 1."""
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """What a search may return; None allows all."""
+
+    allowed: np.ndarray | None
+    texts: Selection | None
+    images: Selection | None
 
 
 class IndexRetriever:
     """Searches one index folder; what the assistant uses as its `Retriever`."""
 
-    def __init__(self, index: IndexFolder, encoder: Encoder, settings: SearchSettings | None = None) -> None:
+    def __init__(
+        self,
+        index: IndexFolder,
+        encoder: Encoder,
+        settings: SearchSettings | None = None,
+        reranker: Reranker | None = None,
+    ) -> None:
         """Search an index that is open already.
 
         Args:
             index: opened with this encoder's fingerprint.
             encoder: embeds queries.
             settings: the usual ones if None.
+            reranker: orders the best candidates anew; None leaves them as they are.
         """
         self.index = index
         self._encoder = encoder
+        self._reranker = reranker
         settings = settings or SearchSettings()
         self.settings = replace(settings, weights={**index.manifest.weights, **settings.weights})
         self._record = lru_cache(maxsize=4096)(index.record)
+        self._pools = lru_cache(maxsize=32)(self._make_pool)
 
     @classmethod
     def open(cls, folder: str | Path, encoder: Encoder, settings: SearchSettings | None = None) -> IndexRetriever:
@@ -98,7 +126,7 @@ class IndexRetriever:
 
     def with_settings(self, settings: SearchSettings) -> IndexRetriever:
         """Return a retriever over the same open index with other settings."""
-        return IndexRetriever(self.index, self._encoder, settings)
+        return IndexRetriever(self.index, self._encoder, settings, self._reranker)
 
     def search(
         self,
@@ -108,6 +136,7 @@ class IndexRetriever:
         k: int = 3,
         modality: str | None = None,
         exclude_patient: str | None = None,
+        filters: Filters | None = None,
     ) -> list[Evidence]:
         """Return at most `k` pieces, best first, each another document; none if nothing is near enough.
 
@@ -117,64 +146,73 @@ class IndexRetriever:
             k: the most pieces to return.
             modality: documents about another modality count less, a name of `vocabulary.MODALITIES`.
             exclude_patient: a `Picture.patient_key` whose own cases are left out.
+            filters: what may be returned at all.
         Returns:
             The evidence.
         Raises:
             ValueError: `image_embedding` has another width than the index.
+            RetrievalError: a filter names what no record has.
         """
         if image_embedding is not None and image_embedding.shape != (self.index.text.width,):
             raise ValueError(
                 f"image_embedding is {image_embedding.shape}; this index takes ({self.index.text.width},)."
             )
 
-        def allowed(row: int) -> bool:
-            return exclude_patient is None or self._record(row).patient_key != exclude_patient
-
+        filters = filters or Filters()
+        if exclude_patient is not None:
+            filters = replace(filters, exclude_patient=exclude_patient)
+        pool = self._pools(filters)
         words = content_words(query)
         lexical = self.index.lexical.search(query)
-        lists: dict[str, Hits] = {"lexical": best_hits(lexical.scores, self.settings.depth, allowed)}
+        lists: dict[str, Hits] = {"lexical": best_hits(lexical.scores, self.settings.depth, pool.allowed)}
         if words and self.settings.weights["dense"] > 0:
             vector = self._encoder.embed_texts([query])[0]
-            lists["dense"] = self._near_text(vector, allowed)
+            lists["dense"] = self._near_text(vector, pool)
+            if self.index.image.count:
+                lists["cross"] = self._near_shown(vector, pool)
         pictured: Hits = {}
         if image_embedding is not None and self.settings.weights["image"] > 0:
             vector = np.asarray(image_embedding, dtype=np.float32)
-            pictured = self._near_image(vector, allowed)
-            seen = {**self._near_text(vector, allowed), **pictured}
+            pictured = self._near_image(vector, pool)
+            seen = {**self._near_text(vector, pool), **pictured}
             lists["image"] = {row: value for row, value in ordered(seen).items() if self._fits(row, modality)}
         found = self._weigh(query, lists, lexical, pictured, modality)
-        return self._choose(found, k, asked=bool(words))
+        if filters.kinds and "passage" not in filters.kinds:
+            for candidate in found:
+                candidate.cross = self._share(lists.get("cross", {}), candidate.rows)
+        return self._choose(self._reranked(query, found), k, asked=bool(words))
 
-    def _near_text(self, vector: np.ndarray, allowed: Callable[[int], bool]) -> Hits:
+    def _make_pool(self, filters: Filters) -> _Pool:
+        allowed = self.index.names.mask(self.index.rows, filters)
+        if allowed is None:
+            return _Pool(None, None, None)
+        keys = self.index.keys[allowed]
+        return _Pool(allowed, Selection(np.concatenate([keys * ROLES, keys * ROLES + 1])), Selection(keys))
+
+    def _near_text(self, vector: np.ndarray, pool: _Pool) -> Hits:
         """Records by how surprising the nearness of their text or title is."""
+        cosines, keys = self.index.text.search(vector, 2 * self.settings.depth, pool.texts)
+        sample = self.index.background
+        surprise = np.where(
+            keys % ROLES == 1,
+            sample.surprise(vector, cosines, among="titles"),
+            sample.surprise(vector, cosines),
+        )
+        return _first(best_per_row(self.index.rows_of(keys // ROLES), surprise), self.settings.depth)
 
-        def find(count: int) -> Hits:
-            cosines, keys = self.index.text.search(vector, count)
-            titles = keys % ROLES == 1
-            surprise = np.where(
-                titles,
-                self.index.background.surprise(vector, cosines, titles=True),
-                self.index.background.surprise(vector, cosines),
-            )
-            rows = self.index.rows_of(keys // ROLES)
-            hits: Hits = {}
-            for row, value in zip(rows.tolist(), surprise.tolist(), strict=True):
-                hits[row] = max(value, hits.get(row, value))
-            return ordered(hits)
-
-        return widen(find, self.settings.depth, self.index.text.count, allowed)
-
-    def _near_image(self, vector: np.ndarray, allowed: Callable[[int], bool]) -> Hits:
+    def _near_image(self, vector: np.ndarray, pool: _Pool) -> Hits:
         """Figures and cases by the nearness of their pictures, on the scale from chance to certain."""
+        cosines, keys = self.index.image.search(vector, self.settings.depth, pool.images)
+        span = self.settings.certain - self.settings.chance
+        # Pictures lie far nearer to each other than to text, so cosine itself is put on the same scale.
+        values = self.settings.chance + span * np.clip((cosines - 0.5) / 0.45, 0, 1)
+        return best_per_row(self.index.rows_of(keys), values)
 
-        def find(count: int) -> Hits:
-            cosines, keys = self.index.image.search(vector, count)
-            span = self.settings.certain - self.settings.chance
-            # Pictures lie far nearer to each other than to text, so cosine itself is put on the same scale.
-            values = self.settings.chance + span * np.clip((cosines - 0.5) / 0.45, 0, 1)
-            return dict(zip(self.index.rows_of(keys).tolist(), values.tolist(), strict=True))
-
-        return widen(find, self.settings.depth, self.index.image.count, allowed)
+    def _near_shown(self, vector: np.ndarray, pool: _Pool) -> Hits:
+        """Figures and cases by how surprising the nearness of their pictures to the query's words is."""
+        cosines, keys = self.index.image.search(vector, self.settings.depth, pool.images)
+        surprise = self.index.background.surprise(vector, cosines, among="images")
+        return best_per_row(self.index.rows_of(keys), surprise)
 
     def _fits(self, row: int, modality: str | None) -> bool:
         return modality is None or self._record(row).modality in (None, modality)
@@ -183,28 +221,32 @@ class IndexRetriever:
         self, query: str, lists: dict[str, Hits], lexical: LexicalHits, pictured: Hits, modality: str | None
     ) -> list[_Candidate]:
         """Fuse the lists by document and weigh each document; best first."""
-        constant = self.settings.rank_constant
+        documents = self.index.documents
         by_document = {
-            name: list(dict.fromkeys(self._record(row).document for row in hits)) for name, hits in lists.items()
+            name: best_per_row(documents[list(hits)], np.array([*hits.values()]))
+            for name, hits in lists.items()
+            if hits
         }
-        fused = reciprocal_rank_fusion(by_document, self.settings.weights, constant=constant)
-        text_lists = {name: list(hits) for name, hits in lists.items() if name != "image"}
-        chunk_scores = reciprocal_rank_fusion(text_lists, self.settings.weights, constant=constant)
-        rows: dict[str, list[int]] = {}
+        weights = {"cross": _CROSS, **self.settings.weights}
+        fused = self._fuse(by_document, weights)
+        text_lists = {name: hits for name, hits in lists.items() if name not in ("image", "cross")}
+        chunk_scores = self._fuse(text_lists, weights)
+        rows: dict[int, list[int]] = {}
         for row in dict.fromkeys(row for hits in lists.values() for row in hits):
-            rows.setdefault(self._record(row).document, []).append(row)
+            rows.setdefault(int(documents[row]), []).append(row)
         asked = set(content_words(query)) - negated_words(query)
         found = []
         for document, score in list(fused.items())[: self.settings.weighed]:
             best = max(rows[document], key=lambda row: (chunk_scores.get(row, 0.0), -row))
             passage = self._record(best)
-            denied = only_negated(passage, asked) if asked else set()
+            denied = only_negated(passage, asked) if asked and self.settings.polarity else set()
             left = 1 - len(denied) / len(asked) * (0.5 if passage.kind == "passage" else 1.0) if denied else 1.0
             fit = 1.0 if self._fits(best, modality) else self.settings.other_modality
             fit *= 1.0 if _is_named(passage, asked) else self.settings.not_named
             found.append(
                 _Candidate(
                     best,
+                    rows[document],
                     passage,
                     score * fit * left,
                     words=float(max(lexical.coverage[row] for row in rows[document])) * left,
@@ -215,6 +257,21 @@ class IndexRetriever:
                     same_image=any(row in pictured for row in rows[document]),
                 )
             )
+        return sorted(found, key=lambda candidate: -candidate.rank_score)
+
+    def _fuse(self, lists: dict[str, Hits], weights: dict[str, float]) -> Hits:
+        if self.settings.fusion == "score":
+            return score_fusion(lists, weights)
+        rankings = {name: list(hits) for name, hits in lists.items()}
+        return reciprocal_rank_fusion(rankings, weights, constant=self.settings.rank_constant)
+
+    def _reranked(self, query: str, found: list[_Candidate]) -> list[_Candidate]:
+        """Order the candidates anew by the reranker's scores, if there is one and there are words to compare."""
+        if self._reranker is None or not found or not query.strip():
+            return found
+        scores = self._reranker.score(query, [indexed_text(candidate.passage) for candidate in found])
+        for candidate, score in zip(found, scores.tolist(), strict=True):
+            candidate.rank_score = score
         return sorted(found, key=lambda candidate: -candidate.rank_score)
 
     def _share(self, hits: Hits, rows: list[int]) -> float:
@@ -241,11 +298,11 @@ class IndexRetriever:
 
     def _whole(self, candidate: _Candidate) -> Passage:
         """Return the whole document of a chunk if it is short enough, else the chunk; its chunks lie side by side."""
-        name = candidate.passage.document
+        documents, number = self.index.documents, self.index.documents[candidate.row]
         first = last = candidate.row
-        while first > 0 and self._record(first - 1).document == name:
+        while first > 0 and documents[first - 1] == number:
             first -= 1
-        while last + 1 < len(self.index) and self._record(last + 1).document == name:
+        while last + 1 < len(self.index) and documents[last + 1] == number:
             last += 1
             if last - first > _MOST_CHUNKS:
                 return candidate.passage
@@ -253,6 +310,10 @@ class IndexRetriever:
         if first == last or len(text.split()) > self.settings.whole_words:
             return candidate.passage
         return replace(self._record(first), text=text)
+
+
+def _first(hits: Hits, depth: int) -> Hits:
+    return dict(list(hits.items())[:depth])
 
 
 def _is_named(passage: Passage, asked: set[str]) -> bool:

@@ -17,21 +17,6 @@ def test_exact_search_equals_a_matrix_product():
     np.testing.assert_allclose(scores, (vectors @ vectors[7])[expected], rtol=1e-5)
 
 
-@pytest.mark.parametrize("exact_limit", [1000, 10])
-def test_vectors_can_be_added_removed_and_read_back(tmp_path, exact_limit):
-    vectors = unit(400)
-    file = VectorFile.build(vectors[:399], np.arange(399), exact_limit=exact_limit)
-    assert file.exact == (exact_limit == 1000)
-    file.add(vectors[399:], np.array([900]))
-    file.remove(np.array([0, 12345]))
-    file.save(tmp_path / "v.faiss")
-    for mmap in (False, True):
-        again = VectorFile.load(tmp_path / "v.faiss", mmap=mmap)
-        assert (again.count, again.width) == (399, 16)
-        assert again.search(vectors[399], 1)[1][0] == 900
-        assert 0 not in again.search(vectors[0], 20)[1]
-
-
 def test_an_empty_file_finds_nothing():
     file = VectorFile.build(np.zeros((0, 16), dtype=np.float32), np.zeros(0, dtype=np.int64))
     assert len(file.search(unit(1)[0], 3)[0]) == 0
