@@ -43,8 +43,10 @@ def read_card(file: Path, folder: Path, options: ReadOptions, faults: Faults) ->
     head = _read_head(file, match.group(1), faults) if match else _plain_head(file, folder, text, options)
     modality = check_modality(head.get("modality"), _place(file, text, "modality"), faults)
     date = check_date(head.get("date"), _place(file, text, "date"), faults)
-    room = options.room(str(head.get("title", "")))
-    chunks = chunk_sections(markdown_sections(match.group(2) if match else text), room, options.count_tokens)
+    sections = markdown_sections(match.group(2) if match else text)
+    longest = max((section.heading or "" for section in sections), key=len, default="")
+    room = options.room(f"{head.get('title', '')} ({longest})")
+    chunks = chunk_sections(sections, room, options.count_tokens)
     if not chunks:
         faults.add(str(file), "text", "", "write a summary sentence and the sections below the head.")
     if faults.count > before:

@@ -25,9 +25,13 @@ _FEWEST_WORDS = 24
 _SHINGLE = 3
 _BANDS, _ROWS = 6, 6
 _MOST_CHANGED = 0.05
-_MATTER = frozenset(
-    ["no", "not", "nor", "without", "never", "none", "absent", "absence", "negative", "positive", "normal", "abnormal", "excluded", "present", "left", "right", "bilateral", "unilateral", "upper", "lower", "middle", "anterior", "posterior", "medial", "lateral", "proximal", "distal", "superior", "inferior", "mild", "moderate", "severe", "acute", "chronic", "benign", "malignant", "increased", "decreased", "larger", "smaller", "new", "old", "stable", "worse", "better", "male", "female", "man", "woman", "boy", "girl", "child", "adult", "infant", "before", "after", "type", "stage", "grade", "high", "low"]
-)
+_TURNING = """
+    no not nor without never none absent absence negative positive normal abnormal excluded present left right
+    bilateral unilateral upper lower middle anterior posterior medial lateral proximal distal superior inferior mild
+    moderate severe acute chronic benign malignant increased decreased larger smaller new old stable worse better male
+    female man woman boy girl child adult infant before after type stage grade high low
+"""
+_MATTER = frozenset(_TURNING.split())
 """Words that turn a statement into another: texts that differ in one of them are both kept."""
 
 

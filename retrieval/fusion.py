@@ -84,3 +84,8 @@ def diversify(
         chosen.append(best)
         left.remove(best)
     return chosen
+
+
+def overlap(one: set[str], other: set[str]) -> float:
+    """Return the share of words that two sets have in common, in [0, 1]."""
+    return len(one & other) / max(1, len(one | other))

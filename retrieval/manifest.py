@@ -42,6 +42,8 @@ class Manifest:
     """Weight of the dense, lexical and image lists in the fusion."""
     next_key: int
     """The key that the next record added will get; keys are never used twice."""
+    fusion: str = "rank"
+    """How the lists are joined; see `SearchSettings.fusion`."""
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     """File → {"bytes", "sha256"}."""
 
@@ -49,12 +51,17 @@ class Manifest:
     def fingerprint(self) -> str:
         """16 hexadecimal digits that change with any record, vector or the encoder."""
         sums = sorted((name, entry["sha256"]) for name, entry in self.files.items())
-        return hashlib.sha256(json.dumps([self.encoder, self.weights, sums], sort_keys=True).encode()).hexdigest()[:16]
+        return hashlib.sha256(
+            json.dumps([self.encoder, self.weights, self.fusion, sums], sort_keys=True).encode()
+        ).hexdigest()[:16]
 
     def write(self, folder: Path) -> None:
         """Write `manifest.json` into a folder."""
-        text = json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
-        (folder / MANIFEST_FILE).write_text(text, encoding="utf-8")
+        (folder / MANIFEST_FILE).write_text(self.text(), encoding="utf-8")
+
+    def text(self) -> str:
+        """Return what `manifest.json` holds."""
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -65,7 +65,10 @@ def read_pubmed_json(path: Path, options: ReadOptions, faults: Faults, tally: Ta
         return
     for number, one in records.items():
         labels = one.get("LABELS") or [""] * len(one["CONTEXTS"])
-        parts = [f"{label.capitalize()}: {text}" if label else text for label, text in zip(labels, one["CONTEXTS"])]
+        parts = [
+            f"{label.capitalize()}: {text}" if label else text
+            for label, text in zip(labels, one["CONTEXTS"], strict=False)
+        ]
         if not parts:
             tally.empty += 1
             continue

@@ -94,7 +94,8 @@ def passages_of(
     if faults.count > before:
         return []
     title = _title(record, modality, text)
-    pieces = split_text(text, options.room(title), options.count_tokens) if image is None else [text]
+    section = f" ({record['section']})" if record.get("section") else ""
+    pieces = split_text(text, options.room(title + section), options.count_tokens) if image is None else [text]
     return [
         Passage(
             id=record["id"] if len(pieces) == 1 else f"{record['id']}#{number}",

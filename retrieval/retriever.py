@@ -23,17 +23,17 @@ from assistant.polarity import negated_words
 from assistant.words import content_words, tokens
 from retrieval.adaptive import worth_keeping
 from retrieval.corpus import Passage
-from retrieval.embed import ROLES, indexed_text
+from retrieval.embed import indexed_text
 from retrieval.encoder import Encoder
 from retrieval.facets import Filters
-from retrieval.fusion import diversify, reciprocal_rank_fusion, score_fusion
+from retrieval.fusion import diversify, overlap, reciprocal_rank_fusion, score_fusion
 from retrieval.hits import Hits, best_hits, best_per_row, ordered
 from retrieval.index import IndexFolder
 from retrieval.lexical import LexicalHits
+from retrieval.nearest import near_image, near_shown, near_text, pool_of
 from retrieval.polarity import only_negated
 from retrieval.rerank import Reranker
 from retrieval.settings import SearchSettings
-from retrieval.vectors import Selection
 
 
 @dataclass
@@ -64,15 +64,6 @@ _CROSS = 0.25
 """Weight of the list of pictures near the query's words, beside a lexical weight of 1."""
 
 
-@dataclass(frozen=True)
-class _Pool:
-    """What a search may return; None allows all."""
-
-    allowed: np.ndarray | None
-    texts: Selection | None
-    images: Selection | None
-
-
 class IndexRetriever:
     """Searches one index folder; what the assistant uses as its `Retriever`."""
 
@@ -94,25 +85,32 @@ class IndexRetriever:
         self.index = index
         self._encoder = encoder
         self._reranker = reranker
-        settings = settings or SearchSettings()
+        settings = settings or SearchSettings(fusion=index.manifest.fusion)
         self.settings = replace(settings, weights={**index.manifest.weights, **settings.weights})
         self._record = lru_cache(maxsize=4096)(index.record)
-        self._pools = lru_cache(maxsize=32)(self._make_pool)
+        self._pools = lru_cache(maxsize=32)(lambda filters: pool_of(index, filters))
 
     @classmethod
-    def open(cls, folder: str | Path, encoder: Encoder, settings: SearchSettings | None = None) -> IndexRetriever:
+    def open(
+        cls,
+        folder: str | Path,
+        encoder: Encoder,
+        settings: SearchSettings | None = None,
+        reranker: Reranker | None = None,
+    ) -> IndexRetriever:
         """Open an index folder for searching.
 
         Args:
             folder: the index folder.
             encoder: the one it was built with.
             settings: the usual ones if None.
+            reranker: orders the best candidates anew; None leaves them as they are.
         Returns:
             The retriever.
         Raises:
             RetrievalError: it is missing, damaged, or made with another encoder; the message says how to rebuild it.
         """
-        return cls(IndexFolder.open(Path(folder), encoder.fingerprint), encoder, settings)
+        return cls(IndexFolder.open(Path(folder), encoder.fingerprint), encoder, settings, reranker)
 
     @property
     def fingerprint(self) -> str:
@@ -161,58 +159,26 @@ class IndexRetriever:
         filters = filters or Filters()
         if exclude_patient is not None:
             filters = replace(filters, exclude_patient=exclude_patient)
-        pool = self._pools(filters)
+        pool, depth = self._pools(filters), self.settings.depth
         words = content_words(query)
         lexical = self.index.lexical.search(query)
         lists: dict[str, Hits] = {"lexical": best_hits(lexical.scores, self.settings.depth, pool.allowed)}
         if words and self.settings.weights["dense"] > 0:
             vector = self._encoder.embed_texts([query])[0]
-            lists["dense"] = self._near_text(vector, pool)
+            lists["dense"] = near_text(self.index, vector, pool, depth)
             if self.index.image.count:
-                lists["cross"] = self._near_shown(vector, pool)
+                lists["cross"] = near_shown(self.index, vector, pool, depth)
         pictured: Hits = {}
         if image_embedding is not None and self.settings.weights["image"] > 0:
             vector = np.asarray(image_embedding, dtype=np.float32)
-            pictured = self._near_image(vector, pool)
-            seen = {**self._near_text(vector, pool), **pictured}
+            pictured = near_image(self.index, vector, pool, self.settings)
+            seen = {**near_text(self.index, vector, pool, depth), **pictured}
             lists["image"] = {row: value for row, value in ordered(seen).items() if self._fits(row, modality)}
         found = self._weigh(query, lists, lexical, pictured, modality)
         if filters.kinds and "passage" not in filters.kinds:
             for candidate in found:
                 candidate.cross = self._share(lists.get("cross", {}), candidate.rows)
         return self._choose(self._reranked(query, found), k, asked=bool(words))
-
-    def _make_pool(self, filters: Filters) -> _Pool:
-        allowed = self.index.names.mask(self.index.rows, filters)
-        if allowed is None:
-            return _Pool(None, None, None)
-        keys = self.index.keys[allowed]
-        return _Pool(allowed, Selection(np.concatenate([keys * ROLES, keys * ROLES + 1])), Selection(keys))
-
-    def _near_text(self, vector: np.ndarray, pool: _Pool) -> Hits:
-        """Records by how surprising the nearness of their text or title is."""
-        cosines, keys = self.index.text.search(vector, 2 * self.settings.depth, pool.texts)
-        sample = self.index.background
-        surprise = np.where(
-            keys % ROLES == 1,
-            sample.surprise(vector, cosines, among="titles"),
-            sample.surprise(vector, cosines),
-        )
-        return _first(best_per_row(self.index.rows_of(keys // ROLES), surprise), self.settings.depth)
-
-    def _near_image(self, vector: np.ndarray, pool: _Pool) -> Hits:
-        """Figures and cases by the nearness of their pictures, on the scale from chance to certain."""
-        cosines, keys = self.index.image.search(vector, self.settings.depth, pool.images)
-        span = self.settings.certain - self.settings.chance
-        # Pictures lie far nearer to each other than to text, so cosine itself is put on the same scale.
-        values = self.settings.chance + span * np.clip((cosines - 0.5) / 0.45, 0, 1)
-        return best_per_row(self.index.rows_of(keys), values)
-
-    def _near_shown(self, vector: np.ndarray, pool: _Pool) -> Hits:
-        """Figures and cases by how surprising the nearness of their pictures to the query's words is."""
-        cosines, keys = self.index.image.search(vector, self.settings.depth, pool.images)
-        surprise = self.index.background.surprise(vector, cosines, among="images")
-        return best_per_row(self.index.rows_of(keys), surprise)
 
     def _fits(self, row: int, modality: str | None) -> bool:
         return modality is None or self._record(row).modality in (None, modality)
@@ -292,7 +258,7 @@ class IndexRetriever:
         if self.settings.diversity > 0:
             scores = {place: candidate.rank_score for place, candidate in enumerate(kept)}
             sets = [set(tokens(candidate.passage.text)) for candidate in kept]
-            order = diversify(scores, lambda a, b: _overlap(sets[a], sets[b]), k, diversity=self.settings.diversity)
+            order = diversify(scores, lambda a, b: overlap(sets[a], sets[b]), k, diversity=self.settings.diversity)
             kept = [kept[place] for place in order]
         return [_evidence(self._whole(candidate), candidate.rank_score) for candidate in kept]
 
@@ -310,10 +276,6 @@ class IndexRetriever:
         if first == last or len(text.split()) > self.settings.whole_words:
             return candidate.passage
         return replace(self._record(first), text=text)
-
-
-def _first(hits: Hits, depth: int) -> Hits:
-    return dict(list(hits.items())[:depth])
 
 
 def _is_named(passage: Passage, asked: set[str]) -> bool:
@@ -336,7 +298,3 @@ def _evidence(passage: Passage, score: float) -> Evidence:
         image=passage.image,
         references=passage.references,
     )
-
-
-def _overlap(one: set[str], other: set[str]) -> float:
-    return len(one & other) / max(1, len(one | other))

@@ -85,7 +85,7 @@ def _emptied(index: Any) -> Any:
     """Return an index with the same centres and codes, and no vectors."""
     import faiss
 
-    quantizer = faiss.clone_index(index.quantizer)
+    quantizer: Any = faiss.clone_index(index.quantizer)
     empty = faiss.IndexIVFScalarQuantizer(
         quantizer, index.d, index.nlist, index.sq.qtype, index.metric_type, index.by_residual
     )
@@ -106,8 +106,9 @@ def _write_lists(
         shards.append(path.with_name(f"{path.name}.shard{len(shards)}"))
         faiss.write_index(shard, str(shards[-1]))
     lists = faiss.OnDiskInvertedLists(empty.nlist, empty.code_size, str(path) + LISTS_ENDING)
-    parts = [faiss.read_index(str(shard), faiss.IO_FLAG_MMAP) for shard in shards]
-    pointers = faiss.InvertedListsPtrVector()
+    parts: list[Any] = [faiss.read_index(str(shard), faiss.IO_FLAG_MMAP) for shard in shards]
+    library: Any = faiss  # its stubs lack some classes
+    pointers = library.InvertedListsPtrVector()
     for part in parts:
         pointers.push_back(part.invlists)
     with _quiet():

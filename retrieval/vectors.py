@@ -35,7 +35,8 @@ class Selection:
         bits = np.zeros(int(keys.max(initial=0)) // 8 + 1, dtype=np.uint8)
         np.bitwise_or.at(bits, keys >> 3, (1 << (keys & 7)).astype(np.uint8))
         self._bits = bits  # FAISS only points at it
-        self.selector = faiss.IDSelectorBitmap(bits)
+        make: Any = faiss.IDSelectorBitmap
+        self.selector = make(bits)
 
 
 class VectorFile:
@@ -102,7 +103,7 @@ class VectorFile:
         """Return the (N, E) vectors, not copied, and the (N,) keys of exact vectors."""
         import faiss
 
-        flat = faiss.downcast_index(self._index.index)
+        flat: Any = faiss.downcast_index(self._index.index)
         vectors = faiss.rev_swig_ptr(flat.get_xb(), self.count * self.width) if self.count else np.zeros(0, np.float32)
         return vectors.reshape(self.count, self.width), faiss.vector_to_array(self._index.id_map)
 
@@ -144,7 +145,7 @@ class VectorFile:
         if fast is not None:
             scores, places = fast.search(rows, count)
             return scores, self._keys[places]
-        kind = faiss.SearchParameters if self.exact else faiss.SearchParametersIVF
+        kind: Any = faiss.SearchParameters if self.exact else faiss.SearchParametersIVF
         parameters = kind() if selection is None else kind(sel=selection.selector)
         if not self.exact:
             parameters.nprobe = _PROBES
