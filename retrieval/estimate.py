@@ -70,7 +70,7 @@ def estimate(corpora: Sequence[str], options: ReadOptions, encoder: Encoder) -> 
         **vars(tally),
         "licences": dict(sorted(licences.items())),
         "dry_run": True,
-        "megabytes": round(size / 1e6, 1),
+        "megabytes": round(size / 1e6, 3),
         "seconds": round(read_s * 2 + records * text_s + documents * title_s + images * image_s, 1),
     }
 

@@ -56,5 +56,6 @@ def _pictures(name: str) -> Iterator[str]:
 def _column(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
-    rows = (line.rstrip("\n").partition("\t") for line in path.open(encoding="utf-8", errors="replace"))
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        rows = [line.rstrip("\n").partition("\t") for line in lines]
     return {name: rest for name, _, rest in rows}

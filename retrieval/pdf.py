@@ -13,7 +13,7 @@ from retrieval.corpus import Faults, Passage, ReadOptions
 
 _HYPHEN = re.compile(r"(?<=[a-z])-\n(?=[a-z])")
 _DIGITS = re.compile(r"\d+")
-_EDGE_LINES = 3
+_EDGE_LINES = 2
 _FEWEST_PAGES = 3
 
 

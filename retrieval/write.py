@@ -10,6 +10,7 @@ import dataclasses
 import datetime
 import logging
 import os
+import shutil
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -221,6 +222,9 @@ def delete_documents(folder: Path, encoder: Encoder, *, ids: Collection[str] = (
 
     kept = np.array([row for row in range(len(base)) if stays(base.record(row))], dtype=np.int64)
     if len(kept) == len(base):
+        # A delete that was killed at its very end has done its work, but may have left the old records aside.
+        with only_writer(folder):
+            shutil.rmtree(staging_folder(folder))
         return 0
     if not len(kept):
         raise RetrievalError(f"Nothing would be left of {folder}; delete the folder instead.")
