@@ -14,7 +14,7 @@ import numpy as np
 FEWEST = 20_000
 """Fewer vectors than this are searched by FAISS alone: nothing is won."""
 _EXTRA = 32
-_QUERIES_AT_ONCE = 64
+_QUERIES_AT_ONCE = 256
 
 
 class BfloatScan:

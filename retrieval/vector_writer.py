@@ -17,9 +17,9 @@ from retrieval.vectors import EXACT_LIMIT, LISTS_ENDING, VectorFile, _quiet
 Block = tuple[np.ndarray, np.ndarray]
 """(N, E) float32 vectors and (N,) int64 keys."""
 
-_SHARD = 131_072
-_MOST_LISTS = 2048
-_TRAIN_PER_LIST = 40
+_SHARD = 32_768
+_MOST_LISTS = 1024
+_TRAIN_PER_LIST = 39
 _LISTS_AT_ONCE = 64
 
 
