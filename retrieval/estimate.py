@@ -61,7 +61,7 @@ def estimate(corpora: Sequence[str], options: ReadOptions, encoder: Encoder) -> 
     read_s = time.perf_counter() - started
     width, text_s, title_s, image_s = _measure(sample, pictured, encoder)
     vectors = records + documents
-    size = characters * 1.6 + vectors * (4 * width + 8 if vectors <= EXACT_LIMIT else width + 8)
+    size = characters * 1.6 + vectors * (4 * width + 8 if vectors <= EXACT_LIMIT else 2 * width + 8)
     size += images * (4 * width + 8 + _PICTURE_BYTES) + records * ROW.itemsize
     size += characters * _POSTINGS_PER_CHARACTER * _POSTING_BYTES
     return {

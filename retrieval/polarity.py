@@ -12,7 +12,7 @@ from retrieval.corpus import Passage
 # Every negation that `assistant.polarity` knows holds one of these: most passages need no closer look.
 _CUE = re.compile(
     r"\b(?:no|not|without|never|neither|nor|absent|absence|negative|none|free|lack|lacks|lacking|den(?:y|ies|ied)|"
-    r"rules?|ruled|exclud\w+|resol\w+|cleared|isn|aren|wasn|weren|doesn)\b",
+    r"rules?|ruled|exclud\w+|resol\w+|cleared|(?:was|were|does|is|are)n)\b",
     re.IGNORECASE,
 )
 

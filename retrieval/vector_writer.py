@@ -1,6 +1,6 @@
 """Writing vector files block by block, in memory that does not grow with their number.
 
-Up to the limit the file is exact. Beyond it, vectors are put into inverted lists of 8-bit codes in shards of a fixed
+Up to the limit the file is exact. Beyond it, vectors are put into inverted lists of 16-bit codes in shards of a fixed
 size, and the shards' lists are joined on disk.
 """
 
@@ -34,8 +34,8 @@ def write_vectors(
         count: how many vectors they hold in all.
         width: E.
         sample: (S, E) vectors drawn from the blocks, for `train`; used above the limit only.
-        exact_limit: up to this many are searched exactly; more become IVF with SQ8 codes (about 2 % of the nearest
-            are then missed, at a fiftieth of the time).
+        exact_limit: up to this many are searched exactly; more become IVF with 16-bit codes (8-bit ones
+            missed 3 % of the nearest at a million, at the same speed and half the size).
     """
     import faiss
 
@@ -63,7 +63,7 @@ def train(sample: np.ndarray, count: int, width: int) -> Any:
     import faiss
 
     lists = max(1, min(list_count(count), len(sample) // 2 or 1))
-    index = faiss.index_factory(width, f"IVF{lists},SQ8", faiss.METRIC_INNER_PRODUCT)
+    index: Any = faiss.index_factory(width, f"IVF{lists},SQfp16", faiss.METRIC_INNER_PRODUCT)
     faiss.extract_index_ivf(index).cp.min_points_per_centroid = 1  # few points are said to be few elsewhere
     index.train(np.ascontiguousarray(sample, dtype=np.float32))
     return index
