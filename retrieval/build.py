@@ -1,18 +1,19 @@
-"""Build an index folder from corpora: `python -m retrieval.build CORPUS... --out DIR`.
+"""Build an index folder from corpora, or change one: `python -m retrieval.build CORPUS... --out DIR`.
 
-A CORPUS is a folder of Markdown cards, a JSONL file of passages or cases, or the word `knowledge` for the cards that
-ship with the project.
+A CORPUS is a file (.md .jsonl .pdf .xml .nxml .json, XML also with .gz), a folder of such files, of cases
+(manifest.jsonl) or of figures (captions.txt), or the word `knowledge` for the cards that ship with the project.
+
+The old index serves until the new one is whole. A build that was stopped goes on where it was when the same command is
+run again.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import logging
 import sys
 import time
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,19 +21,26 @@ from typing import TYPE_CHECKING, Any
 from assistant.errors import AssistantError
 
 if TYPE_CHECKING:
-    from retrieval.corpus import Corpus
-    from retrieval.encoder import Encoder
+    from retrieval.corpus import ReadOptions
+    from retrieval.encoder import Encoder, FolderEncoder
     from retrieval.manifest import Manifest
+    from retrieval.staging import Source
+    from retrieval.write import Change
 
 logger = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; exit code 0 done, 2 wrong usage or a broken corpus."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if not arguments.corpus and not (arguments.delete or arguments.delete_patient):
+        parser.error("name at least one CORPUS, or documents to --delete")
+    if arguments.corpus and (arguments.delete or arguments.delete_patient):
+        parser.error("--delete takes no CORPUS; run it by itself")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        result = _build(arguments)
+        result = _run(arguments)
     except (AssistantError, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
@@ -45,59 +53,127 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m retrieval.build", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("corpus", nargs="+", metavar="CORPUS", help="folder of cards, .jsonl file, or knowledge")
-    parser.add_argument("--out", type=Path, required=True, help="index folder to write; an older index is replaced")
+    parser.add_argument("corpus", nargs="*", metavar="CORPUS", help="file, folder, or knowledge")
+    parser.add_argument("--out", type=Path, required=True, help="index folder to write or change")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--add", action="store_true", help="add the corpora to the index; ids that it has are refused")
+    how.add_argument("--update", action="store_true", help="add, and replace documents that have changed")
+    how.add_argument("--delete", nargs="+", default=[], metavar="ID", help="take these documents out of the index")
+    how.add_argument("--delete-patient", metavar="KEY", help="take every case of this patient key out of the index")
     parser.add_argument("--model", default="starter", help="model whose encoder to use: starter or a folder")
-    parser.add_argument("--words", type=int, default=180, help="longest chunk, in words (default: 180)")
+    parser.add_argument("--tokens", type=int, help="longest chunk with its title (default: what the encoder reads)")
     parser.add_argument("--split", default="train", help="split of cases to take, or all (default: train)")
-    parser.add_argument("--questions", type=Path, help="JSONL of question and expected document: sets the dense weight")
-    parser.add_argument("--dry-run", action="store_true", help="read and check the corpora, write nothing")
+    parser.add_argument("--licence", help="licence of records that name none, such as those of a PDF")
+    parser.add_argument("--source", help="source of records that name none")
+    parser.add_argument("--keep-near-duplicates", action="store_true", help="leave out only what is the same")
+    parser.add_argument("--questions", type=Path, help="JSONL of question and expected document: sets the fusion")
+    parser.add_argument("--dry-run", action="store_true", help="read, check, estimate size and time; write nothing")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     return parser
 
 
-def _build(arguments: argparse.Namespace) -> dict[str, Any]:
-    from retrieval.corpus import read_corpora
+def _run(arguments: argparse.Namespace) -> dict[str, Any]:
+    from retrieval.encoder import FolderEncoder
 
     started = time.perf_counter()
-    corpus = read_corpora(arguments.corpus, budget=arguments.words, split=arguments.split)
-    result: dict[str, Any] = {
-        "out": str(arguments.out),
-        "records": len(corpus.passages),
-        "documents": len({passage.document for passage in corpus.passages}),
-        "duplicates": corpus.duplicates,
-        "other_split": corpus.skipped,
-        "licences": dict(Counter(passage.licence for passage in corpus.passages)),
-        "dry_run": arguments.dry_run,
-    }
+    encoder = FolderEncoder(arguments.model)
+    if arguments.delete or arguments.delete_patient:
+        return _delete(arguments, encoder)
+    options = _options(arguments, encoder)
     if arguments.dry_run:
-        return result
-    manifest, weights = _write(arguments, corpus)
+        from retrieval.estimate import estimate
+
+        return {"out": str(arguments.out), **estimate(arguments.corpus, options, encoder)}
+    change = _write(arguments, encoder, options)
+    manifest = change.manifest
+    if arguments.questions:
+        manifest = tune(arguments.out, encoder, arguments.questions)
     return {
-        **result,
+        "out": str(arguments.out),
+        "records": manifest.counts["records"],
+        "documents": manifest.counts["documents"],
+        "added": change.added,
+        "removed": change.removed,
+        **vars(change.tally),
+        "licences": manifest.licences,
+        "dry_run": False,
+        "resumed": change.resumed,
         "encoder": manifest.encoder,
         "fingerprint": manifest.fingerprint,
-        "weights": weights,
+        "weights": manifest.weights,
         "megabytes": round(sum(entry["bytes"] for entry in manifest.files.values()) / 1e6, 3),
         "seconds": round(time.perf_counter() - started, 2),
     }
 
 
-def _write(arguments: argparse.Namespace, corpus: Corpus) -> tuple[Manifest, dict[str, float]]:
-    from retrieval.encoder import FolderEncoder
-    from retrieval.write import build_index
+def _options(arguments: argparse.Namespace, encoder: FolderEncoder) -> ReadOptions:
+    from assistant.errors import RetrievalError
+    from retrieval.corpus import ReadOptions
 
-    encoder = FolderEncoder(arguments.model)
-    manifest = build_index(
-        corpus, encoder, arguments.out, sources=arguments.corpus, model=arguments.model, progress=_report_progress
+    count, limit = encoder.tokens()
+    if arguments.tokens is not None and not 16 <= arguments.tokens <= limit:
+        raise RetrievalError(f"--tokens is {arguments.tokens}; use 16 to {limit}, what this encoder reads.")
+    return ReadOptions(
+        budget=arguments.tokens or limit,
+        count_tokens=count,
+        with_title=True,
+        split=arguments.split,
+        licence=arguments.licence,
+        source=arguments.source,
     )
-    if arguments.questions:
-        manifest = tune(arguments.out, encoder, arguments.questions)
-    return manifest, manifest.weights
+
+
+def _source(corpora: Sequence[str], options: ReadOptions) -> Source:
+    from retrieval.sources import read_sources
+
+    return lambda faults, tally: read_sources(corpora, options, faults, tally)
+
+
+def _write(arguments: argparse.Namespace, encoder: Encoder, options: ReadOptions) -> Change:
+    from retrieval.progress import progress_bar
+    from retrieval.write import add_passages, build_streamed
+
+    source, plan = _source(arguments.corpus, options), _plan(arguments)
+    with progress_bar("embedding") as progress:
+        if arguments.add or arguments.update:
+            return add_passages(arguments.out, source, encoder, plan=plan, replace=arguments.update, progress=progress)
+        return build_streamed(
+            source,
+            encoder,
+            arguments.out,
+            plan=plan,
+            sources=arguments.corpus,
+            model=arguments.model,
+            near_duplicates=arguments.keep_near_duplicates,
+            progress=progress,
+        )
+
+
+def _plan(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the records depend on: options, and the size and time of every file."""
+    from retrieval.sources import source_files
+
+    files = [
+        [str(path), path.stat().st_size, path.stat().st_mtime_ns]
+        for corpus in arguments.corpus
+        for path in source_files(corpus)
+    ]
+    named = {name: getattr(arguments, name) for name in ("tokens", "split", "licence", "source")}
+    return {"files": files, **named}
+
+
+def _delete(arguments: argparse.Namespace, encoder: Encoder) -> dict[str, Any]:
+    from assistant.errors import RetrievalError
+    from retrieval.write import delete_documents
+
+    if arguments.dry_run:
+        raise RetrievalError("--delete has no dry run; the search command shows what a document holds.")
+    removed = delete_documents(arguments.out, encoder, ids=arguments.delete, patient=arguments.delete_patient)
+    return {"out": str(arguments.out), "removed": removed, "dry_run": False}
 
 
 def tune(folder: Path, encoder: Encoder, questions: Path) -> Manifest:
-    """Choose the dense list's weight on development questions and note it in the manifest.
+    """Choose how lists are joined, and the dense list's weight, on development questions; note it in the manifest.
 
     Args:
         folder: an index folder.
@@ -108,36 +184,54 @@ def tune(folder: Path, encoder: Encoder, questions: Path) -> Manifest:
     Raises:
         RetrievalError: the index or the questions cannot be read.
     """
-    from retrieval.evaluate import best_dense_weight, read_pairs
+    import dataclasses
+    import os
+
+    from retrieval.evaluate import WEIGHT_GRID, read_pairs, recall_at_k
+    from retrieval.manifest import MANIFEST_FILE
     from retrieval.retriever import IndexRetriever
+    from retrieval.settings import FUSIONS
 
     pairs = read_pairs(questions)
     retriever = IndexRetriever.open(folder, encoder)
-    weight = best_dense_weight(retriever, pairs)
+    scored = []
+    for fusion in FUSIONS:
+        for weight in WEIGHT_GRID:
+            weights = {**retriever.settings.weights, "dense": weight, "lexical": 1.0}
+            settings = dataclasses.replace(retriever.settings, weights=weights, fusion=fusion)
+            result = recall_at_k(retriever.with_settings(settings), pairs)
+            scored.append((round(result.mrr + (result.empty or 0.0) * 0.1, 6), -weight, fusion))
+    best = max(scored)
     manifest = retriever.index.manifest
-    manifest = dataclasses.replace(manifest, weights={**manifest.weights, "dense": weight, "lexical": 1.0})
-    manifest.write(folder)
-    logger.info("dense weight %.2f, chosen on %d questions", weight, len(pairs))
+    manifest = dataclasses.replace(
+        manifest, weights={**manifest.weights, "dense": -best[1], "lexical": 1.0}, fusion=best[2]
+    )
+    staged = folder / f"{MANIFEST_FILE}.part"
+    staged.write_text(manifest.text(), encoding="utf-8")
+    os.replace(staged, folder / MANIFEST_FILE)
+    logger.info("dense weight %.2f, joined by %s: chosen on %d questions", -best[1], best[2], len(pairs))
     return manifest
 
 
-def _report_progress(done: int, total: int) -> None:
-    if done == total or done % 1024 == 0:
-        logger.info("embedded %d of %d records", done, total)
-
-
 def _summary(result: dict[str, Any]) -> str:
+    if "records" not in result:
+        return f"took {result['removed']} records out of {result['out']}"
     licences = ", ".join(f"{name}: {count}" for name, count in result["licences"].items())
     lines = [
-        f"{result['records']} records of {result['documents']} documents ({licences}); "
-        f"{result['duplicates']} duplicates and {result['other_split']} of other splits left out"
+        f"{result['records']} records of {result['documents']} documents ({licences}); left out: "
+        f"{result['duplicates']} duplicates, {result['near_duplicates']} near duplicates, "
+        f"{result['other_split']} of other splits, {result['empty']} without text"
     ]
     if result["dry_run"]:
-        lines.append(f"dry run: nothing written to {result['out']}")
-    else:
         lines.append(
-            f"wrote {result['out']}: {result['megabytes']} MB, fingerprint {result['fingerprint']}, "
-            f"in {result['seconds']} s"
+            f"estimate for this machine: {result['megabytes']} MB, {result['seconds']:.1f} s; "
+            f"dry run: nothing written to {result['out']}"
+        )
+    else:
+        resumed = ", gone on with an earlier attempt" if result["resumed"] else ""
+        lines.append(
+            f"wrote {result['out']}: {result['added']} records embedded, {result['removed']} taken out, "
+            f"{result['megabytes']} MB, fingerprint {result['fingerprint']}, in {result['seconds']} s{resumed}"
         )
     return "\n".join(lines)
 

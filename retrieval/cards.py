@@ -1,4 +1,7 @@
-"""Markdown knowledge cards: a YAML head, one summary sentence, then headed sections."""
+"""Markdown: knowledge cards (a YAML head, one summary sentence, headed sections), and plain pages without a head.
+
+A plain page takes its title from its first heading and its licence from the command line.
+"""
 
 from __future__ import annotations
 
@@ -7,50 +10,46 @@ from pathlib import Path
 from typing import Any
 
 from retrieval.chunk import chunk_sections, markdown_sections
-from retrieval.corpus import CountTokens, Faults, Passage, check_modality
+from retrieval.corpus import Faults, Passage, ReadOptions, check_date, check_modality
 
 _HEAD = re.compile(r"\A---\r?\n(.*?)\r?\n---\r?\n(.*)\Z", re.DOTALL)
 _REQUIRED = ("id", "title", "modality", "licence", "references")
-_OPTIONAL = ("anatomy", "finding", "synonyms", "source")
+_OPTIONAL = ("anatomy", "finding", "synonyms", "source", "date")
 CARD_SOURCE = "medassist knowledge card"
 
 
-def read_cards(path: Path, faults: Faults, *, budget: int, count_tokens: CountTokens) -> list[Passage]:
-    """Read one card, or every `.md` of a folder in order of name, as chunks.
+def read_card(file: Path, folder: Path, options: ReadOptions, faults: Faults) -> list[Passage]:
+    """Read one Markdown file as chunks.
 
     Args:
-        path: a card or a folder. `README.md` is no card.
+        file: a card, or a page without a head.
+        folder: the id of a page without a head is its path below this one.
+        options: length of the chunks; licence and source of pages without a head.
         faults: what is wrong is added here.
-        budget: the longest chunk, as `count_tokens` counts.
-        count_tokens: length of a text.
     Returns:
-        Chunks with the card's id as parent; the first chunk has the card's own id.
+        Chunks with the document's id as parent; the first chunk has the document's own id.
     """
-    files = sorted(path.rglob("*.md")) if path.is_dir() else [path]
-    passages: list[Passage] = []
-    for file in files:
-        if file.name != "README.md":
-            passages.extend(_read_card(file, faults, budget, count_tokens))
-    return passages
-
-
-def _read_card(file: Path, faults: Faults, budget: int, count_tokens: CountTokens) -> list[Passage]:
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         faults.add(str(file), "file", type(error).__name__, "save it as UTF-8 text that can be read.")
         return []
     match = _HEAD.match(text)
-    if not match:
-        faults.add(f"{file}:1", "head", text[:20], "begin the card with a YAML head between two lines of ---.")
+    if not match and options.licence is None:
+        mend = "begin the card with a YAML head between two lines of ---, or give --licence for pages without one."
+        faults.add(f"{file}:1", "head", text[:20], mend)
         return []
-    before = len(faults.found)
-    head = _read_head(file, match.group(1), faults)
+    before = faults.count
+    head = _read_head(file, match.group(1), faults) if match else _plain_head(file, folder, text, options)
     modality = check_modality(head.get("modality"), _place(file, text, "modality"), faults)
-    chunks = chunk_sections(markdown_sections(match.group(2)), budget, count_tokens)
+    date = check_date(head.get("date"), _place(file, text, "date"), faults)
+    sections = markdown_sections(match.group(2) if match else text)
+    longest = max((section.heading or "" for section in sections), key=len, default="")
+    room = options.room(f"{head.get('title', '')} ({longest})")
+    chunks = chunk_sections(sections, room, options.count_tokens)
     if not chunks:
         faults.add(str(file), "text", "", "write a summary sentence and the sections below the head.")
-    if len(faults.found) > before:
+    if faults.count > before:
         return []
     return [
         Passage(
@@ -67,9 +66,22 @@ def _read_card(file: Path, faults: Faults, budget: int, count_tokens: CountToken
             section=section if number else None,
             references=tuple(head["references"]),
             parent=head["id"],
+            date=date,
         )
         for number, (section, body) in enumerate(chunks)
     ]
+
+
+def _plain_head(file: Path, folder: Path, text: str, options: ReadOptions) -> dict[str, Any]:
+    name = file.relative_to(folder).with_suffix("").as_posix()
+    heading = re.search(r"^#{1,6}\s+(.*?)\s*#*\s*$", text, re.MULTILINE)
+    return {
+        "id": name,
+        "title": heading.group(1) if heading else file.stem.replace("-", " ").replace("_", " "),
+        "licence": options.licence,
+        "source": options.source or name,
+        "references": [],
+    }
 
 
 def _read_head(file: Path, source: str, faults: Faults) -> dict[str, Any]:
@@ -98,7 +110,7 @@ def _read_head(file: Path, source: str, faults: Faults) -> dict[str, Any]:
         elif name in ("synonyms", "references"):
             if value is not None and not (isinstance(value, list) and all(isinstance(one, str) for one in value)):
                 faults.add(place, name, value, "write a list of quoted texts.")
-        elif value is not None and not isinstance(value, str):
+        elif name != "date" and value is not None and not isinstance(value, str):
             faults.add(place, name, value, "write it as text, in quotes.")
     if head.get("id") and head["id"] != file.stem:
         faults.add(_place(file, text, "id"), "id", head["id"], f"make it the file's name, {file.stem}.")

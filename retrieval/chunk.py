@@ -48,17 +48,28 @@ def markdown_sections(markdown: str) -> list[Section]:
 
 
 def split_text(text: str, budget: int, count_tokens: Callable[[str], int]) -> list[str]:
-    """Pack whole sentences into pieces of at most `budget` tokens; a longer sentence is cut between words."""
-    pieces: list[str] = []
-    current: list[str] = []
-    for sentence in (part for whole in sentences(text) for part in _fitting(whole, budget, count_tokens)):
-        if current and count_tokens(" ".join([*current, sentence])) > budget:
-            pieces.append(" ".join(current))
-            current = []
-        current.append(sentence)
-    if current:
-        pieces.append(" ".join(current))
-    return pieces
+    """Pack whole sentences into pieces of at most `budget` tokens; a longer sentence is cut between words.
+
+    Each sentence is counted once and the counts are added up: a tokenizer never makes fewer pieces of the parts than of
+    the whole, so the sum is an upper bound, and a long text takes time in proportion to its length.
+    """
+    counted = [
+        (part, count_tokens(part)) for whole in sentences(text) for part in _fitting(whole, budget, count_tokens)
+    ]
+    return _pack(counted, budget, count_tokens(" a") - count_tokens("a"))
+
+
+def _pack(counted: list[tuple[str, int]], budget: int, gap: int) -> list[str]:
+    """Join neighbours while their counts, with `gap` for each space between, stay within the budget."""
+    pieces: list[list[str]] = []
+    filled = 0
+    for part, count in counted:
+        if not pieces or filled + gap + count > budget:
+            pieces.append([])
+            filled = -gap
+        pieces[-1].append(part)
+        filled += gap + count
+    return [" ".join(parts) for parts in pieces]
 
 
 def chunk_sections(
@@ -79,14 +90,8 @@ def chunk_sections(
 def _fitting(sentence: str, budget: int, count_tokens: Callable[[str], int]) -> list[str]:
     if count_tokens(sentence) <= budget:
         return [sentence]
-    pieces: list[str] = []
-    current: list[str] = []
-    for word in sentence.split():
-        if current and count_tokens(" ".join([*current, word])) > budget:
-            pieces.append(" ".join(current))
-            current = []
-        current.append(word)
-    return [*pieces, " ".join(current)]
+    counted = [(word, count_tokens(word)) for word in sentence.split()]
+    return _pack(counted, budget, count_tokens(" a") - count_tokens("a"))
 
 
 def _plain(markdown: str) -> str:

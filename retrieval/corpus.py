@@ -1,4 +1,4 @@
-"""Corpora → `Passage` records: folders of Markdown cards, JSONL passages, JSONL cases.
+"""`Passage`, what an index holds, and corpora read as passages.
 
 Every fault of every file is gathered and named with its file, line, field and value, and what to do; nothing that is
 broken is left out in silence.
@@ -6,11 +6,12 @@ broken is left out in silence.
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 import logging
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,14 @@ KINDS: tuple[str, ...] = ("passage", "figure", "case")
 ANY_MODALITY = "any"
 KNOWLEDGE = "knowledge"
 _MOST_FAULTS_SHOWN = 20
-_NOT_A_WORD = re.compile(r"[\W_]+")
+_DATE = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?\Z")
 
 CountTokens = Callable[[str], int]
+
+
+def count_words(text: str) -> int:
+    """Count words as white space divides them: the default measure of a chunk's length."""
+    return len(text.split())
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,8 @@ class Passage:
     references: tuple[str, ...] = ()
     parent: str | None = None
     """Id of the document that this chunk belongs to; None if it is the whole."""
+    date: str | None = None
+    """When it was published or the study was made: `2021`, `2021-03` or `2021-03-09`."""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -86,29 +94,69 @@ class Passage:
 
 @dataclass
 class Faults:
-    """What is wrong with a corpus, gathered while it is read."""
+    """What is wrong with a corpus, gathered while it is read. The first `kept` are worded, the others counted."""
 
     found: list[str] = field(default_factory=list)
+    count: int = 0
+    kept: int = _MOST_FAULTS_SHOWN
 
     def add(self, place: str, name: str, value: object, mend: str) -> None:
         """Note one fault: where, in which field, the value seen, what to do."""
-        shown = repr(value)
-        self.found.append(f"{place}: {name} is {shown if len(shown) <= 60 else shown[:57] + '...'}; {mend}")
+        self.count += 1
+        if len(self.found) < self.kept:
+            shown = repr(value)
+            self.found.append(f"{place}: {name} is {shown if len(shown) <= 60 else shown[:57] + '...'}; {mend}")
 
     def raise_if_any(self) -> None:
-        """Raise one RetrievalError that lists all faults.
+        """Raise one RetrievalError that lists the faults.
 
         Raises:
             RetrievalError: at least one fault was noted.
         """
-        if not self.found:
+        if not self.count:
             return
-        shown = self.found[:_MOST_FAULTS_SHOWN]
-        more = len(self.found) - len(shown)
+        more = self.count - len(self.found)
         tail = f"\n  … and {more} more" if more else ""
         raise RetrievalError(
-            f"The corpus has {len(self.found)} fault(s); mend them and run again:\n  " + "\n  ".join(shown) + tail
+            f"The corpus has {self.count} fault(s); mend them and run again:\n  " + "\n  ".join(self.found) + tail
         )
+
+
+@dataclass
+class Tally:
+    """What was left out while a corpus was read, by reason; no fault, but said."""
+
+    other_split: int = 0
+    """Cases that belong to another split."""
+    duplicates: int = 0
+    """Pieces whose words were there already."""
+    near_duplicates: int = 0
+    """Pieces that differ from an earlier one by a few words that change nothing."""
+    empty: int = 0
+    """Records without text where their format allows it: an answer withheld, an article without an abstract."""
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How corpora are read."""
+
+    budget: int = 180
+    """The longest chunk, as `count_tokens` counts."""
+    count_tokens: CountTokens = count_words
+    """Length of a text: words, or tokens of the encoder."""
+    with_title: bool = False
+    """Whether the title counts too: what is embedded is the title and the chunk."""
+    split: str = "train"
+    """Cases that name another split are left out; "all" keeps every one."""
+    licence: str | None = None
+    """Of records that name none, such as those of a PDF."""
+    source: str | None = None
+    """Of records that name none."""
+
+    def room(self, title: str) -> int:
+        """Return how long the text of a chunk under this title may be, at least half of the budget."""
+        taken = self.count_tokens(f"{title}. ") if self.with_title else 0
+        return max(self.budget - taken, (self.budget + 1) // 2)
 
 
 @dataclass(frozen=True)
@@ -130,19 +178,13 @@ class Corpus:
         return digest.hexdigest()[:16]
 
 
-def count_words(text: str) -> int:
-    """Count words as white space divides them: the default measure of a chunk's length."""
-    return len(text.split())
-
-
 def read_corpora(
     sources: Sequence[str | Path], *, budget: int = 180, count_tokens: CountTokens = count_words, split: str = "train"
 ) -> Corpus:
-    """Read, check, chunk and de-duplicate corpora.
+    """Read, check, chunk and de-duplicate corpora that fit in memory.
 
     Args:
-        sources: each a folder of Markdown cards, one card, a JSONL file of passages or cases, or the word "knowledge"
-            for the cards that ship with the project.
+        sources: see `retrieval.sources`; the word "knowledge" is the cards that ship with the project.
         budget: the longest chunk, as `count_tokens` counts.
         count_tokens: length of a text; words by default.
         split: cases that name a split are kept only if they name this one; "all" keeps every case.
@@ -151,51 +193,22 @@ def read_corpora(
     Raises:
         RetrievalError: a source is missing or empty, or a record breaks the format; every fault is named.
     """
-    from retrieval.cards import read_cards
-    from retrieval.records import read_jsonl
+    from retrieval.dedup import Seen
+    from retrieval.sources import read_sources
 
-    faults = Faults()
-    passages: list[Passage] = []
-    skipped = 0
-    for source in sources:
-        path = knowledge_folder() if str(source) == KNOWLEDGE else Path(source)
-        if path.is_dir() or path.suffix == ".md":
-            passages.extend(read_cards(path, faults, budget=budget, count_tokens=count_tokens))
-        elif path.suffix == ".jsonl" and path.is_file():
-            found, left_out = read_jsonl(path, faults, budget=budget, count_tokens=count_tokens, split=split)
-            passages.extend(found)
-            skipped += left_out
-        else:
-            raise RetrievalError(
-                f"{source} is no corpus: it takes a folder of .md cards, a .jsonl file that exists, "
-                f'or the word "{KNOWLEDGE}" for the cards that ship with the project.'
-            )
-    _check_ids(passages, faults)
+    faults, tally = Faults(), Tally()
+    options = ReadOptions(budget=budget, count_tokens=count_tokens, split=split)
+    with Seen(None) as seen:
+        kept = tuple(seen.new(read_sources(sources, options, faults, tally), faults, tally))
     faults.raise_if_any()
-    if not passages:
+    if not kept:
         raise RetrievalError(f"The corpus is empty: {', '.join(map(str, sources)) or 'no source'} holds no passage.")
-    kept = without_duplicates(passages)
-    return Corpus(kept, duplicates=len(passages) - len(kept), skipped=skipped)
+    return Corpus(kept, duplicates=tally.duplicates + tally.near_duplicates, skipped=tally.other_split)
 
 
 def knowledge_folder() -> Path:
     """Return the folder of the knowledge cards that ship with the project."""
     return Path(__file__).parent / "knowledge"
-
-
-def without_duplicates(passages: Iterable[Passage]) -> tuple[Passage, ...]:
-    """Keep the first of all passages whose title and text are the same words; cases with a picture are all kept."""
-    seen: set[bytes] = set()
-    kept: list[Passage] = []
-    for passage in passages:
-        if passage.image is None:
-            words = _NOT_A_WORD.sub(" ", f"{passage.title}\n{passage.text}".casefold()).strip()
-            key = hashlib.sha256(words.encode()).digest()
-            if key in seen:
-                continue
-            seen.add(key)
-        kept.append(passage)
-    return tuple(kept)
 
 
 def check_modality(value: object, place: str, faults: Faults) -> str | None:
@@ -210,9 +223,17 @@ def check_modality(value: object, place: str, faults: Faults) -> str | None:
     return name
 
 
-def _check_ids(passages: Sequence[Passage], faults: Faults) -> None:
-    seen: set[str] = set()
-    for passage in passages:
-        if passage.id in seen:
-            faults.add(passage.source, "id", passage.id, "another passage has it already; give each its own.")
-        seen.add(passage.id)
+def check_date(value: object, place: str, faults: Faults) -> str | None:
+    """Return a date as `2021`, `2021-03` or `2021-03-09`; note a fault for anything else."""
+    if value in (None, ""):
+        return None
+    match = _DATE.match(str(value))
+    if match:
+        try:
+            datetime.date(int(match[1]), int(match[2] or 1), int(match[3] or 1))
+        except ValueError:
+            match = None
+    if not match:
+        faults.add(place, "date", value, "write it as 2021, 2021-03 or 2021-03-09.")
+        return None
+    return str(value)

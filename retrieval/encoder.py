@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -86,14 +87,36 @@ class FolderEncoder:
         """The contract's fingerprint of image tower, text tower and projections."""
         return self._contract.encoder
 
+    def tokens(self) -> tuple[Callable[[str], int], int]:
+        """Return how to count a text's tokens, without the marks at its ends, and how many the text tower reads.
+
+        Only the tokenizer is opened, which takes no torch.
+        """
+        from tokenizers import Tokenizer
+
+        folder = self._text_folder / "text_tower"
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        given = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+        longest = int(min(given.get("model_max_length", 1e30), config["max_position_embeddings"]))
+        marks = len(tokenizer.encode("").ids)
+        return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids), longest - marks
+
+    @property
+    def _text_folder(self) -> Path:
+        from assistant.model.load import adapter_base
+
+        own = self._folder / "projection.safetensors"
+        return self._folder if own.is_file() else adapter_base(self._folder) or self._folder
+
     @cached_property
     def _text(self) -> TextTower:
-        from assistant.model.load import adapter_base
         from assistant.model.tensors import read_tensors
         from assistant.model.text import TextTower
 
-        own = self._folder / "projection.safetensors"
-        folder = self._folder if own.is_file() else adapter_base(self._folder) or self._folder
+        folder = self._text_folder
         return TextTower.open(folder / "text_tower", read_tensors(folder / "projection.safetensors"), "cpu")
 
     @cached_property

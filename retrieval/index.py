@@ -1,9 +1,9 @@
 """An index folder, opened for reading.
 
 - `manifest.json`: what it is, with a checksum of each file
-- `records.jsonl`: one record a line; `rows.npy`: (N, 2) key and byte offset of each
+- `records.jsonl`: one record a line; `rows.npy`: key, byte offset and filters of each; `names.json`: their words
 - `text.faiss`: two vectors for a document's first chunk (text and title), one for each other chunk
-- `image.faiss`: one vector a picture
+- `image.faiss`: one vector a picture; both have their codes in `.lists` beside them when there are very many
 - `background.npz`: a sample of vectors, to tell what cosine is mere chance for this encoder
 - `lexical/`: BM25 arrays
 - `images/`: reduced pictures of figures and cases, without headers
@@ -13,54 +13,24 @@ from __future__ import annotations
 
 import json
 import mmap
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from assistant.errors import RetrievalError
+from retrieval.background import Background
 from retrieval.corpus import Passage
+from retrieval.facets import ROW, Names
 from retrieval.lexical import LexicalIndex
 from retrieval.manifest import Manifest, check_encoder, check_files, read_manifest, rebuild_command
+from retrieval.swap import serving_folder
 from retrieval.vectors import EXACT_LIMIT, VectorFile
 
 RECORDS_FILE = "records.jsonl"
 ROWS_FILE = "rows.npy"
 TEXT_FILE = "text.faiss"
 IMAGE_FILE = "image.faiss"
-BACKGROUND_FILE = "background.npz"
-ROLES = 2
-"""Vectors a record may have in `TEXT_FILE`: key * ROLES is its text, key * ROLES + 1 its title."""
-
-
-@dataclass(frozen=True)
-class Background:
-    """Vectors of records drawn at random. S of them, E wide."""
-
-    keys: np.ndarray
-    """(S,) int64, the records' keys."""
-    texts: np.ndarray
-    """(S, E) float32, vectors of their texts."""
-    titles: np.ndarray
-    """(S, E) float32, vectors of their documents' titles."""
-
-    def surprise(self, query: np.ndarray, cosines: np.ndarray, *, titles: bool = False) -> np.ndarray:
-        """Return how many standard deviations each cosine lies above what chance gives for this query.
-
-        Args:
-            query: (E,) unit length.
-            cosines: (M,) of the hits.
-            titles: compare with titles rather than texts.
-        Returns:
-            (M,) float32; zeros if the sample has no spread.
-        """
-        sample = self.titles if titles else self.texts
-        chance = sample @ query
-        spread = float(chance.std()) if len(chance) > 1 else 0.0
-        if spread < 1e-6:
-            return np.zeros_like(cosines)
-        return np.asarray((cosines - chance.mean()) / spread, dtype=np.float32)
 
 
 class IndexFolder:
@@ -69,16 +39,19 @@ class IndexFolder:
     def __init__(self, path: Path, manifest: Manifest) -> None:
         self.path = path
         self.manifest = manifest
-        self._large = manifest.counts["records"] > EXACT_LIMIT
+        large = manifest.counts["records"] > EXACT_LIMIT
         try:
-            self._rows = np.load(path / ROWS_FILE, allow_pickle=False)
-            with np.load(path / BACKGROUND_FILE, allow_pickle=False) as arrays:
-                self.background = Background(
-                    arrays["keys"], arrays["texts"].astype(np.float32), arrays["titles"].astype(np.float32)
-                )
-            self.text = VectorFile.load(path / TEXT_FILE, mmap=self._large)
-            self.image = VectorFile.load(path / IMAGE_FILE, mmap=self._large)
-            self.lexical = LexicalIndex.load(path, len(self._rows), mmap=self._large)
+            # Opened at once: when the folder is replaced later, this one goes on answering from the files it holds.
+            with (path / RECORDS_FILE).open("rb") as stream:
+                self._bytes = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) if large else stream.read()
+            self.rows = np.load(path / ROWS_FILE, allow_pickle=False, mmap_mode="r" if large else None)
+            if self.rows.dtype != ROW:
+                raise ValueError(f"{ROWS_FILE} has other columns than this version writes")
+            self.names = Names.read(path)
+            self.background = Background.read(path)
+            self.text = VectorFile.load(path / TEXT_FILE)
+            self.image = VectorFile.load(path / IMAGE_FILE)
+            self.lexical = LexicalIndex.load(path, len(self.rows), mmap=large)
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise RetrievalError(
                 f"{path} cannot be read ({type(error).__name__}: {error}). "
@@ -98,10 +71,17 @@ class IndexFolder:
         Raises:
             RetrievalError: it is missing, damaged, of another format, or made with another encoder.
         """
+        path = serving_folder(path)
         manifest = read_manifest(path)
-        check_encoder(path, manifest, encoder_fingerprint)
-        check_files(path, manifest, whole=whole)
-        return cls(path, manifest)
+        try:
+            check_encoder(path, manifest, encoder_fingerprint)
+            check_files(path, manifest, whole=whole)
+            return cls(path, manifest)
+        except RetrievalError:
+            if read_manifest(serving_folder(path)) == manifest:
+                raise
+            # The folder was replaced while it was being opened: what was read belongs to two indexes.
+            return cls.open(path, encoder_fingerprint, whole=whole)
 
     @property
     def fingerprint(self) -> str:
@@ -109,26 +89,26 @@ class IndexFolder:
         return self.manifest.fingerprint
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.rows)
 
-    @property
+    @cached_property
     def keys(self) -> np.ndarray:
         """(N,) int64, rising: the key of each record in file order."""
-        return np.asarray(self._rows[:, 0])
+        return np.ascontiguousarray(self.rows["key"])
+
+    @cached_property
+    def documents(self) -> np.ndarray:
+        """(N,) int64: the number of each record's document."""
+        return np.ascontiguousarray(self.rows["document"])
 
     def rows_of(self, keys: np.ndarray) -> np.ndarray:
         """Return the row in file order of each key."""
-        return np.searchsorted(self._rows[:, 0], keys)
-
-    @cached_property
-    def _bytes(self) -> bytes | mmap.mmap:
-        with (self.path / RECORDS_FILE).open("rb") as stream:
-            return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) if self._large else stream.read()
+        return np.searchsorted(self.keys, keys)
 
     def line(self, row: int) -> bytes:
         """Return one record's JSON line."""
-        end = int(self._rows[row + 1, 1]) if row + 1 < len(self._rows) else len(self._bytes)
-        return self._bytes[int(self._rows[row, 1]) : end]
+        end = int(self.rows["offset"][row + 1]) if row + 1 < len(self.rows) else len(self._bytes)
+        return self._bytes[int(self.rows["offset"][row]) : end]
 
     def record(self, row: int) -> Passage:
         """Return one record."""

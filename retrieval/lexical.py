@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from bisect import bisect_left
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice, takewhile
@@ -24,8 +22,6 @@ FILES: tuple[str, ...] = (
     "lexical/vocab.index.json",
     "lexical/params.index.json",
 )
-_K1 = 1.2
-_B = 0.6
 _KIN = 0.7
 
 
@@ -57,21 +53,8 @@ class LexicalIndex:
         self._size = size
 
     @classmethod
-    def build(cls, passages: Sequence[Passage]) -> LexicalIndex:
-        """Index passages; the vocabulary is sorted, so that equal corpora give equal files."""
-        bm25s = _bm25s()
-        documents = [record_words(passage) for passage in passages]
-        vocabulary = {
-            word: number for number, word in enumerate(sorted({word for words in documents for word in words}))
-        }
-        ids = [[vocabulary[word] for word in words] for words in documents]
-        bm25 = bm25s.BM25(k1=_K1, b=_B, method="lucene", backend="numpy")
-        bm25.index((ids, vocabulary), show_progress=False)
-        return cls(bm25, len(documents))
-
-    @classmethod
     def load(cls, folder: Path, size: int, *, mmap: bool = False) -> LexicalIndex:
-        """Load what `save` wrote.
+        """Load what `retrieval.lexical_build` wrote.
 
         Args:
             folder: the index folder.
@@ -82,13 +65,6 @@ class LexicalIndex:
         """
         bm25 = _bm25s().BM25.load(folder / "lexical", mmap=mmap, allow_pickle=False, show_progress=False)
         return cls(bm25, size)
-
-    def save(self, folder: Path) -> None:
-        """Write `FILES` below an index folder."""
-        self._bm25.save(folder / "lexical", allow_pickle=False, show_progress=False)
-        path = folder / FILES[4]
-        params = json.loads(path.read_text(encoding="utf-8"))
-        path.write_text(json.dumps(params, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
     def search(self, query: str) -> LexicalHits:
         """Score every record against a query.

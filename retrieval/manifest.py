@@ -13,7 +13,7 @@ from typing import Any
 
 from assistant.errors import RetrievalError
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST_FILE = "manifest.json"
 METRIC = "cosine"
 _WHOLE_CHECK_BYTES = 256 * 2**20
@@ -45,6 +45,8 @@ class Manifest:
     """Weight of the dense, lexical and image lists in the fusion."""
     next_key: int
     """The key that the next record added will get; keys are never used twice."""
+    fusion: str = "rank"
+    """How the lists are joined; see `SearchSettings.fusion`."""
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     """File → {"bytes", "sha256"}."""
     search: dict[str, float] = field(default_factory=dict)
@@ -56,14 +58,17 @@ class Manifest:
     def fingerprint(self) -> str:
         """16 hexadecimal digits that change with any record, vector or the encoder."""
         sums = sorted((name, entry["sha256"]) for name, entry in self.files.items())
-        parts = [self.encoder, self.weights, sums, *(one for one in (self.search, self.domain) if one)]
+        parts = [self.encoder, self.weights, self.fusion, sums, *(one for one in (self.search, self.domain) if one)]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     def write(self, folder: Path) -> None:
         """Write `manifest.json` into a folder."""
+        (folder / MANIFEST_FILE).write_text(self.text(), encoding="utf-8")
+
+    def text(self) -> str:
+        """Return what `manifest.json` holds."""
         values = {name: value for name, value in asdict(self).items() if value or name not in _MAY_LACK}
-        text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
-        (folder / MANIFEST_FILE).write_text(text, encoding="utf-8")
+        return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
 
 
 def read_manifest(folder: Path) -> Manifest:

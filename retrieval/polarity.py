@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 from assistant.polarity import negated_words
 from assistant.words import sentences, tokens
 from retrieval.corpus import Passage
+
+# Every negation that `assistant.polarity` knows holds one of these: most passages need no closer look.
+_CUE = re.compile(
+    r"\b(?:no|not|without|never|neither|nor|absent|absence|negative|none|free|lack|lacks|lacking|den(?:y|ies|ied)|"
+    r"rules?|ruled|exclud\w+|resol\w+|cleared|(?:was|were|does|is|are)n)\b",
+    re.IGNORECASE,
+)
 
 
 def only_negated(passage: Passage, words: Collection[str]) -> set[str]:
@@ -18,6 +26,8 @@ def only_negated(passage: Passage, words: Collection[str]) -> set[str]:
     Returns:
         The words that only stand inside negations.
     """
+    if not _CUE.search(passage.text):
+        return set()
     names = " . ".join(part for part in (passage.title, passage.finding, *passage.keywords) if part)
     open_words = set(words) - set(tokens(names))
     denied: set[str] = set()

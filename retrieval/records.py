@@ -8,33 +8,29 @@ passage. `patient` becomes the salted key that the same installation gives to th
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from retrieval.chunk import split_text
-from retrieval.corpus import KINDS, CountTokens, Faults, Passage, check_modality
+from retrieval.corpus import KINDS, Faults, Passage, ReadOptions, Tally, check_date, check_modality
 
 _MOST_PAIRS = 8
 _TEXT_FIELDS = ("text", "report", "caption")
-_STRINGS = ("id", "title", "source", "licence", "anatomy", "finding", "question", "publisher", "image", "source_path")
+_STRINGS = ("id", "title", "source", "licence", "anatomy", "finding", "question", "publisher", "image")
 
 
-def read_jsonl(
-    path: Path, faults: Faults, *, budget: int, count_tokens: CountTokens, split: str
-) -> tuple[list[Passage], int]:
-    """Read a JSONL corpus as passages.
+def read_jsonl(path: Path, options: ReadOptions, faults: Faults, tally: Tally) -> Iterator[Passage]:
+    """Read a JSONL corpus as passages, line by line.
 
     Args:
         path: the file; image paths in it are relative to its folder.
+        options: length of the chunks, and the split whose records are kept.
         faults: what is wrong is added here.
-        budget: the longest chunk, as `count_tokens` counts.
-        count_tokens: length of a text.
-        split: records that name another split are left out; "all" keeps every one.
-    Returns:
-        The passages, and how many records were left out because of their split.
+        tally: records of other splits are counted here.
+    Yields:
+        The passages, in the order of the file.
     """
-    passages: list[Passage] = []
-    skipped = 0
     with path.open(encoding="utf-8", errors="replace") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
@@ -43,11 +39,10 @@ def read_jsonl(
             record = _parse(line, place, faults)
             if record is None:
                 continue
-            if split != "all" and record.get("split", split) != split:
-                skipped += 1
+            if options.split != "all" and record.get("split", options.split) != options.split:
+                tally.other_split += 1
                 continue
-            passages.extend(_passages(record, place, path.parent, faults, budget, count_tokens))
-    return passages, skipped
+            yield from passages_of(record, place, path.parent, options, faults)
 
 
 def _parse(line: str, place: str, faults: Faults) -> dict[str, Any] | None:
@@ -62,34 +57,50 @@ def _parse(line: str, place: str, faults: Faults) -> dict[str, Any] | None:
     return record
 
 
-def _passages(
-    record: dict[str, Any], place: str, folder: Path, faults: Faults, budget: int, count_tokens: CountTokens
+def passages_of(
+    record: dict[str, Any], place: str, folder: Path, options: ReadOptions, faults: Faults
 ) -> list[Passage]:
-    before = len(faults.found)
+    """Check one record and cut it into passages.
+
+    Args:
+        record: the fields that a line of a JSONL corpus has.
+        place: where it stands, for the faults.
+        folder: image paths are relative to it.
+        options: length of the chunks; licence and source where the record names none.
+        faults: what is wrong is added here.
+    Returns:
+        The passages; none if something is wrong.
+    """
+    before = faults.count
+    record = {"licence": options.licence, "source": options.source, **_given(record)}
     for name in _STRINGS:
         if record.get(name) is not None and not isinstance(record[name], str):
             faults.add(place, name, record[name], "write it as text.")
     for name in ("id", "source", "licence"):
         if not record.get(name):
-            faults.add(place, name, record.get(name), "every record needs it.")
+            hint = f", or give --{name}." if name != "id" else "."
+            faults.add(place, name, record.get(name), f"every record needs it{hint}")
     kind = record.get("kind", "case" if record.get("image") else "passage")
     if kind not in KINDS:
         faults.add(place, "kind", kind, f"use one of {', '.join(KINDS)}.")
     modality = check_modality(record.get("modality"), place, faults)
+    date = check_date(record.get("date"), place, faults)
     text = _text(record, modality)
     if not text:
         faults.add(place, "text", "", "give text, report, caption, labels or qa.")
     image = folder / str(record["image"]) if record.get("image") else None
     if image is not None and not image.is_file():
         faults.add(place, "image", record["image"], f"there is no such file under {folder}.")
-    if len(faults.found) > before:
+    if faults.count > before:
         return []
-    pieces = split_text(text, budget, count_tokens) if image is None else [text]
+    title = _title(record, modality, text)
+    section = f" ({record['section']})" if record.get("section") else ""
+    pieces = split_text(text, options.room(title + section), options.count_tokens) if image is None else [text]
     return [
         Passage(
             id=record["id"] if len(pieces) == 1 else f"{record['id']}#{number}",
             kind=kind,
-            title=_title(record, modality, text),
+            title=title,
             text=piece,
             source=_source(record),
             licence=record["licence"],
@@ -97,13 +108,19 @@ def _passages(
             anatomy=record.get("anatomy"),
             finding=record.get("finding"),
             keywords=_keywords(record),
+            section=record.get("section"),
             image=str(image) if image else None,
             patient_key=_patient(record),
             references=_references(record),
             parent=record["id"] if len(pieces) > 1 else record.get("parent"),
+            date=date,
         )
         for number, piece in enumerate(pieces)
     ]
+
+
+def _given(record: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in record.items() if value is not None or name not in ("licence", "source")}
 
 
 def _text(record: dict[str, Any], modality: str | None) -> str:

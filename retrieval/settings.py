@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from assistant.errors import RetrievalError
+
+FUSIONS: tuple[str, ...] = ("rank", "score")
+
 
 @dataclass(frozen=True)
 class SearchSettings:
@@ -22,6 +26,9 @@ class SearchSettings:
     """A piece is shown only if it has at least this share of the best support."""
     budget_words: int | None = None
     """The most words that all pieces may have together, the first one aside; None sets no limit."""
+    fusion: str = "rank"
+    """How the lists are joined: by "rank" (reciprocal rank fusion), or by "score" (their values, put on one scale):
+    better where the dense list is much weaker than the lexical one, for a weak list's first place then weighs less."""
     rank_constant: float = 10.0
     """Of the fusion: the smaller, the more the first places count."""
     other_modality: float = 0.4
@@ -34,11 +41,19 @@ class SearchSettings:
     """Standard deviations above the mean cosine that support fully."""
     whole_words: int = 320
     """A document of at most this many words is returned whole, a longer one by the chunk that fits best."""
+    polarity: bool = True
+    """Whether a document that only denies what is asked for counts less."""
     diversity: float = 0.0
     """0 keeps the order of relevance; towards 1, pieces that share words with a better one come later."""
 
     @classmethod
-    def fitted(cls, search: Mapping[str, float]) -> SearchSettings:
-        """Return the usual settings with the floor and drop that were fitted for an index, where they were."""
+    def fitted(cls, search: Mapping[str, float], fusion: str) -> SearchSettings:
+        """Return the usual settings with an index's own fusion, and floor and drop where they were fitted for it."""
         usual = cls()
-        return cls(floor=search.get("floor", usual.floor), drop=search.get("drop", usual.drop))
+        return cls(fusion=fusion, floor=search.get("floor", usual.floor), drop=search.get("drop", usual.drop))
+
+    def __post_init__(self) -> None:
+        if self.fusion not in FUSIONS:
+            raise RetrievalError(f"fusion is {self.fusion!r}; use one of {', '.join(FUSIONS)}.")
+        if not 0 <= self.diversity <= 1:
+            raise RetrievalError(f"diversity is {self.diversity}; use a number from 0 to 1.")

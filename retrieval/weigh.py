@@ -5,15 +5,16 @@ This is what every backend shares: an index folder names records by their row, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from assistant.evidence import Evidence
 from assistant.polarity import negated_words
 from assistant.words import content_words, tokens
 from retrieval.adaptive import worth_keeping
 from retrieval.corpus import Passage
-from retrieval.fusion import diversify, reciprocal_rank_fusion
+from retrieval.fusion import diversify, overlap, reciprocal_rank_fusion, score_fusion
 from retrieval.hits import Hits
 from retrieval.polarity import only_negated
 from retrieval.settings import SearchSettings
@@ -21,6 +22,10 @@ from retrieval.settings import SearchSettings
 POSSIBLE = 0.05
 """A picture is compared with documents of a modality that it may be of with at least this probability."""
 
+_CROSS = 0.25
+"""Weight of the list of pictures near the query's words, beside a lexical weight of 1."""
+
+Item = TypeVar("Item", bound=Hashable)
 Modalities = Mapping[str, float]
 """Modality → probability that the picture is of it; empty if nothing is known."""
 
@@ -30,12 +35,16 @@ class Found:
     """What the lists of one search put forward; records are named by whole numbers."""
 
     lists: dict[str, Hits]
-    """"lexical", "dense" and "image", where they were searched; best first."""
+    """"lexical", "dense", "image" and "cross" (pictures near the query's words), as far as searched; best first."""
     coverage: Callable[[int], float]
     """Share of the query's words that a record holds, in [0, 1]."""
     pictured: Hits
     """Records whose own picture is near the query's."""
     record: Callable[[int], Passage]
+    document: Callable[[int], Hashable]
+    """What names a record's document."""
+    pictures_only: bool = False
+    """Whether nothing but figures and cases is sought."""
 
 
 @dataclass
@@ -50,10 +59,12 @@ class Candidate:
     dense: float = 0.0
     image: float = 0.0
     same_image: bool = False
+    cross: float = 0.0
+    """Nearness of the query's words to its picture; counted only where nothing but pictures is sought."""
 
     def support(self, *, asked: bool) -> float:
         """Combine: pictures alone support a document only if no words were asked, or if it has a picture itself."""
-        text = 1 - (1 - self.words) * (1 - self.dense)
+        text = 1 - (1 - self.words) * (1 - self.dense) * (1 - self.cross)
         return max(text, self.image) if self.same_image or not asked else text
 
 
@@ -73,22 +84,19 @@ def weigh(query: str, found: Found, settings: SearchSettings, kinds: Modalities)
     Returns:
         Best first, at most `settings.weighed`.
     """
-    constant = settings.rank_constant
-    by_document = {
-        name: list(dict.fromkeys(found.record(row).document for row in hits)) for name, hits in found.lists.items()
-    }
-    fused = reciprocal_rank_fusion(by_document, settings.weights, constant=constant)
-    text_lists = {name: list(hits) for name, hits in found.lists.items() if name != "image"}
-    chunk_scores = reciprocal_rank_fusion(text_lists, settings.weights, constant=constant)
-    rows: dict[str, list[int]] = {}
+    rows: dict[Hashable, list[int]] = {}
     for row in dict.fromkeys(row for hits in found.lists.values() for row in hits):
-        rows.setdefault(found.record(row).document, []).append(row)
+        rows.setdefault(found.document(row), []).append(row)
+    by_document = {name: _best_per_document(hits, found.document) for name, hits in found.lists.items()}
+    fused = _fuse(by_document, settings)
+    text_lists = {name: hits for name, hits in found.lists.items() if name not in ("image", "cross")}
+    chunk_scores = _fuse(text_lists, settings)
     asked = set(content_words(query)) - negated_words(query)
     weighed = []
     for document, score in list(fused.items())[: settings.weighed]:
         best = max(rows[document], key=lambda row: (chunk_scores.get(row, 0.0), -row))
         passage = found.record(best)
-        denied = only_negated(passage, asked) if asked else set()
+        denied = only_negated(passage, asked) if asked and settings.polarity else set()
         left = 1 - len(denied) / len(asked) * (0.5 if passage.kind == "passage" else 1.0) if denied else 1.0
         fit = settings.other_modality + (1 - settings.other_modality) * fit_of(passage, kinds)
         fit *= 1.0 if _is_named(passage, asked) else settings.not_named
@@ -102,9 +110,26 @@ def weigh(query: str, found: Found, settings: SearchSettings, kinds: Modalities)
                 dense=dense * left,
                 image=_share(found.lists.get("image", {}), rows[document], settings),
                 same_image=any(row in found.pictured for row in rows[document]),
+                cross=_share(found.lists.get("cross", {}), rows[document], settings) if found.pictures_only else 0.0,
             )
         )
     return sorted(weighed, key=lambda candidate: -candidate.rank_score)
+
+
+def _best_per_document(hits: Hits, document: Callable[[int], Hashable]) -> dict[Hashable, float]:
+    best: dict[Hashable, float] = {}
+    for row, value in hits.items():
+        name = document(row)
+        best[name] = max(value, best.get(name, value))
+    return dict(sorted(best.items(), key=lambda pair: -pair[1]))
+
+
+def _fuse(lists: Mapping[str, Mapping[Item, float]], settings: SearchSettings) -> dict[Item, float]:
+    weights = {"cross": _CROSS, **settings.weights}
+    if settings.fusion == "score":
+        return score_fusion(lists, weights)
+    rankings = {name: list(hits) for name, hits in lists.items()}
+    return reciprocal_rank_fusion(rankings, weights, constant=settings.rank_constant)
 
 
 def _share(hits: Hits, rows: Iterable[int], settings: SearchSettings) -> float:
@@ -140,7 +165,7 @@ def choose(weighed: list[Candidate], k: int, settings: SearchSettings, *, asked:
     if settings.diversity > 0:
         scores = {place: candidate.rank_score for place, candidate in enumerate(kept)}
         sets = [set(tokens(candidate.passage.text)) for candidate in kept]
-        order = diversify(scores, lambda a, b: _overlap(sets[a], sets[b]), k, diversity=settings.diversity)
+        order = diversify(scores, lambda a, b: overlap(sets[a], sets[b]), k, diversity=settings.diversity)
         kept = [kept[place] for place in order]
     return kept
 
@@ -149,10 +174,6 @@ def _is_named(passage: Passage, asked: set[str]) -> bool:
     if passage.finding is None:
         return False
     return any(words and words <= asked for words in map(set, map(content_words, (passage.finding, *passage.keywords))))
-
-
-def _overlap(one: set[str], other: set[str]) -> float:
-    return len(one & other) / max(1, len(one | other))
 
 
 def as_evidence(passage: Passage, score: float) -> Evidence:

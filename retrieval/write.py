@@ -1,35 +1,53 @@
-"""Making and changing index folders: always a new folder beside the old one, put in its place when it is whole."""
+"""Making and changing index folders.
+
+Each of these builds the next index in a staging folder beside the old one and puts it in its place when it is whole: a
+build that is killed leaves the old index serving, and the same call again goes on where it stopped.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime
-import json
 import logging
 import os
 import shutil
-import uuid
-from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from assistant.errors import RetrievalError
-from retrieval import lexical
-from retrieval.corpus import KINDS, Corpus, Passage
-from retrieval.embed import Progress, embed, save_background, write_background
+from retrieval.assemble import Parts, assemble
+from retrieval.changes import changed_rows
+from retrieval.corpus import Corpus, Faults, Passage, Tally
+from retrieval.dedup import Seen
+from retrieval.embed import Progress
 from retrieval.encoder import Encoder
-from retrieval.index import BACKGROUND_FILE, IMAGE_FILE, RECORDS_FILE, ROLES, ROWS_FILE, TEXT_FILE, IndexFolder
-from retrieval.lexical import LexicalIndex
-from retrieval.manifest import FORMAT, MANIFEST_FILE, METRIC, Manifest, file_sha256
-from retrieval.vectors import EXACT_LIMIT, VectorFile
+from retrieval.index import IndexFolder
+from retrieval.manifest import FORMAT, MANIFEST_FILE, METRIC, Manifest, read_manifest
+from retrieval.staging import Source, Stage, check_target
+from retrieval.swap import mend, only_writer, put_in_place, staging_folder
+from retrieval.vectors import EXACT_LIMIT
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_WEIGHTS: dict[str, float] = {"dense": 0.5, "lexical": 1.0, "image": 0.5}
-_FILES = (RECORDS_FILE, ROWS_FILE, TEXT_FILE, IMAGE_FILE, BACKGROUND_FILE, *lexical.FILES)
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """What a change did to an index."""
+
+    manifest: Manifest
+    added: int
+    """Records that are new or changed."""
+    removed: int
+    """Records that were taken out, those that were changed among them."""
+    tally: Tally
+    """What was left out while reading."""
+    resumed: bool = False
+    """Whether an earlier attempt was gone on with."""
 
 
 def build_index(
@@ -43,12 +61,12 @@ def build_index(
     exact_limit: int = EXACT_LIMIT,
     progress: Progress | None = None,
 ) -> Manifest:
-    """Embed a corpus and write its index folder.
+    """Embed a corpus that is in memory and write its index folder; see `build_streamed`.
 
     Args:
         corpus: from `read_corpora`.
         encoder: its vectors fill the index, and only it can query it.
-        out: the folder to write; an index that stands there is replaced once the new one is whole.
+        out: the folder to write.
         sources: how the corpora were named, for the rebuild command.
         model: name of the encoder's model, for the rebuild command.
         weights: fusion weights; `DEFAULT_WEIGHTS` where not given.
@@ -59,63 +77,126 @@ def build_index(
     Raises:
         RetrievalError: `out` holds something that is no index, or a picture cannot be read.
     """
-    with _new_folder(out) as folder:
-        keys = np.arange(len(corpus.passages), dtype=np.int64)
-        passages, vectors = embed(corpus.passages, keys, encoder, folder, progress)
-        VectorFile.build(vectors.texts, vectors.text_keys, exact_limit=exact_limit).save(folder / TEXT_FILE)
-        VectorFile.build(vectors.images, vectors.image_keys, exact_limit=exact_limit).save(folder / IMAGE_FILE)
-        write_background(folder, passages, keys, vectors)
-        manifest = Manifest(
-            format=FORMAT,
-            created=_now(),
-            encoder=encoder.fingerprint,
-            model=model,
-            dimension=int(vectors.texts.shape[1]),
-            metric=METRIC,
-            sources=tuple(sources),
-            corpus_hash=corpus.content_hash,
-            counts={},
-            licences={},
-            weights={**DEFAULT_WEIGHTS, **(weights or {})},
-            next_key=len(passages),
-        )
-        manifest = _finish(folder, manifest, passages, keys)
-    return manifest
+    return build_streamed(
+        lambda faults, tally: corpus.passages,
+        encoder,
+        out,
+        plan={"corpus": corpus.content_hash},
+        sources=sources,
+        model=model,
+        weights=weights,
+        near_duplicates=True,
+        exact_limit=exact_limit,
+        progress=progress,
+    ).manifest
 
 
-def add_passages(folder: Path, passages: Sequence[Passage], encoder: Encoder) -> Manifest:
-    """Add passages to an index; only they are embedded. An exact index stays exact, whatever its size.
+def build_streamed(
+    source: Source,
+    encoder: Encoder,
+    out: Path,
+    *,
+    plan: dict[str, Any],
+    sources: Sequence[str] = (),
+    model: str = "starter",
+    weights: dict[str, float] | None = None,
+    near_duplicates: bool = False,
+    exact_limit: int = EXACT_LIMIT,
+    progress: Progress | None = None,
+) -> Change:
+    """Read, embed and index pieces one after another; memory does not grow with their number.
+
+    Args:
+        source: gives the pieces.
+        encoder: its vectors fill the index, and only it can query it.
+        out: the folder to write; an index that stands there is replaced once the new one is whole.
+        plan: what the pieces depend on; an attempt with the same plan that was killed is gone on with.
+        sources: how the corpora were named, for the rebuild command.
+        model: name of the encoder's model, for the rebuild command.
+        weights: fusion weights; `DEFAULT_WEIGHTS` where not given.
+        near_duplicates: whether pieces that differ in little are all kept.
+        exact_limit: above this many vectors search is approximate.
+        progress: called with records done and records in all.
+    Returns:
+        What was done.
+    Raises:
+        RetrievalError: `out` holds something that is no index, nothing was read, or a picture cannot be read.
+    """
+
+    def seen(path: Path | None) -> Seen:
+        return Seen(path, near=not near_duplicates)
+
+    def choose(stage: Stage) -> tuple[np.ndarray, np.ndarray]:
+        count = len(stage.rows())
+        if not count:
+            raise RetrievalError(f"The corpus is empty: {', '.join(sources) or 'no source'} holds no passage.")
+        return np.zeros(0, dtype=np.int64), np.arange(count)
+
+    check_target(out, MANIFEST_FILE)
+    manifest = Manifest(
+        format=FORMAT,
+        created="",
+        encoder=encoder.fingerprint,
+        model=model,
+        dimension=int(encoder.embed_texts(["width"]).shape[1]),
+        metric=METRIC,
+        sources=tuple(sources),
+        corpus_hash="",
+        counts={},
+        licences={},
+        weights={**DEFAULT_WEIGHTS, **(weights or {})},
+        next_key=0,
+    )
+    plan = {"build": plan, "near": near_duplicates, "encoder": encoder.fingerprint}
+    return _change(out, None, manifest, encoder, plan, source, seen, choose, exact_limit, progress)
+
+
+def add_passages(
+    folder: Path,
+    passages: Iterable[Passage] | Source,
+    encoder: Encoder,
+    *,
+    plan: dict[str, Any] | None = None,
+    replace: bool = False,
+    exact_limit: int = EXACT_LIMIT,
+    progress: Progress | None = None,
+) -> Change:
+    """Add passages to an index; only they are embedded.
 
     Args:
         folder: an index folder.
-        passages: new ones; none may have an id that is there already.
+        passages: new ones, or what gives them.
         encoder: the one the index was built with.
+        plan: what the passages depend on; without one, an attempt that was killed is not gone on with.
+        replace: take documents that the index has already in place of the old ones, where anything about them has
+            changed; without it, an id that is taken is refused.
+        exact_limit: an exact index that grows beyond it becomes approximate; nothing is embedded again for it.
+        progress: called with records done and records in all.
     Returns:
-        The new manifest.
+        What was done.
     Raises:
         RetrievalError: the index does not open with this encoder, or an id is taken.
     """
-    index = IndexFolder.open(folder, encoder.fingerprint)
-    old = [index.record(row) for row in range(len(index))]
-    taken = {passage.id for passage in old} & {passage.id for passage in passages}
-    if taken:
-        raise RetrievalError(
-            f"{folder} has a passage with id {sorted(taken)[0]!r} already ({len(taken)} in all); delete it first."
-        )
-    with _new_folder(folder) as new:
-        _link_pictures(folder, new, old)
-        first = index.manifest.next_key
-        keys = np.arange(first, first + len(passages), dtype=np.int64)
-        added, vectors = embed(passages, keys, encoder, new)
-        text, image = VectorFile.load(folder / TEXT_FILE), VectorFile.load(folder / IMAGE_FILE)
-        text.add(vectors.texts, vectors.text_keys)
-        image.add(vectors.images, vectors.image_keys)
-        text.save(new / TEXT_FILE)
-        image.save(new / IMAGE_FILE)
-        shutil.copyfile(folder / BACKGROUND_FILE, new / BACKGROUND_FILE)
-        manifest = dataclasses.replace(index.manifest, next_key=first + len(passages))
-        manifest = _finish(new, manifest, [*old, *added], np.concatenate([index.keys, keys]))
-    return manifest
+    mend(folder)
+    base = IndexFolder.open(folder, encoder.fingerprint)
+    given = passages if callable(passages) else tuple(passages)
+
+    def source(faults: Faults, tally: Tally) -> Iterable[Passage]:
+        return given(faults, tally) if callable(given) else given
+
+    def seen(path: Path | None) -> Seen:
+        memory = Seen(path, mend="give it another id, or take it in place of the old one with --update.")
+        for row in range(len(base)):
+            memory.know(base.record(row), int(base.documents[row]), known=not replace)
+        return memory
+
+    def choose(stage: Stage) -> tuple[np.ndarray, np.ndarray]:
+        if replace:
+            return changed_rows(base, stage)
+        return np.arange(len(base)), np.arange(len(stage.rows()))
+
+    staged = {"add": plan or {"once": os.urandom(8).hex()}, "base": base.fingerprint, "replace": replace}
+    return _change(folder, base, base.manifest, encoder, staged, source, seen, choose, exact_limit, progress)
 
 
 def delete_documents(folder: Path, encoder: Encoder, *, ids: Collection[str] = (), patient: str | None = None) -> int:
@@ -131,98 +212,77 @@ def delete_documents(folder: Path, encoder: Encoder, *, ids: Collection[str] = (
     Raises:
         RetrievalError: the index does not open, or nothing would be left.
     """
-    index = IndexFolder.open(folder, encoder.fingerprint)
-    records = [index.record(row) for row in range(len(index))]
-    kept = [
-        row
-        for row, record in enumerate(records)
-        if record.id not in ids and record.document not in ids and (patient is None or record.patient_key != patient)
-    ]
-    gone = np.setdiff1d(index.keys, index.keys[kept])
-    if not len(gone):
+    mend(folder)
+    base = IndexFolder.open(folder, encoder.fingerprint)
+    wanted = set(ids)
+
+    def stays(record: Passage) -> bool:
+        named = record.id in wanted or record.document in wanted
+        return not named and (patient is None or record.patient_key != patient)
+
+    kept = np.array([row for row in range(len(base)) if stays(base.record(row))], dtype=np.int64)
+    if len(kept) == len(base):
+        # A delete that was killed at its very end has done its work, but may have left the old records aside.
+        with only_writer(folder):
+            shutil.rmtree(staging_folder(folder))
         return 0
-    if not kept:
+    if not len(kept):
         raise RetrievalError(f"Nothing would be left of {folder}; delete the folder instead.")
-    with _new_folder(folder) as new:
-        remaining = [records[row] for row in kept]
-        _link_pictures(folder, new, remaining)
-        text, image = VectorFile.load(folder / TEXT_FILE), VectorFile.load(folder / IMAGE_FILE)
-        text.remove(np.concatenate([gone * ROLES, gone * ROLES + 1]))
-        image.remove(gone)
-        text.save(new / TEXT_FILE)
-        image.save(new / IMAGE_FILE)
-        sample = index.background
-        stays = ~np.isin(sample.keys, gone)
-        save_background(new, sample.keys[stays], sample.texts[stays], sample.titles[stays])
-        _finish(new, index.manifest, remaining, index.keys[kept])
-    return len(gone)
+
+    def choose(stage: Stage) -> tuple[np.ndarray, np.ndarray]:
+        return kept, np.zeros(0, dtype=np.int64)
+
+    plan = {"delete": os.urandom(8).hex()}
+    change = _change(folder, base, base.manifest, encoder, plan, lambda faults, tally: (), Seen, choose)
+    return change.removed
 
 
-def _finish(folder: Path, manifest: Manifest, passages: Sequence[Passage], keys: np.ndarray) -> Manifest:
-    """Write records, lexical index and manifest; the vector files stand there already."""
-    offset = 0
-    rows = np.zeros((len(passages), 2), dtype=np.int64)
-    with (folder / RECORDS_FILE).open("wb") as stream:
-        for row, passage in enumerate(passages):
-            rows[row] = keys[row], offset
-            offset += stream.write(json.dumps(passage.to_dict(), ensure_ascii=False).encode() + b"\n")
-    np.save(folder / ROWS_FILE, rows, allow_pickle=False)
-    LexicalIndex.build(passages).save(folder)
-    kinds = Counter(passage.kind for passage in passages)
-    counts = {
-        "records": len(passages),
-        "documents": len({passage.document for passage in passages}),
-        "text_vectors": VectorFile.load(folder / TEXT_FILE, mmap=True).count,
-        "image_vectors": VectorFile.load(folder / IMAGE_FILE, mmap=True).count,
-        **{kind: kinds.get(kind, 0) for kind in KINDS},
-    }
-    manifest = dataclasses.replace(
-        manifest,
-        created=_now(),
-        counts=counts,
-        licences=dict(sorted(Counter(passage.licence for passage in passages).items())),
-        corpus_hash=Corpus(tuple(passages), 0, 0).content_hash,
-        files={
-            name: {"bytes": (folder / name).stat().st_size, "sha256": file_sha256(folder / name)} for name in _FILES
-        },
-    )
-    manifest.write(folder)
-    return manifest
+def _change(
+    out: Path,
+    base: IndexFolder | None,
+    manifest: Manifest,
+    encoder: Encoder,
+    plan: dict[str, Any],
+    source: Source,
+    seen: Callable[[Path | None], Seen],
+    choose: Callable[[Stage], tuple[np.ndarray, np.ndarray]],
+    exact_limit: int = EXACT_LIMIT,
+    progress: Progress | None = None,
+) -> Change:
+    """Read, embed, assemble, put in place; `choose` says which old rows stay and which staged rows are new."""
+    with only_writer(out):
+        mend(out)
+        if base is not None and read_manifest(out) != base.manifest:
+            raise RetrievalError(f"{out} was changed by another process meanwhile; run this again.")
+        stage = Stage(staging_folder(out), plan)
+        with stage.kept_if_worth_it():
+            return _run(stage, out, base, manifest, encoder, source, seen, choose, exact_limit, progress)
 
 
-def _link_pictures(old: Path, new: Path, passages: Sequence[Passage]) -> None:
-    for passage in passages:
-        if passage.image:
-            (new / passage.image).parent.mkdir(exist_ok=True)
-            try:
-                os.link(old / passage.image, new / passage.image)
-            except OSError:  # another file system, or one without links
-                shutil.copyfile(old / passage.image, new / passage.image)
-
-
-@contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """Give a fresh folder beside `out`; on success it takes the place of `out`, on failure it goes away."""
-    if out.exists() and not (out / MANIFEST_FILE).is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise RetrievalError(f"{out} exists and is no index; give another folder, or remove it first.")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    mark = uuid.uuid4().hex[:8]
-    folder = out.parent / f".{out.name}.new-{mark}"
-    folder.mkdir()
-    try:
-        yield folder
-        aside = out.parent / f".{out.name}.old-{mark}"
-        if out.exists():
-            out.rename(aside)
-        try:
-            folder.rename(out)
-        except OSError:
-            if aside.exists():
-                aside.rename(out)
-            raise
-        shutil.rmtree(aside, ignore_errors=True)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def _run(
+    stage: Stage,
+    out: Path,
+    base: IndexFolder | None,
+    manifest: Manifest,
+    encoder: Encoder,
+    source: Source,
+    seen: Callable[[Path | None], Seen],
+    choose: Callable[[Stage], tuple[np.ndarray, np.ndarray]],
+    exact_limit: int,
+    progress: Progress | None,
+) -> Change:
+    tally = stage.read(source, seen)
+    kept, chosen = choose(stage)
+    removed = len(base) - len(kept) if base is not None else 0
+    if base is not None and not removed and not len(chosen):
+        stage.drop()
+        return Change(manifest, 0, 0, tally)
+    blocks = stage.embed(chosen, manifest.next_key, encoder, progress)
+    parts = Parts(stage, base, kept, chosen, blocks, manifest.next_key, exact_limit)
+    manifest = assemble(parts, dataclasses.replace(manifest, created=_now()))
+    put_in_place(stage.index, out)
+    stage.drop()
+    return Change(manifest, len(chosen), removed, tally, stage.resumed)
 
 
 def _now() -> str:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from assistant.errors import RetrievalError
-from retrieval.index import ROLES
+from retrieval.embed import ROLES
 from retrieval.stores.lance_reads import BACKGROUND_FILE, HEAD_FILE, LanceReads
 from retrieval.stores.lance_tables import TABLES, numbers, quoted, rows_of, schemas
 from retrieval.stores.store import Head, Stored, word_counts

@@ -12,7 +12,7 @@ import numpy as np
 
 from assistant.errors import ConfigError, RetrievalError
 from retrieval.corpus import Passage
-from retrieval.index import ROLES
+from retrieval.embed import ROLES
 from retrieval.stores.lance_tables import TABLES, after, numbers, quoted
 from retrieval.stores.store import Head, Postings, Space, Stored
 

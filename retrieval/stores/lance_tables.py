@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from retrieval.index import ROLES
+from retrieval.embed import ROLES
 from retrieval.stores.store import Stored
 
 TABLES = ("records", "text", "image", "words", "postings")

@@ -12,7 +12,7 @@ import numpy as np
 
 from assistant.errors import RetrievalError
 from retrieval.corpus import Passage
-from retrieval.index import ROLES
+from retrieval.embed import ROLES
 from retrieval.stores.pg_connect import Address, connect
 from retrieval.stores.store import Head, Postings, Space, Stored
 

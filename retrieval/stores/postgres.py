@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from assistant.errors import RetrievalError
-from retrieval.index import ROLES
+from retrieval.embed import ROLES
 from retrieval.stores.pg_reads import PostgresReads, vector_text
 from retrieval.stores.store import Head, Space, Stored, word_counts
 

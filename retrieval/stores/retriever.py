@@ -14,10 +14,11 @@ from assistant.domain import Domain
 from assistant.errors import RetrievalError
 from assistant.evidence import Evidence
 from assistant.words import content_words
+from retrieval.background import Background
 from retrieval.corpus import Passage
+from retrieval.embed import ROLES
 from retrieval.encoder import Encoder
 from retrieval.hits import Hits, ordered
-from retrieval.index import ROLES, Background
 from retrieval.router import DomainFit, DomainRouter
 from retrieval.settings import SearchSettings
 from retrieval.stores.lexical import WordHits, search_words
@@ -49,7 +50,7 @@ class StoreRetriever:
             )
         self.store = store
         self._encoder = encoder
-        settings = settings or SearchSettings.fitted(head.search)
+        settings = settings or SearchSettings.fitted(head.search, head.fusion)
         self.settings = replace(settings, weights={**head.weights, **settings.weights})
         self._one_at_a_time = threading.Lock()
 
@@ -70,8 +71,7 @@ class StoreRetriever:
 
     @cached_property
     def _background(self) -> Background:
-        with np.load(io.BytesIO(self.store.background()), allow_pickle=False) as arrays:
-            return Background(arrays["keys"], arrays["texts"].astype(np.float32), arrays["titles"].astype(np.float32))
+        return Background.parse(io.BytesIO(self.store.background()))
 
     @cached_property
     def _router(self) -> DomainRouter | None:
@@ -168,7 +168,10 @@ class _Search:
         words = search_words(self._store, self._head, self._query)
         lists: dict[str, Hits] = {"lexical": self._best_words(words)}
         if content_words(self._query) and settings.weights["dense"] > 0:
-            lists["dense"] = self._near_text(self._retriever._encoder.embed_texts([self._query])[0], depth)
+            asked = self._retriever._encoder.embed_texts([self._query])[0]
+            lists["dense"] = self._near_text(asked, depth)
+            if shown := self._near_shown(asked, depth):
+                lists["cross"] = shown
         pictured: Hits = {}
         if image is not None and settings.weights["image"] > 0:
             vector = np.asarray(image, dtype=np.float32)
@@ -179,7 +182,9 @@ class _Search:
         for hits in lists.values():
             self._fetch(hits)
         covered = dict(zip(words.keys.tolist(), words.coverage.tolist(), strict=True))
-        return Found(lists, lambda key: covered.get(key, 0.0), pictured, self.record)
+        return Found(
+            lists, lambda key: covered.get(key, 0.0), pictured, self.record, lambda key: self.record(key).document
+        )
 
     def _fetch(self, hits: Mapping[int, float]) -> None:
         self._known.update(self._store.records([key for key in hits if key not in self._known]))
@@ -208,12 +213,18 @@ class _Search:
         background = self._retriever._background
         titles = keys % ROLES == 1
         surprise = np.where(
-            titles, background.surprise(vector, cosines, titles=True), background.surprise(vector, cosines)
+            titles, background.surprise(vector, cosines, among="titles"), background.surprise(vector, cosines)
         )
         hits: Hits = {}
         for key, value in zip((keys // ROLES).tolist(), surprise.tolist(), strict=True):
             hits[key] = max(value, hits.get(key, value))
         return dict(list(ordered(hits).items())[:depth])
+
+    def _near_shown(self, vector: np.ndarray, depth: int) -> Hits:
+        """Records whose pictures are nearer to the query's words than chance."""
+        cosines, keys = self._store.near("image", vector, depth, self._without)
+        surprise = self._retriever._background.surprise(vector, cosines, among="images")
+        return ordered({key: value for key, value in zip(keys.tolist(), surprise.tolist(), strict=True) if value > 0})
 
     def _near_image(self, vector: np.ndarray, depth: int) -> Hits:
         cosines, keys = self._store.near("image", vector, depth, self._without)

@@ -53,6 +53,7 @@ class Head:
     records: int = 0
     words: int = 0
     """Words of all records together, as the lexical search counts them."""
+    fusion: str = "rank"
     search: dict[str, float] = field(default_factory=dict)
     domain: dict[str, Any] = field(default_factory=dict)
     complete: bool = True

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from assistant.errors import RetrievalError
+from retrieval.background import BACKGROUND_FILE
 from retrieval.corpus import Passage
-from retrieval.embed import Progress, embed
+from retrieval.embed import ROLES, Progress, embed_block, read_block, read_block_records
 from retrieval.encoder import Encoder
-from retrieval.index import BACKGROUND_FILE, IMAGE_FILE, ROLES, TEXT_FILE, IndexFolder
+from retrieval.index import IMAGE_FILE, TEXT_FILE, IndexFolder
 from retrieval.manifest import read_manifest
 from retrieval.stores.store import Head, Store, Stored
 from retrieval.vectors import EXACT_LIMIT, VectorFile
@@ -32,6 +33,7 @@ def head_of(index: IndexFolder) -> Head:
         sources=manifest.sources,
         weights=manifest.weights,
         version=uuid.uuid4().hex,
+        fusion=manifest.fusion,
         search=manifest.search,
         domain=manifest.domain,
     )
@@ -119,8 +121,14 @@ def add_to_store(store: Store, passages: Sequence[Passage], encoder: Encoder) ->
             "delete them first."
         )
     keys = np.arange(head.next_key, head.next_key + len(passages), dtype=np.int64)
-    with tempfile.TemporaryDirectory() as folder:
-        done, vectors = embed(passages, keys, encoder, Path(folder))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        first: dict[str, int] = {}
+        for place, passage in enumerate(passages):
+            first.setdefault(passage.document, place)
+        titled = np.isin(np.arange(len(passages)), list(first.values()))
+        embed_block(folder, 0, passages, keys, titled, encoder, folder)
+        vectors = read_block(folder, 0)
         texts = dict(zip(vectors.text_keys.tolist(), vectors.texts, strict=True))
         images = dict(zip(vectors.image_keys.tolist(), vectors.images, strict=True))
         records = [
@@ -130,9 +138,9 @@ def add_to_store(store: Store, passages: Sequence[Passage], encoder: Encoder) ->
                 texts[key * ROLES],
                 texts.get(key * ROLES + 1),
                 images.get(key),
-                (Path(folder) / passage.image).read_bytes() if passage.image else None,
+                (folder / passage.image).read_bytes() if passage.image else None,
             )
-            for key, passage in zip(keys.tolist(), done, strict=True)
+            for key, passage in zip(keys.tolist(), read_block_records(folder, 0), strict=True)
         ]
     return store.add(records)
 

@@ -3,7 +3,8 @@ import json
 import pytest
 
 from assistant.errors import RetrievalError
-from retrieval.corpus import Passage, read_corpora, without_duplicates
+from retrieval.corpus import Faults, Passage, Tally, read_corpora
+from retrieval.dedup import Seen
 
 GOOD = {"id": "a", "source": "Book", "title": "Title here", "text": "One sentence.", "licence": "CC0-1.0"}
 
@@ -33,7 +34,7 @@ def test_every_fault_of_every_record_is_named_with_its_place(tmp_path):
     with pytest.raises(RetrievalError, match="3 fault") as caught:
         read_corpora([path])
     message = str(caught.value)
-    assert f"{path}:1: licence is ''; every record needs it." in message
+    assert f"{path}:1: licence is ''; every record needs it, or give --licence." in message
     assert f"{path}:2: id is 7; write it as text." in message
     assert f"{path}:3: modality is 'sonar'; use one of X-ray" in message
 
@@ -108,7 +109,8 @@ def test_duplicates_are_found_through_case_and_punctuation(tmp_path):
 def test_cases_with_pictures_are_never_duplicates():
     case = Passage("x", "case", "Case", "Clear.", "s", "CC0-1.0", image="x.png")
     other = Passage("y", "case", "Case", "Clear.", "s", "CC0-1.0", image="y.png")
-    assert without_duplicates([case, other]) == (case, other)
+    with Seen(None) as seen:
+        assert list(seen.new([case, other], Faults(), Tally())) == [case, other]
 
 
 def test_a_cases_patient_is_kept_only_as_a_key(cases):

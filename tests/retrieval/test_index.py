@@ -75,7 +75,7 @@ def test_a_missing_folder_and_a_broken_manifest_are_refused(folder, encoder, tmp
     with pytest.raises(RetrievalError, match=r"is no index: it has no manifest\.json"):
         IndexFolder.open(tmp_path, encoder.fingerprint)
     change(folder, format=99)
-    with pytest.raises(RetrievalError, match="has index format 99, but this version reads 1"):
+    with pytest.raises(RetrievalError, match="has index format 99, but this version reads 2"):
         IndexFolder.open(folder, encoder.fingerprint)
     change(folder, colour="red")
     with pytest.raises(RetrievalError, match="missing or unknown keys: colour"):
@@ -124,7 +124,7 @@ def test_added_passages_are_found_and_only_they_are_embedded(folder, encoder, ma
     retriever = IndexRetriever.open(folder, encoder)
     assert retriever.search("scaphoid fracture")[0].id == "new"
     assert retriever.fingerprint != before
-    with pytest.raises(RetrievalError, match="has a passage with id 'new' already"):
+    with pytest.raises(RetrievalError, match="id is 'new'; another passage has it already; .* with --update"):
         add_passages(folder, read_corpora([path]).passages, encoder)
 
 

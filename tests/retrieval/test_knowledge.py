@@ -40,8 +40,8 @@ def _sentences(text: str) -> list[str]:
     return SENTENCE_END.split(text)
 
 
-def test_there_are_at_least_a_hundred_cards() -> None:
-    assert len(CARDS) >= 100
+def test_there_are_at_least_two_hundred_cards() -> None:
+    assert len(CARDS) >= 200
 
 
 @each_card

@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 
 from retrieval.vectors import VectorFile
 
@@ -17,21 +16,24 @@ def test_exact_search_equals_a_matrix_product():
     np.testing.assert_allclose(scores, (vectors @ vectors[7])[expected], rtol=1e-5)
 
 
-@pytest.mark.parametrize("exact_limit", [1000, 10])
-def test_vectors_can_be_added_removed_and_read_back(tmp_path, exact_limit):
-    vectors = unit(400)
-    file = VectorFile.build(vectors[:399], np.arange(399), exact_limit=exact_limit)
-    assert file.exact == (exact_limit == 1000)
-    file.add(vectors[399:], np.array([900]))
-    file.remove(np.array([0, 12345]))
-    file.save(tmp_path / "v.faiss")
-    for mmap in (False, True):
-        again = VectorFile.load(tmp_path / "v.faiss", mmap=mmap)
-        assert (again.count, again.width) == (399, 16)
-        assert again.search(vectors[399], 1)[1][0] == 900
-        assert 0 not in again.search(vectors[0], 20)[1]
-
-
 def test_an_empty_file_finds_nothing():
     file = VectorFile.build(np.zeros((0, 16), dtype=np.float32), np.zeros(0, dtype=np.int64))
     assert len(file.search(unit(1)[0], 3)[0]) == 0
+
+
+def test_the_bfloat_product_finds_what_the_exact_one_finds():
+    from retrieval.exact import BfloatScan
+
+    vectors, queries = unit(5000, 64), unit(70, 64, seed=1)
+    scores, places = BfloatScan(vectors).search(queries, 10)
+    expected = np.argsort(-(queries @ vectors.T), axis=1)[:, :10]
+    np.testing.assert_array_equal(places, expected)
+    np.testing.assert_allclose(scores, np.take_along_axis(queries @ vectors.T, expected, axis=1), rtol=1e-5)
+
+
+def test_many_vectors_are_found_under_their_keys_whichever_way_is_fastest(monkeypatch):
+    monkeypatch.setattr("retrieval.vectors.FEWEST", 100)
+    vectors = unit(500)
+    file = VectorFile.build(vectors, np.arange(500) * 7)
+    assert file.search(vectors[123], 1)[1].tolist() == [861]
+    assert file.search_many(vectors[:3], 1)[1].ravel().tolist() == [0, 7, 14]
