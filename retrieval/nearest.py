@@ -55,7 +55,7 @@ def near_image(index: IndexFolder, vector: np.ndarray, pool: Pool, settings: Sea
 
 
 def near_shown(index: IndexFolder, vector: np.ndarray, pool: Pool, depth: int) -> Hits:
-    """Return figures and cases whose pictures are nearer than chance to the words of (E,), by how surprising that is."""
+    """Return figures and cases whose pictures are nearer than chance to the words of (E,), best first."""
     cosines, keys = index.image.search(vector, depth, pool.images)
     surprise = index.background.surprise(vector, cosines, among="images")
     return best_per_row(index.rows_of(keys[surprise > 0]), surprise[surprise > 0])
