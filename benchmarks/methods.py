@@ -3,6 +3,7 @@
 priors      DPO against comparisons with an examination that is not there
 factuality  DPO on the model's own reports, ranked by their findings, with no human and no other model as a judge
 rewards     GRPO against supervised tuning on the same 600 questions, in site and under a site shift
+judging     a reward model on pairs it has not seen, against the model's own likelihood, and its pick among six reports
 
 Each begins with a model that has the fault: the starter, tuned for some minutes on data that has it.
 """
@@ -21,19 +22,23 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.written import ReportScore, Writer, score_answers, score_reports
+from benchmarks.written import ReportScore, likelier, score_answers, score_reports
 from data_recipes.build import build_data
 from data_recipes.schema import Example, Preference, read_examples, read_preferences, write_examples, write_preferences
 from training.augment_settings import AugmentSettings
+from training.best_of import Drawing, draw, find_judge, pair_of
 from training.grpo_settings import GrpoSettings
 from training.llava import run_stage
-from training.metrics import answer_tokens
 from training.policy import run_grpo
 from training.preference import run_dpo
 from training.preference_settings import DpoSettings
 from training.recipe import OptimizerSettings
+from training.reward_model import read_card
+from training.reward_settings import RewardSettings
+from training.reward_trainer import run_reward
 from training.rewards import finding_f1
 from training.settings import DataPart, LlavaSettings
+from training.writer import Writer
 
 logger = logging.getLogger("benchmarks.methods")
 
@@ -110,16 +115,8 @@ def priors(model: str, out: Path, seed: int, scale: float) -> Row:
 def factuality(model: str, out: Path, seed: int, scale: float) -> Row:
     """Teach reports with faults, then prefer among the model's own reports those with the better findings."""
     root = phantoms(out, seed, int(PHANTOMS * scale))
-    by_images: dict[tuple[str, ...], list[Preference]] = {}
-    for one in read_preferences(out / "pairs" / "preferences.jsonl"):
-        if one.reason not in ("wrong answer", "mentions a prior", "wrong size"):
-            by_images.setdefault(one.images, []).append(one)
-    rng = random.Random(seed)
     reports = reports_of(root / "train.jsonl")
-    taught = [answered(one, rng.choice(by_images[one.images]).rejected) if one.images in by_images else one
-              for one in reports]  # fmt: skip
-    write_examples(root / "taught.jsonl", taught)
-    habit = tune(model, root / "taught.jsonl", out / "habit", steps=int(250 * scale), lr=1e-3, seed=seed)
+    habit = tune(model, faulty(root, out, seed), out / "habit", steps=int(250 * scale), lr=1e-3, seed=seed)
     pairs = own_pairs(habit, reports, root, samples=6, seed=seed)
     write_preferences(root / "pairs.jsonl", pairs)
     tuned = prefer(habit, root / "pairs.jsonl", out / "tuned", steps=int(200 * scale), seed=seed)
@@ -134,27 +131,27 @@ def factuality(model: str, out: Path, seed: int, scale: float) -> Row:
     }
 
 
+def faulty(root: Path, out: Path, seed: int) -> Path:
+    """Write the reports of the phantoms, each with a wrong side, an omitted or a made-up finding; returns the file."""
+    by_images: dict[tuple[str, ...], list[Preference]] = {}
+    for one in read_preferences(out / "pairs" / "preferences.jsonl"):
+        if one.reason not in ("wrong answer", "mentions a prior", "wrong size"):
+            by_images.setdefault(one.images, []).append(one)
+    rng = random.Random(seed)
+    taught = [answered(one, rng.choice(by_images[one.images]).rejected) if one.images in by_images else one
+              for one in reports_of(root / "train.jsonl")]  # fmt: skip
+    write_examples(root / "taught.jsonl", taught)
+    return root / "taught.jsonl"
+
+
 def own_pairs(model: str, examples: Sequence[Example], root: Path, *, samples: int, seed: int) -> list[Preference]:
     """Draw reports from a model and pair the best with the worst of each picture, as near in length as can be."""
-    writer = Writer(model)
-    drawn = [writer.write(examples, root, temperature=1.0, seed=seed * samples + place) for place in range(samples)]
-    pairs = []
-    for example, texts in zip(examples, zip(*drawn, strict=True), strict=True):
-        scores = {text: finding_f1(text, example) for text in texts if text.strip()}
-        best, worst = max(scores.values(), default=0.0), min(scores.values(), default=0.0)
-        if best - worst < 0.3:
-            continue
-        good = [text for text, score in scores.items() if score == best]
-        bad = [text for text, score in scores.items() if score == worst]
-        chosen, rejected = min(
-            ((one, other) for one in good for other in bad),
-            key=lambda two: abs(len(answer_tokens(two[0])) - len(answer_tokens(two[1]))),
-        )
-        pairs.append(
-            Preference(example.id, example.images, example.messages[:-1], chosen, rejected, "fewer true findings",
-                       example.source, example.licence, truth=example.truth, patient=example.patient)
-        )  # fmt: skip
-    return pairs
+    texts = draw(Writer(model), examples, root, Drawing(samples, seed=seed))
+    made = [
+        pair_of(one, {text: finding_f1(text, one) for text in row}, gap=0.3, reason="fewer true findings")
+        for one, row in zip(examples, texts, strict=True)
+    ]
+    return [one for one in made if one is not None]
 
 
 def rewards(model: str, out: Path, seed: int, scale: float) -> Row:
@@ -185,6 +182,38 @@ def rewards(model: str, out: Path, seed: int, scale: float) -> Row:
         for place, chosen in (("in site", sites[:1]), ("other sites", sites[1:])):
             asked = [one for one in test if one.site in chosen]
             row[f"{name}, {place}, %"] = 100 * score_answers(writer.write(asked, root, longest=16), asked)
+    return row
+
+
+def judging(model: str, out: Path, seed: int, scale: float) -> Row:
+    """Train a reward model on pairs; count the unseen ones that it puts in order, and what it picks of six reports."""
+    root = phantoms(out, seed, int(PHANTOMS * scale))
+    unseen_pairs = []
+    for name in ("dev", "test"):
+        build_data("preferences", root / f"{name}.jsonl", out / f"pairs-{name}", seed=seed)
+        unseen_pairs.append(out / f"pairs-{name}" / "preferences.jsonl")
+    folder = run_reward(
+        RewardSettings(
+            model=model, data=(DataPart(out / "pairs" / "preferences.jsonl"),), held_out=tuple(unseen_pairs),
+            out=out / "reward", steps=int(400 * scale), pairs=16, report_every=100, seed=seed,
+            optimizer=OptimizerSettings(lr=5e-4, warmup_steps=20),
+        )
+    )  # fmt: skip
+    found = read_card(folder).held_out
+    row = {"pairs in order, %": 100 * found["accuracy"]["value"]}
+    row |= {f"of {name}, %": 100 * part["accuracy"]["value"] for name, part in found["by_reason"].items()}
+    row["by the start's own likelihood, %"] = 100 * likelier(model, unseen_pairs, out / "likelihood")
+    habit = tune(model, faulty(root, out, seed), out / "habit", steps=int(250 * scale), lr=1e-3, seed=seed)
+    test = unseen(root, reports_of)
+    texts = draw(Writer(habit), test, root, Drawing(seed=seed))
+    learned, true = (find_judge(name, test, root)(test, texts) for name in (str(folder), "finding_f1"))
+
+    def f1(picks: Sequence[int]) -> float:
+        return score_reports([row[pick] for row, pick in zip(texts, picks, strict=True)], test).f1
+
+    row["finding F1, first of six"] = f1([0] * len(test))
+    row["finding F1, the reward model's pick"] = f1([max(range(6), key=one.__getitem__) for one in learned])
+    row["finding F1, best of six"] = f1([max(range(6), key=one.__getitem__) for one in true])
     return row
 
 
@@ -221,6 +250,7 @@ EXPERIMENTS: dict[str, Callable[[str, Path, int, float], Row]] = {
     "priors": priors,
     "factuality": factuality,
     "rewards": rewards,
+    "judging": judging,
 }
 
 

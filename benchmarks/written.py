@@ -1,4 +1,4 @@
-"""What a model writes by itself, before any review, and how right it is."""
+"""How right a model is by itself, before any review: in what it writes, and in what it holds likely."""
 
 from __future__ import annotations
 
@@ -6,54 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from assistant.config import GenerationConfig
-from assistant.engine.features import PictureEncoder
-from assistant.engine.generate import Generator
-from assistant.engine.prompt import Prompt
-from assistant.imaging.load import load_picture
-from assistant.model.load import load_model
+import torch
+
 from assistant.review import change_sentences
 from data_recipes.schema import Example
-from training.dataset import Tokens
 from training.evaluation.items import true_findings
 from training.metrics import FindingCounts, answer_tokens, compare_findings
+from training.preference import PreferenceTrainer
+from training.preference_settings import DpoSettings
 from training.rewards import answer_match
-
-
-class Writer:
-    """Lets one model answer examples.
-
-    Args:
-        model: folder of a model or an adapter.
-    """
-
-    def __init__(self, model: str | Path) -> None:
-        self.loaded = load_model(model, quantization="none")
-        self.tokens = Tokens(self.loaded.tokenizer, self.loaded.contract.image_tokens)
-        self.encoder = PictureEncoder(self.loaded)
-
-    def write(
-        self, examples: Sequence[Example], root: Path, *, temperature: float = 0.0, seed: int = 0, longest: int = 160
-    ) -> list[str]:
-        """Answer the last question of each example.
-
-        Args:
-            examples: B of them.
-            root: folder of their images.
-            temperature: 0 takes the likeliest token.
-            seed: of the drawing.
-            longest: most new tokens.
-        Returns:
-            B texts, as the model wrote them.
-        """
-        pictures = [[load_picture(path) for path in one.image_paths(root)] for one in examples]
-        prompts = [
-            Prompt("", self.tokens.turns(one)[-1].prompt, tuple(self.encoder.encode(group)))
-            for one, group in zip(examples, pictures, strict=True)
-        ]
-        settings = GenerationConfig(temperature=temperature, seed=seed, batch_size=64)
-        made = Generator(self.loaded, settings).generate(prompts, max_new_tokens=longest)
-        return [one.text for one in made]
+from training.run_folder import RunFolder
+from training.settings import DataPart
 
 
 @dataclass(frozen=True)
@@ -81,3 +44,12 @@ def score_reports(texts: Sequence[str], examples: Sequence[Example]) -> ReportSc
 def score_answers(texts: Sequence[str], examples: Sequence[Example]) -> float:
     """Return the share of questions that are answered rightly."""
     return sum(answer_match(text, one) == 1.0 for text, one in zip(texts, examples, strict=True)) / len(texts)
+
+
+def likelier(model: str, files: Sequence[Path], out: Path) -> float:
+    """Return the share of pairs whose better answer a model holds likelier, a token."""
+    settings = DpoSettings(model=model, data=tuple(map(DataPart, files)), out=out, per_token=True)
+    trainer = PreferenceTrainer(settings, RunFolder(out, settings))
+    tokens = torch.tensor([[len(one.first.answer), len(one.second.answer)] for one in trainer.pairs])
+    mean = trainer.reference() / tokens
+    return float((mean[:, 0] > mean[:, 1]).float().mean())

@@ -37,6 +37,9 @@ class LoraSettings:
     """More settings of the method, passed on to PEFT as they are."""
     quantization: Literal["nf4", "int8"] | None = None
     """Hold the frozen language model in 4 or 8 bits meanwhile (QLoRA)."""
+    on_top: bool = False
+    """`model` is an adapter, such as one for the domain: leave it as it is and train another on top, such as one for
+    the task. What is written is one adapter, of both."""
 
     def __post_init__(self) -> None:
         if self.rank < 1:
@@ -51,6 +54,24 @@ class LoraSettings:
             raise ConfigError(
                 f"lora.method {self.method} cannot run on weights held in {self.quantization}; choose from "
                 f"{', '.join(on_quantized())}, or take `quantization` out."
+            )
+        only = METHODS[self.method].only_quantized
+        if only is not None and self.quantization != only:
+            raise ConfigError(
+                f"lora.method {self.method} makes up for rounding to {only}, and quantization is {self.quantization}; "
+                f"set lora.quantization: {only}, or choose another method."
+            )
+        if self.on_top:
+            self._check_on_top()
+
+    def _check_on_top(self) -> None:
+        method = METHODS[self.method]
+        if method.config != "LoraConfig" or method.moves_base or self.method == "dora":
+            raise ConfigError(f"lora.on_top needs plain LoRA twice, and lora.method is {self.method}; set it to lora.")
+        if self.quantization:
+            raise ConfigError(
+                f"lora.on_top adds the first adapter to weights that are held in {self.quantization}, which rounds it. "
+                "Merge it first (python -m training.merge), or take `quantization` out."
             )
 
 
@@ -69,6 +90,7 @@ def add_lora(llava: LlavaForConditionalGeneration, settings: LoraSettings, *, co
     import peft
 
     from assistant.model.adapter import wrap
+    from training.adapter_start import hold_a
 
     method = METHODS[settings.method]
     values = method.values(settings.rank, settings.alpha, settings.dropout)
@@ -83,6 +105,8 @@ def add_lora(llava: LlavaForConditionalGeneration, settings: LoraSettings, *, co
         wrapped = wrap(llava, getattr(peft, method.config)(**values | settings.options))
     except (TypeError, ValueError) as error:
         raise TrainingError(f"PEFT refuses `lora:` with method {settings.method}: {error}") from error
+    if method.held_a is not None:
+        hold_a(wrapped, method.held_a)
     touched = [name for name, one in wrapped.named_parameters() if one.requires_grad and "vision_tower" in name]
     if touched:
         raise TrainingError(
@@ -110,6 +134,7 @@ def continue_adapter(
     from peft import PeftConfig
 
     from assistant.model.adapter import reopen
+    from training.adapter_start import hold_a
 
     config = PeftConfig.from_pretrained(str(folder))
     mend = "Delete `lora:` to go on with the adapter as it is, or merge it first: python -m training.merge."
@@ -118,6 +143,8 @@ def continue_adapter(
     if connector and not config.modules_to_save:
         raise ConfigError(f"The adapter in {folder} has no connector; set train: [language_model], or merge it first.")
     wrapped = reopen(llava, folder)
+    if settings is not None and (held := METHODS[settings.method].held_a) is not None:
+        hold_a(wrapped, held)
     for name, one in wrapped.named_parameters():
         if "modules_to_save" in name and not connector:
             one.requires_grad_(False)
@@ -133,7 +160,7 @@ def _check_same(folder: Path, config: PeftConfig, settings: LoraSettings, mend: 
     differ = [
         f"{name} {getattr(config, name)} (recipe: {value})"
         for name, value in asked.items()
-        if "dropout" not in name and getattr(config, name) != value
+        if "dropout" not in name and name != "total_step" and getattr(config, name) != value
     ]
     if differ:
         raise ConfigError(f"The adapter in {folder} has {', '.join(differ)}. {mend}")

@@ -20,6 +20,10 @@ class Branches:
     images: tuple[Path, ...]
     first: Turned
     second: Turned
+    reason: str = ""
+    """What is wrong with the second, where it is known."""
+    group: str = ""
+    """The patient, or what else it is drawn with when an interval is worked out."""
 
 
 def read_pairs(path: Path, tokens: Tokens) -> list[Branches]:
@@ -36,7 +40,9 @@ def read_pairs(path: Path, tokens: Tokens) -> list[Branches]:
     pairs = []
     for one in read_preferences(path):
         chosen, rejected = (_answered(one, answer, tokens) for answer in (one.chosen, one.rejected))
-        pairs.append(Branches(tuple(path.parent / name for name in one.images), chosen, rejected))
+        images = tuple(path.parent / name for name in one.images)
+        group = one.patient or "|".join(map(str, images)) or one.id
+        pairs.append(Branches(images, chosen, rejected, one.reason, group))
     if not pairs:
         raise DataError(f"{path} holds no preferences; build it again or take it out of `data:`.")
     return pairs

@@ -73,19 +73,21 @@ def check_patients(
     training: Sequence[Path],
     held_out: Sequence[Path],
     read: Callable[[Path], Iterable[Example | Preference]] = read_examples,
+    read_held_out: Callable[[Path], Iterable[Example | Preference]] = read_examples,
 ) -> None:
     """Refuse training data on patients who are also measured on.
 
     Args:
         training: data files that are trained on.
-        held_out: example files that are not.
+        held_out: files that are not.
         read: reads a file that is trained on.
+        read_held_out: reads one that is not.
     Raises:
         DataError: a patient stands in both; it says how many do, and names the files, never the patients.
     """
     trained = {path: {one.patient for one in read(path) if one.patient} for path in training}
     for path in held_out:
-        kept = {one.patient for one in read_examples(path) if one.patient}
+        kept = {one.patient for one in read_held_out(path) if one.patient}
         for other, seen in trained.items():
             if seen & kept:
                 raise DataError(
@@ -100,13 +102,13 @@ def check_rewards(path: Path, examples: Sequence[Example], rewards: Collection[s
     Args:
         path: of the data file.
         examples: in it.
-        rewards: names of the recipe's rewards.
+        rewards: names of the recipe's rewards; a learned one can judge any example.
     Raises:
         DataError: the file is empty, or says how many cannot be judged, by which reward, and the first five.
     """
     if not examples:
         raise DataError(f"{path} holds no examples; build it again or take it out of `data:`.")
-    for name in rewards:
+    for name in set(rewards) & set(REWARDS):
         unfit = [one.id for one in examples if not REWARDS[name].applies(one)]
         if unfit:
             raise DataError(

@@ -86,10 +86,25 @@ class Tokens:
         Raises:
             DataError: the chat template does not render the prompt as the beginning of the whole.
         """
+        return self._turns(example.messages, example)
+
+    def answered(self, example: Example, answer: str) -> Turned:
+        """Return an example's last question with another answer.
+
+        Args:
+            example: its own last answer is not read.
+            answer: any text, such as one that a model wrote: it may be empty, and a picture's placeholder is cut out.
+        Returns:
+            Prompt and answer.
+        """
+        said = {"role": "assistant", "content": answer.replace("<image>", "")}
+        return self._turns([*example.messages[:-1], said], example)[-1]
+
+    def _turns(self, given: Sequence[dict[str, str]], example: Example) -> list[Turned]:
         messages: list[dict[str, Any]] = []
         result = []
         waiting = len(example.images)
-        for message in example.messages:
+        for message in given:
             if message["role"] == "assistant":
                 result.append(self._turn(messages, message["content"], example.id))
                 messages.append(assistant_message(message["content"]))

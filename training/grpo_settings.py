@@ -10,8 +10,11 @@ from training.adapter import LoraSettings
 from training.feature_settings import FeatureCacheSettings
 from training.recipe import OptimizerSettings
 from training.settings import DataPart
+from training.train_parts import check_parts, tell_parts
 
 REWARD_NAMES = ("answer_match", "finding_f1", "finding_places", "no_prior", "think_format", "brevity")
+LEARNED = "learned"
+"""The reward that a reward model gives."""
 BASELINES = ("group", "rloo", "mean")
 AVERAGES = ("dapo", "grpo", "dr_grpo")
 
@@ -32,7 +35,11 @@ class GrpoSettings:
     held_out: tuple[Path, ...] = ()
     """Example files that are measured on: a patient who also stands in `data` is refused."""
     rewards: dict[str, float] = field(default_factory=lambda: {"answer_match": 1.0})
-    """Weight of each reward: answer_match, finding_f1, finding_places, no_prior, think_format, brevity."""
+    """Weight of each reward: answer_match, finding_f1, finding_places, no_prior, think_format, brevity; or learned, the
+    chance that `reward_model` gives an answer of being preferred to an average one."""
+    reward_model: str | None = None
+    """Folder that `training.reward` wrote, for the reward learned. Rewards that can be checked beside it keep the model
+    from finding what pleases it and is not right."""
     samples: int = 8
     """Answers drawn for each question."""
     prompts: int = 8
@@ -50,9 +57,11 @@ class GrpoSettings:
     """What the loss is a mean of: dapo (tokens of the step), grpo (answers, each a mean of its tokens), dr_grpo (tokens
     over a fixed length, so that length has no influence)."""
     train: tuple[str, ...] = ("connector", "language_model")
-    """Parts whose weights change. With `lora` the language model changes by LoRA only."""
+    """Parts that train: connector, language_model, head. With `lora` the language model changes by that only."""
     lora: LoraSettings | None = None
     """Low-rank adapters instead of whole weights; the result is a PEFT folder."""
+    last_layers: int | None = None
+    """Of the language model, train this many layers next to the output only; None for all. With `lora`, use its own."""
     steps: int = 200
     """Updates."""
     optimizer: OptimizerSettings = field(default_factory=lambda: OptimizerSettings(lr=3e-5, warmup_steps=10))
@@ -72,9 +81,15 @@ class GrpoSettings:
     """Start of every random choice."""
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.rewards) - set(REWARD_NAMES))
+        unknown = sorted(set(self.rewards) - {*REWARD_NAMES, LEARNED})
         if unknown or not self.rewards:
-            raise ConfigError(f"rewards is {unknown or 'empty'}; choose from {', '.join(REWARD_NAMES)}.")
+            raise ConfigError(f"rewards is {unknown or 'empty'}; choose from {', '.join((*REWARD_NAMES, LEARNED))}.")
+        if LEARNED in self.rewards and self.reward_model is None:
+            raise ConfigError("rewards has learned, but no reward_model is named; give a folder of training.reward.")
+        if self.reward_model is not None and LEARNED not in self.rewards:
+            raise ConfigError(
+                f"reward_model is {self.reward_model}, but rewards has no learned; add learned: 1.0, or take it out."
+            )
         if self.samples < 2:
             raise ConfigError(f"samples is {self.samples}; answers are compared with each other, so use 2 or more.")
         if self.temperature <= 0:
@@ -82,9 +97,7 @@ class GrpoSettings:
         for name, allowed in (("baseline", BASELINES), ("average", AVERAGES)):
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}; choose from {', '.join(allowed)}.")
-        parts = set(self.train) - {"connector", "language_model"}
-        if parts or not self.train:
-            raise ConfigError(f"train is {list(self.train)}; choose from connector, language_model.")
+        check_parts(self.train, self.lora, self.last_layers)
         if not self.data:
             raise ConfigError("data is empty; name at least one JSONL file of examples.")
         if not 1 <= self.accumulate <= self.prompts:
@@ -106,8 +119,8 @@ def describe(settings: GrpoSettings) -> str:
             raise DataError(f"{path} does not exist. Build it with python -m data_recipes.build, or mend the recipe.")
     files = ", ".join(f"{part.path.name} x{part.weight:g}" for part in settings.data)
     rewards = ", ".join(f"{name} x{weight:g}" for name, weight in settings.rewards.items())
-    how = f"LoRA rank {settings.lora.rank}" if settings.lora else "all weights"
+    trained = tell_parts(settings.train, settings.lora, settings.last_layers)
     return (
         f"{settings.model}: {settings.steps} steps of {settings.prompts} questions x {settings.samples} answers from "
-        f"{files}; rewards {rewards}; trains {', '.join(settings.train)} ({how})"
+        f"{files}; rewards {rewards}; trains {trained}"
     )

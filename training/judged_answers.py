@@ -17,7 +17,8 @@ from data_recipes.judged import read_judged
 from data_recipes.schema import Example, Preference
 from training.branches import Branches, check_both_kinds, read_judged_pairs
 from training.kto_settings import KtoSettings
-from training.reference import ReferenceTrainer, Step, Told, run_against_reference
+from training.pairs import Told, run_on_pairs
+from training.reference import ReferenceTrainer, Step
 from training.run_folder import RunFolder
 from training.team import Team
 
@@ -100,4 +101,4 @@ class JudgedTrainer(ReferenceTrainer[KtoSettings]):
 
 def run_kto(settings: KtoSettings, resume: bool = False) -> Path:
     """Run `kto` and return the folder of the model or adapter."""
-    return run_against_reference(JudgedTrainer, settings, resume)
+    return run_on_pairs(JudgedTrainer, settings, resume)

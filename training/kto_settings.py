@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from assistant.errors import ConfigError
-from training.reference_settings import ReferenceSettings, describe_run
+from training.pair_settings import describe_run
+from training.reference_settings import ReferenceSettings
 
 
 @dataclass(frozen=True)
@@ -26,4 +27,6 @@ class KtoSettings(ReferenceSettings):
 
 def describe(settings: KtoSettings) -> str:
     """Say what a run would do, after a look at the data files."""
-    return describe_run(settings, f"KTO, good x{settings.good_weight:g}, bad x{settings.bad_weight:g}")
+    return describe_run(
+        settings, f"KTO, good x{settings.good_weight:g}, bad x{settings.bad_weight:g}, beta {settings.beta:g}"
+    )

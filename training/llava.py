@@ -122,7 +122,9 @@ class LlavaTrainer:
 
     def __init__(self, settings: LlavaSettings, folder: RunFolder, team: Team | None = None) -> None:
         self.settings, self.folder, self.team = settings, folder, team or Team()
-        self.model = TrainedModel(settings.model, settings.train, settings.lora, self.team)
+        self.model = TrainedModel(
+            settings.model, settings.train, settings.lora, self.team, last_layers=settings.last_layers
+        )
         self.loaded = self.model.loaded
         self.tokens = Tokens(self.loaded.tokenizer, self.loaded.contract.image_tokens)
         self.packed = PackedModel(

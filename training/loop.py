@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from assistant.errors import TrainingError
+from training.adapter_ranks import find_ranks
 from training.recipe import OptimizerSettings
 from training.run_folder import RunFolder
 from training.sharding import is_sharded, like, whole
@@ -67,6 +68,7 @@ class Loop:
         if of(True):
             self.optimizers["muon"] = torch.optim.Muon(of(True), lr=settings.lr, adjust_lr_fn="match_rms_adamw")
         self.averaged = {name: parameter.detach().clone() for name, parameter in named} if average else {}
+        self.ranks = find_ranks(module, steps)
 
     def learning_rate(self) -> float:
         """Return the learning rate of the coming step: linear warm-up, then half a cosine."""
@@ -83,12 +85,18 @@ class Loop:
         """
         if loss is not None:
             loss.backward()
+        if self.ranks is not None:
+            # Gradients are summed over the processes, and this one is the same in all.
+            self.ranks.keep_orthogonal(1 / self.team.size)
         groups = [group for one in self.optimizers.values() for group in one.param_groups]
         self._clip([one for group in groups for one in group["params"]])
         for group in groups:
             group["lr"] = self.learning_rate() * group["factor"]
         for one in self.optimizers.values():
             one.step()
+        if self.ranks is not None:
+            self.ranks.share_out(self.step_number)
+        for one in self.optimizers.values():
             one.zero_grad(set_to_none=True)
         self.step_number += 1
         if self.averaged:
@@ -134,6 +142,8 @@ class Loop:
         tensors |= {f"average/{name}": one for name, one in self.averaged.items()}
         for part, one in self.optimizers.items():
             tensors |= {f"{part}/{key}": value for key, value in _flatten(one)}
+        if self.ranks is not None:
+            tensors |= {f"ranks/{name}": one for name, one in self.ranks.state().items()}
         tensors = {name: whole(one) for name, one in tensors.items()}
         tensors["generator"] = self.generator.get_state()
         # Dropout draws from torch's own generators, in every process from its own.
@@ -164,6 +174,8 @@ class Loop:
         self.averaged = {
             name: like(one, named[name]).to(named[name].device) for name, one in _part(tensors, "average/").items()
         }
+        if self.ranks is not None:
+            self.ranks.load(_part(tensors, "ranks/"))
         self.generator.set_state(tensors["generator"])
         # With another number of processes than before, dropout goes on differently, and all else the same.
         if (chance := tensors.get(f"chance/cpu/{self.team.rank}")) is not None:

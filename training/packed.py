@@ -81,25 +81,45 @@ class PackedModel:
         Returns:
             float32 (number of answers' tokens, vocabulary), row by row; `targets` gives the tokens themselves.
         """
-        llava, device = self.loaded.llava, self.loaded.device
         with self.autocast():
-            embeds = llava.get_input_embeddings()(batch.ids.to(device))
-            if len(images):
-                projector, seen = llava.model.multi_modal_projector, self.features(images)
-                seen = projector(seen if self.bf16 else seen.to(next(projector.parameters()).dtype)).flatten(0, 1)
-                seen = F.dropout(seen, self.dropout)
-                # A drawn answer may hold the picture token as a word; there it is no picture's place.
-                places = ((batch.ids == self.image_id) & (batch.labels == IGNORED)).to(device)
-                embeds = embeds.masked_scatter(places[..., None], seen.to(embeds.dtype))
-            mask = torch.zeros(batch.mask.shape, dtype=embeds.dtype, device=device)
-            mask = mask.masked_fill(~batch.mask.to(device), torch.finfo(embeds.dtype).min)
-            with self._checkpointing():
-                hidden = llava.model.language_model(
-                    inputs_embeds=embeds, attention_mask=mask, position_ids=batch.positions.to(device), use_cache=False
-                ).last_hidden_state
+            hidden = self._hidden(batch, images)
             # Only answers have a loss, so only their places go through the vocabulary.
-            logits: Tensor = llava.lm_head(hidden[:, :-1][_wanted(batch).to(device)])
+            logits: Tensor = self.loaded.llava.lm_head(hidden[:, :-1][_wanted(batch).to(self.loaded.device)])
         return logits.float()
+
+    def answer_states(self, batch: PackedBatch, images: Tensor) -> Tensor:
+        """Return what the language model holds in mind at the end of every answer.
+
+        Args:
+            batch: packs.
+            images: their pictures or features, as in `answer_logits`.
+        Returns:
+            float32 (number of answers, D), row by row: the last layer's state, normed, at the answer's last token.
+        """
+        answer = batch.labels != IGNORED
+        last = answer & ~F.pad(answer, (0, 1))[:, 1:]
+        with self.autocast():
+            hidden = self._hidden(batch, images)
+        return hidden[last.to(self.loaded.device)].float()
+
+    def _hidden(self, batch: PackedBatch, images: Tensor) -> Tensor:
+        """Run connector and language model; (B, L, D)."""
+        llava, device = self.loaded.llava, self.loaded.device
+        embeds = llava.get_input_embeddings()(batch.ids.to(device))
+        if len(images):
+            projector, seen = llava.model.multi_modal_projector, self.features(images)
+            seen = projector(seen if self.bf16 else seen.to(next(projector.parameters()).dtype)).flatten(0, 1)
+            seen = F.dropout(seen, self.dropout)
+            # A drawn answer may hold the picture token as a word; there it is no picture's place.
+            places = ((batch.ids == self.image_id) & (batch.labels == IGNORED)).to(device)
+            embeds = embeds.masked_scatter(places[..., None], seen.to(embeds.dtype))
+        mask = torch.zeros(batch.mask.shape, dtype=embeds.dtype, device=device)
+        mask = mask.masked_fill(~batch.mask.to(device), torch.finfo(embeds.dtype).min)
+        with self._checkpointing():
+            hidden: Tensor = llava.model.language_model(
+                inputs_embeds=embeds, attention_mask=mask, position_ids=batch.positions.to(device), use_cache=False
+            ).last_hidden_state
+        return hidden
 
     def _layers(self) -> list[Any]:
         return list(self.loaded.llava.model.language_model.layers)

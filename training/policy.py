@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -27,11 +28,12 @@ from data_recipes.schema import Example, read_examples
 from training.checks import check_ends, check_patients, check_pictures, check_rewards, check_room
 from training.dataset import PictureGroup, Tokens, Turned, collate, make_pack
 from training.feature_cache import PictureView
-from training.grpo_settings import GrpoSettings
+from training.grpo_settings import LEARNED, GrpoSettings
 from training.loop import Loop
 from training.packed import PackedModel, answer_numbers
 from training.pictures import build_store
 from training.policy_loss import Spread, advantages, token_weights
+from training.reward_model import Asked, RewardModel
 from training.rewards import REWARDS
 from training.run_folder import RunFolder
 from training.team import Team, begin
@@ -57,7 +59,9 @@ class PolicyTrainer:
                 "grpo draws answers, which end at different times in different processes, and FSDP lets none wait for "
                 "the others. Launch with training/recipes/accelerate/gpus.yaml."
             )
-        self.model = TrainedModel(settings.model, settings.train, settings.lora, self.team)
+        self.model = TrainedModel(
+            settings.model, settings.train, settings.lora, self.team, last_layers=settings.last_layers
+        )
         self.loaded = self.model.loaded
         self.tokens = Tokens(self.loaded.tokenizer, self.loaded.contract.image_tokens)
         self.examples: list[Example] = []
@@ -87,6 +91,7 @@ class PolicyTrainer:
         self.network.eval()
         self.view = PictureView(self.packed, settings.feature_cache)
         self.seen: dict[tuple[int, ...], Tensor] = {}
+        self.judge = RewardModel.open(settings.reward_model, device=self.team.device) if settings.reward_model else None
         self.first_length: float | None = None
 
     def features(self, number: int) -> list[Tensor]:
@@ -124,7 +129,9 @@ class PolicyTrainer:
         means = {}
         for name, weight in self.settings.rewards.items():
             scores = torch.tensor(
-                [
+                self._learned(numbers, drawn)
+                if name == LEARNED
+                else [
                     [REWARDS[name].score(one.text, self.examples[number]) for one in row]
                     for number, row in zip(numbers, drawn, strict=True)
                 ]
@@ -132,6 +139,13 @@ class PolicyTrainer:
             total += weight * scores
             means[name] = scores.mean().item()
         return total, means
+
+    def _learned(self, numbers: Sequence[int], drawn: Sequence[Sequence[Generated]]) -> list[list[float]]:
+        asked = [
+            Asked(self.images[number], self.examples[number], tuple(one.text for one in row))
+            for number, row in zip(numbers, drawn, strict=True)
+        ]
+        return cast("RewardModel", self.judge).chances(asked)
 
     def loss(
         self,

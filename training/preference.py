@@ -8,15 +8,27 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from assistant.errors import TrainingError
 from data_recipes.schema import Example, Preference, read_preferences
 from training.branches import Branches, read_pairs
+from training.pairs import Told, run_on_pairs
 from training.preference_loss import LOSSES, PairScores
 from training.preference_settings import DpoSettings
-from training.reference import ReferenceTrainer, Step, Told, run_against_reference
+from training.reference import ReferenceTrainer, Step
+from training.run_folder import RunFolder
+from training.team import Team
 
 
 class PreferenceTrainer(ReferenceTrainer[DpoSettings]):
     """One run of `dpo`."""
+
+    def __init__(self, settings: DpoSettings, folder: RunFolder, team: Team | None = None) -> None:
+        if team is not None and team.size > 1 and (sorting := settings.sorting):
+            raise TrainingError(
+                f"{sorting[0]} sorts the pairs of a whole step, which {team.size} processes share out; choose another "
+                "loss, or run it in one process."
+            )
+        super().__init__(settings, folder, team)
 
     def read(self, path: Path) -> list[Branches]:
         """Read a file of preferences."""
@@ -40,10 +52,8 @@ class PreferenceTrainer(ReferenceTrainer[DpoSettings]):
         settings, step = self.settings, step or self.prepare([numbers], numbers, reference)
         policy, lengths = self.log_probabilities(*self.batch(numbers))
         fixed = reference.to(policy.device)
-        scale = lengths.float() if settings.per_token else torch.ones_like(policy)
-        first, second = policy / scale, fixed / scale
-        scores = PairScores(first[:, 0], first[:, 1], second[:, 0], second[:, 1])
-        loss = LOSSES[settings.loss](scores, settings.beta, settings.label_smoothing).sum() / step.pairs
+        scores = self._scores(policy, fixed, lengths.to(policy))
+        loss = self._judge(scores, step)
         if settings.sft_weight:
             loss = loss - settings.sft_weight * (policy[:, 0].sum() / step.first_tokens)
         count = float(len(numbers))
@@ -54,7 +64,36 @@ class PreferenceTrainer(ReferenceTrainer[DpoSettings]):
             "chosen_change": ((policy[:, 0] - fixed[:, 0]).sum().item(), lengths[:, 0].sum().item()),
         }
 
+    def token_weights(self, numbers: Tensor, lengths: Tensor) -> Tensor | None:
+        """Return `ld_alpha` for the tokens that the longer answer of a pair has more, 1 for all others."""
+        if self.settings.ld_alpha == 1:
+            return None
+        place = torch.arange(len(numbers), device=numbers.device) - (lengths.cumsum(0) - lengths)[numbers]
+        shorter = lengths.view(-1, 2).amin(dim=1).repeat_interleave(2)
+        return torch.where(place < shorter[numbers], 1.0, self.settings.ld_alpha)
+
+    def _scores(self, policy: Tensor, fixed: Tensor, tokens: Tensor) -> PairScores:
+        """Return what the losses read, of sums (B, 2) and numbers of tokens (B, 2)."""
+        settings = self.settings
+        scale = tokens if settings.per_token else torch.ones_like(policy)
+        # The reward that a pair implies is the log ratio's plus the price of the length that it pays.
+        paid = settings.length_penalty / settings.beta * tokens
+        first, second = policy / scale, fixed / scale - paid
+        return PairScores(*first.T, *second.T, *tokens.T)
+
+    def _judge(self, scores: PairScores, step: Step) -> Tensor:
+        settings = self.settings
+        loss = torch.zeros((), device=scores.chosen.device)
+        for name, weight in {settings.loss: 1.0, **settings.add_losses}.items():
+            if name == "sft":
+                # A mean over the tokens of the whole step, of which these pairs may be a part.
+                loss = loss - weight * scores.chosen.sum() / step.first_tokens
+            else:
+                each = LOSSES[name](scores, settings.beta, settings.label_smoothing)
+                loss = loss + weight * each.sum() / step.pairs
+        return loss
+
 
 def run_dpo(settings: DpoSettings, resume: bool = False) -> Path:
     """Run `dpo` and return the folder of the model or adapter."""
-    return run_against_reference(PreferenceTrainer, settings, resume)
+    return run_on_pairs(PreferenceTrainer, settings, resume)

@@ -45,6 +45,10 @@ class StageSettings(Protocol):
         """The adapter."""
 
     @property
+    def last_layers(self) -> int | None:
+        """How many layers of the language model train whole, where not all do."""
+
+    @property
     def optimizer(self) -> OptimizerSettings:
         """How weights are updated."""
 
@@ -145,7 +149,9 @@ def _meta(settings: StageSettings, configuration: Any, adapter: Path | None) -> 
 
     with torch.device("meta"):
         llava = LlavaForConditionalGeneration(configuration())
-        network: Any = set_trainable(llava.requires_grad_(False), settings.train, settings.lora, adapter)
+        network: Any = set_trainable(
+            llava.requires_grad_(False), settings.train, settings.lora, adapter, settings.last_layers
+        )
     return network if network is llava else network.base_model.model
 
 

@@ -15,6 +15,7 @@ from training.dataset import PictureGroup, Tokens, Turned
 from training.evaluation.table import markdown_table
 from training.grpo_settings import GrpoSettings
 from training.kto_settings import KtoSettings
+from training.pair_settings import PairSettings
 from training.preference_settings import DpoSettings
 from training.preview_blocks import (
     Planned,
@@ -27,7 +28,7 @@ from training.preview_blocks import (
     tokens_block,
     weights_block,
 )
-from training.reference_settings import ReferenceSettings
+from training.reward_settings import RewardSettings
 from training.rewards import REWARDS
 from training.settings import DataPart
 
@@ -58,6 +59,35 @@ def preview_dpo(settings: DpoSettings) -> str:
         answers = [("chosen", pairs[0].first), (f"rejected ({first.reason})", pairs[0].second)]
         blocks += _pairs_blocks(answers, pairs, planned.tokens, settings.longest, ("chosen", "rejected"))
     return _whole(planned, settings, blocks, records)
+
+
+def preview_reward(settings: RewardSettings) -> str:
+    """Check all that a run of `reward` needs and say what it would do; faults as in `preview_dpo`.
+
+    Args:
+        settings: of the run.
+    Returns:
+        Several lines.
+    """
+    planned = plan(settings)
+    files = [*(part.path for part in settings.data), *settings.held_out]
+    records = [list(read_preferences(path)) for path in files]
+    trained = records[: len(settings.data)]
+    parts = [*settings.data, *(DataPart(path) for path in settings.held_out)]
+    _check_data(parts, (), records, read_preferences)
+    trained_on = [part.path for part in settings.data]
+    check_patients(trained_on, settings.held_out, read=read_preferences, read_held_out=read_preferences)
+    counts = [_counted(Counter(one.reason for one in part)) for part in trained]
+    blocks = [_data_table(settings, trained, ("pairs", "what is wrong", counts), settings.pairs)]
+    for path, found in zip(settings.held_out, records[len(trained) :], strict=True):
+        told = _counted(Counter(one.reason for one in found))
+        blocks.append(f"Measured on {len(found)} pairs of {path.name}: {told}")
+    if planned.tokens is not None:
+        pairs = [pair for path in files for pair in read_pairs(path, planned.tokens)]
+        check_pairs(pairs, planned.tokens.image_id, settings.longest, planned.context, planned.eos_ids)
+        answers = [("better", pairs[0].first), (f"worse ({trained[0][0].reason})", pairs[0].second)]
+        blocks += _pairs_blocks(answers, pairs, planned.tokens, settings.longest, ("better", "worse"))
+    return _whole(planned, settings, blocks, trained)
 
 
 def preview_kto(settings: KtoSettings) -> str:
@@ -140,7 +170,7 @@ def _counted(counts: Counter[str]) -> str:
 
 
 def _data_table(
-    settings: ReferenceSettings | GrpoSettings,
+    settings: PairSettings | GrpoSettings,
     records: Sequence[Sequence[Record]],
     kinds: tuple[str, str, Sequence[str]],
     each: int,
@@ -177,7 +207,8 @@ def _pairs_blocks(
 def _drawn_blocks(settings: GrpoSettings, example: Example, turned: Sequence[Turned], tokens: Tokens) -> list[str]:
     truth = example.messages[-1]["content"]
     known = f"; truth {example.truth}" if example.truth else ""
-    scores = [f"{name} {REWARDS[name].score(truth, example):g} x {by:g}" for name, by in settings.rewards.items()]
+    checked = ((name, by) for name, by in settings.rewards.items() if name in REWARDS)
+    scores = [f"{name} {REWARDS[name].score(truth, example):g} x {by:g}" for name, by in checked]
     lines = [
         f"One example ({example.id}); {settings.samples} answers are drawn to it:",
         shown_prompt(turned[0], tokens),
@@ -189,9 +220,7 @@ def _drawn_blocks(settings: GrpoSettings, example: Example, turned: Sequence[Tur
     return ["\n".join(lines), tokens_block(lengths, told)]
 
 
-def _whole(
-    planned: Planned, settings: ReferenceSettings, blocks: Sequence[str], records: Sequence[Sequence[Record]]
-) -> str:
+def _whole(planned: Planned, settings: PairSettings, blocks: Sequence[str], records: Sequence[Sequence[Record]]) -> str:
     together = -(-settings.pairs // settings.accumulate)
     memory = memory_block(planned, settings, together, settings.longest, average=bool(settings.average))
     sources = {(one.source, one.licence) for part in records for one in part}

@@ -2,99 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
-from assistant.errors import ConfigError, DataError
-from training.adapter import LoraSettings
-from training.feature_settings import FeatureCacheSettings
-from training.recipe import OptimizerSettings
-from training.settings import DataPart
+from assistant.errors import ConfigError
+from training.pair_settings import PairSettings
 
 
 @dataclass(frozen=True)
-class ReferenceSettings:
-    """Settings that `dpo` and `kto` share."""
+class ReferenceSettings(PairSettings):
+    """Settings that `dpo` and `kto` share; `model` is the reference too."""
 
-    model: str
-    """Folder of the model to start from, which is the reference too."""
-    data: tuple[DataPart, ...]
-    """JSONL files, as `python -m data_recipes.build preferences` writes them."""
-    out: Path
-    """Run folder; the model is written to `out/model`."""
-    preset: str | None = None
-    """What `model` is made from, such as biomedclip-mistral-7b: a dry run takes its sizes from it while the folder is
-    not there. Without, the name of the folder is looked for."""
-    held_out: tuple[Path, ...] = ()
-    """Example files that are measured on: a patient who also stands in `data` is refused."""
     beta: float = 0.1
     """How dear it is to leave the reference: small values let the model go further."""
-    train: tuple[str, ...] = ("connector", "language_model")
-    """Parts whose weights change. With `lora` the language model changes by LoRA only."""
-    lora: LoraSettings | None = None
-    """Low-rank adapters instead of whole weights; the result is a PEFT folder."""
-    steps: int = 200
-    """Updates."""
-    pairs: int = 16
-    """Questions a step, each with two answers."""
-    accumulate: int = 1
-    """Parts that a step's questions are put through the model in, one after the other: less memory, the same step."""
-    longest: int = 512
-    """Most tokens of a picture, a question and two answers."""
-    optimizer: OptimizerSettings = field(default_factory=lambda: OptimizerSettings(lr=1e-4, warmup_steps=20))
-    """Learning rate and schedule."""
-    average: float = 0.0
-    """Decay of averaged weights, 0 for none."""
-    feature_cache: FeatureCacheSettings | None = None
-    """Keep what the image tower, which never trains, makes of each picture, for all runs that come."""
     stop_below: float = 1.0
     """Stop when better answers have become less probable than this many nats a token below the reference: the sign of
     over-optimisation, where answers are told apart by unlearning them all. A warning comes at half of it."""
-    bf16: bool = True
-    """Compute in bfloat16."""
-    checkpoint: bool = False
-    """Keep only each layer's input for the backward pass and compute the rest again: far less memory, about a quarter
-    slower."""
-    compile: bool = False
-    """Compile the language model's layers; see `LlavaSettings.compile`."""
-    threads: int = 0
-    """CPU threads, 0 for torch's own choice."""
-    report_every: int = 20
-    """Steps between two reports and saved states."""
-    seed: int = 0
-    """Start of every random choice."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.beta <= 0:
             raise ConfigError(f"beta is {self.beta}; use a number above 0, such as 0.1.")
-        unknown = set(self.train) - {"connector", "language_model"}
-        if unknown or not self.train:
-            raise ConfigError(f"train is {list(self.train)}; choose from connector, language_model.")
-        if not self.data:
-            raise ConfigError("data is empty; name at least one JSONL file of preferences.")
-        if not 1 <= self.accumulate <= self.pairs:
-            raise ConfigError(f"accumulate is {self.accumulate}; use 1 to {self.pairs}, the pairs of a step.")
-
-
-def describe_run(settings: ReferenceSettings, loss: str) -> str:
-    """Say what a run would do, after a look at the data files.
-
-    Args:
-        settings: of the run.
-        loss: how answers are judged, in words.
-    Returns:
-        One line.
-    Raises:
-        DataError: a data file is missing.
-    """
-    for path in (*(part.path for part in settings.data), *settings.held_out):
-        if not path.is_file():
-            raise DataError(
-                f"{path} does not exist. Build it with python -m data_recipes.build preferences, or mend the recipe."
-            )
-    files = ", ".join(f"{part.path.name} x{part.weight:g}" for part in settings.data)
-    how = f"LoRA rank {settings.lora.rank}" if settings.lora else "all weights"
-    return (
-        f"{settings.model}: {settings.steps} steps of {settings.pairs} pairs from {files}; loss {loss}, "
-        f"beta {settings.beta:g}; trains {', '.join(settings.train)} ({how})"
-    )

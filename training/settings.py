@@ -10,6 +10,7 @@ from training.adapter import LoraSettings
 from training.augment_settings import AugmentSettings
 from training.feature_settings import FeatureCacheSettings
 from training.recipe import OptimizerSettings
+from training.train_parts import check_parts, tell_parts
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,11 @@ class LlavaSettings:
     held_out: tuple[Path, ...] = ()
     """Example files that are measured on, such as dev.jsonl: a patient who also stands in `data` is refused."""
     train: tuple[str, ...] = ("connector", "language_model")
-    """Parts whose weights change: connector, language_model. With `lora` the language model changes by LoRA only."""
+    """Parts that train: connector, language_model, head. With `lora` the language model changes by that only."""
     lora: LoraSettings | None = None
     """Low-rank adapters instead of whole weights; the result is a PEFT folder."""
+    last_layers: int | None = None
+    """Of the language model, train this many layers next to the output only; None for all. With `lora`, use its own."""
     whiten: bool = False
     """Begin with a connector that evens out the tower's features, for a connector that is still untrained."""
     steps: int = 1000
@@ -90,9 +93,7 @@ class LlavaSettings:
     """Start of every random choice."""
 
     def __post_init__(self) -> None:
-        unknown = set(self.train) - {"connector", "language_model"}
-        if unknown or not self.train:
-            raise ConfigError(f"train is {list(self.train)}; choose from connector, language_model.")
+        check_parts(self.train, self.lora, self.last_layers)
         if not self.data:
             raise ConfigError("data is empty; name at least one JSONL file of examples.")
         if not 1 <= self.accumulate <= self.pictures:
@@ -122,6 +123,5 @@ def describe(settings: LlavaSettings) -> str:
         if not path.is_file():
             raise DataError(f"{path} does not exist. Build it with python -m data_recipes.build, or mend the recipe.")
     files = ", ".join(f"{part.path.name} x{part.weight:g}" for part in settings.data)
-    how = f"LoRA rank {settings.lora.rank}" if settings.lora else "all weights"
-    what = f"trains {', '.join(settings.train)} ({how})"
-    return f"{settings.model}: {settings.steps} steps of {settings.pictures} pictures from {files}; {what}"
+    trained = tell_parts(settings.train, settings.lora, settings.last_layers)
+    return f"{settings.model}: {settings.steps} steps of {settings.pictures} pictures from {files}; trains {trained}"

@@ -37,13 +37,14 @@ def attach(llava: LlavaForConditionalGeneration, folder: Path, *, merge: bool = 
     mend = "Load it on the base it was trained on, or train it again with python -m training.sft."
     read_header(folder / "adapter_model.safetensors")
     try:
-        with _without_peft_noise():
+        with without_peft_noise():
             # Missing keys are named below.
             warnings.filterwarnings("ignore", message="Found missing adapter keys", category=UserWarning)
-            wrapped = PeftModel.from_pretrained(llava, str(folder), is_trainable=False)
+            wrapped = _settled(PeftModel.from_pretrained(llava, str(folder), is_trainable=False))
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"The adapter in {folder} does not fit its base: {error}. {mend}") from error
-    wanted = set(get_peft_model_state_dict(wrapped, save_embedding_layers=False))
+    with without_peft_noise():
+        wanted = set(get_peft_model_state_dict(wrapped, save_embedding_layers=False))
     given = set(load_peft_weights(str(folder), device="cpu"))
     if wanted != given:
         raise ModelError(
@@ -77,8 +78,8 @@ def reopen(llava: LlavaForConditionalGeneration, folder: Path) -> PeftModel:
     """
     from peft import PeftModel
 
-    with _without_peft_noise():
-        return PeftModel.from_pretrained(llava, str(folder), is_trainable=True)
+    with without_peft_noise():
+        return _settled(PeftModel.from_pretrained(llava, str(folder), is_trainable=True))
 
 
 def wrap(llava: LlavaForConditionalGeneration, settings: PeftConfig) -> PeftModel:
@@ -92,19 +93,31 @@ def wrap(llava: LlavaForConditionalGeneration, settings: PeftConfig) -> PeftMode
     """
     from peft import get_peft_model
 
-    with _without_peft_noise():
-        return cast("PeftModel", get_peft_model(llava, settings))
+    with without_peft_noise():
+        return _settled(cast("PeftModel", get_peft_model(llava, settings)))
+
+
+def _settled(wrapped: PeftModel) -> PeftModel:
+    """Have places of single weights (SHiRA) checked where they are used: a file may name places that are not there."""
+    import torch
+
+    if any(str(one.peft_type).endswith("SHIRA") for one in wrapped.peft_config.values()):
+        torch.sparse.check_sparse_tensor_invariants.enable()
+    return wrapped
 
 
 @contextmanager
-def _without_peft_noise() -> Iterator[None]:
+def without_peft_noise() -> Iterator[None]:
     """Hide warnings that no user can act on.
 
-    PEFT asks transformers for a flag by its old name, and does not know the norms that it can tune.
+    PEFT asks transformers for a flag by its old name, does not know the norms that it can tune, takes a linear that
+    AdaLoRA left no rank for a part of a model on several machines, and the names of AdaLoRA's ranks for LoRA's.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
         warnings.filterwarnings("ignore", message="Unsupported layer type .*RMSNorm", category=UserWarning)
+        warnings.filterwarnings("ignore", message=r"Adapter .* LoRA tensor\(s\) have invalid shape")
+        warnings.filterwarnings("ignore", message=r"The following rank_pattern keys did not match .*\.lora_E")
         yield
 
 

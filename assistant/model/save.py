@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assistant.errors import ModelError
-from assistant.model.adapter import refuse_quantized
+from assistant.model.adapter import refuse_quantized, without_peft_noise
 from assistant.model.contract import Contract
 from assistant.model.load import adapter_base, folder_fingerprint, starter_folder
 from assistant.model.loaded import LoadedModel
@@ -87,7 +87,8 @@ def save_adapter(model: PeftModel, base: LoadedModel, out: str | Path, **changes
     for settings in model.peft_config.values():
         settings.base_model_name_or_path = "starter" if shipped else str(base.folder.resolve())
     with atomic_folder(target) as folder:
-        model.save_pretrained(str(folder), save_embedding_layers=False)
+        with without_peft_noise():
+            model.save_pretrained(str(folder), save_embedding_layers=False)
         base.processor.save_pretrained(folder)
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty form of a card
         measured = describe(model.get_base_model(), base.processor, base.folder)

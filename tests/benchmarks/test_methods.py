@@ -76,7 +76,7 @@ def test_a_models_own_reports_are_paired_best_with_worst_and_of_like_length(phan
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["priors", "factuality", "rewards"])
+@pytest.mark.parametrize("name", ["priors", "factuality", "rewards", "judging"])
 def test_each_experiment_runs_and_does_not_run_twice(tmp_path, capsys, name):
     command = [name, "--out", str(tmp_path), "--seeds", "1", "--scale", "0.06"]
     assert main(command) == 0

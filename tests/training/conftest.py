@@ -148,3 +148,47 @@ def adapter(wide_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
             if parameter.requires_grad:
                 parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
     return save_adapter(wrapped, base, tmp_path_factory.mktemp("adapter") / "lora")
+
+
+@pytest.fixture(scope="session")
+def reward_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two files of preferences on reports, of other phantoms each: train.jsonl (80 pairs) and dev.jsonl (30)."""
+    from data_recipes.build import build_data
+    from data_recipes.schema import read_preferences, write_preferences
+
+    root = tmp_path_factory.mktemp("reward")
+    build_data("phantom", None, root / "phantoms", limit=180, seed=4)
+    build_data("preferences", root / "phantoms" / "train.jsonl", root / "all", seed=1)
+    every = list(read_preferences(root / "all" / "preferences.jsonl"))
+    patients = sorted({one.patient for one in every if one.patient})
+    first = set(patients[: 2 * len(patients) // 3])
+    for name, most, wanted in (("train", 80, True), ("dev", 30, False)):
+        kept = [one for one in every if one.reason == "mentions a prior" and (one.patient in first) is wanted]
+        assert len(kept) >= most
+        write_preferences(root / "all" / f"{name}.jsonl", kept[:most])
+    return root / "all"
+
+
+@pytest.fixture(scope="session")
+def learned_reward(wide_folder: Path, reward_pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A reward model, trained on these pairs by LoRA; its run folder is its parent."""
+    from training.adapter import LoraSettings
+    from training.recipe import OptimizerSettings
+    from training.reward_settings import RewardSettings
+    from training.reward_trainer import run_reward
+    from training.settings import DataPart
+
+    settings = RewardSettings(
+        model=str(wide_folder),
+        data=(DataPart(reward_pairs / "train.jsonl"),),
+        held_out=(reward_pairs / "dev.jsonl",),
+        out=tmp_path_factory.mktemp("learned") / "run",
+        steps=60,
+        pairs=8,
+        longest=1000,
+        optimizer=OptimizerSettings(lr=3e-3, warmup_steps=2),
+        bf16=False,
+        report_every=20,
+        lora=LoraSettings(rank=4, dropout=0.1),
+    )
+    return run_reward(settings)

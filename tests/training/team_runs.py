@@ -16,6 +16,8 @@ from training.policy import run_grpo
 from training.preference import run_dpo
 from training.preference_settings import DpoSettings
 from training.recipe import OptimizerSettings
+from training.reward_settings import RewardSettings
+from training.reward_trainer import run_reward
 from training.run_folder import RunFolder
 from training.settings import DataPart, LlavaSettings
 
@@ -36,6 +38,7 @@ def sft_settings(model: str, root: Path, out: Path, **changes) -> LlavaSettings:
 def stages(model: str, root: Path, out: Path) -> list[tuple]:
     """Return (name, function, settings) of what is run."""
     lora = LoraSettings(rank=4, dropout=0.0)
+    shared = LoraSettings(rank=2, dropout=0.0, method="adalora", options={"tinit": 1, "tfinal": 1})
     values = {"steps": STEPS, "bf16": False, "report_every": 1, "optimizer": OptimizerSettings(lr=3e-3, warmup_steps=2)}
     judged = {**values, "pairs": 4, "stop_below": 100.0, "optimizer": OptimizerSettings(lr=1e-3, warmup_steps=2)}
     pairs = (DataPart(root / "pairs" / "few.jsonl"),)
@@ -46,6 +49,8 @@ def stages(model: str, root: Path, out: Path) -> list[tuple]:
         ("lora", run_stage, sft_settings(model, root, out / "lora", lora=lora, accumulate=2)),
         ("dpo", run_dpo, DpoSettings(model, pairs, out / "dpo", sft_weight=0.1, lora=lora, **judged)),
         ("kto", run_kto, KtoSettings(model, pairs, out / "kto", **judged)),
+        ("reward", run_reward, RewardSettings(model, pairs, out / "reward", pairs=4, accumulate=2, **values)),
+        ("adalora", run_stage, sft_settings(model, root, out / "adalora", lora=shared)),
         ("grpo", run_grpo, GrpoSettings(model, asked, out / "grpo", accumulate=2, **{**values, **drawn})),
     ]
 
@@ -71,7 +76,7 @@ def cut_short(settings: LlavaSettings) -> None:
 def main(kind: str, model: str, root: Path, out: Path) -> None:
     """Run the stages, and one of them cut short."""
     for name, run, settings in stages(model, root, out):
-        if kind == "sharded" and name in ("kto", "grpo"):
+        if kind == "sharded" and name in ("kto", "grpo", "reward", "adalora"):
             continue
         run(settings)
     cut_short(replace(sft_settings(model, root, out / "halves"), lora=LoraSettings(rank=4, dropout=0.0)))

@@ -58,7 +58,13 @@ def logits(llava, model):
         return llava(input_ids=ids, pixel_values=pixels, attention_mask=torch.ones_like(ids)).logits
 
 
-@pytest.mark.parametrize("method", METHODS)
+FLOAT = [name for name, one in METHODS.items() if not one.only_quantized]
+"""Methods that run on whole weights."""
+STEADY = [name for name in FLOAT if not METHODS[name].moves_base]
+"""Those of them that leave the base as it is even in memory."""
+
+
+@pytest.mark.parametrize("method", STEADY)
 def test_each_method_is_saved_and_loaded_as_it_was_trained(wide_folder, tmp_path, method):
     plain = load_model(wide_folder, device="cpu")
     untouched = logits(plain.llava, plain)
@@ -71,7 +77,7 @@ def test_each_method_is_saved_and_loaded_as_it_was_trained(wide_folder, tmp_path
     assert torch.allclose(logits(loaded.llava, loaded), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("method", [name for name, one in METHODS.items() if one.merges])
+@pytest.mark.parametrize("method", [name for name in STEADY if METHODS[name].merges])
 def test_each_method_merges_into_its_base(wide_folder, tmp_path, method):
     from assistant.model.merge import merge_adapter
 
@@ -81,7 +87,7 @@ def test_each_method_merges_into_its_base(wide_folder, tmp_path, method):
     assert torch.allclose(logits(merged.llava, merged), logits(wrapped, base), atol=1e-4)
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if name != "lora"])
+@pytest.mark.parametrize("method", [name for name in FLOAT if name != "lora"])
 def test_a_fresh_adapter_changes_nothing_and_learns(wide_folder, method):
     base = load_model(wide_folder, device="cpu")
     before = logits(base.llava, base)
@@ -126,7 +132,10 @@ def test_what_peft_refuses_is_said(wide_folder):
     [
         ({"rank": 0}, r"lora\.rank is 0; use 1 or more"),
         ({"dropout": 1.0}, r"lora\.dropout is 1\.0; it is a chance"),
-        ({"method": "pissa"}, r"lora\.method is 'pissa'; choose from lora, dora"),
+        ({"method": "boft"}, r"lora\.method is 'boft'; choose from lora, dora"),
+        ({"method": "loftq"}, r"lora\.method loftq makes up for rounding to nf4, and quantization is None; set lora"),
+        ({"method": "dora", "on_top": True}, r"lora\.on_top needs plain LoRA twice, and lora\.method is dora"),
+        ({"on_top": True, "quantization": "nf4"}, r"adds the first adapter to weights that are held in nf4"),
         ({"last_layers": 0}, r"lora\.last_layers is 0; use 1 or more"),
         (
             {"method": "ia3", "quantization": "nf4"},
@@ -143,7 +152,8 @@ def test_settings_that_cannot_be_meant_are_refused(changes, message):
 def test_methods_learn_on_four_bits(wide_folder, method):
     base = load_model(wide_folder, device="cpu", quantization="nf4")
     base.llava.requires_grad_(False)
-    wrapped = add_lora(base.llava, LoraSettings(rank=4, dropout=0.0, method=method), connector=False)
+    settings = LoraSettings(rank=4, dropout=0.0, method=method, quantization="nf4")
+    wrapped = add_lora(base.llava, settings, connector=False)
     ids = torch.arange(5, 25)[None]
     wrapped(input_ids=ids, labels=ids).loss.backward()
     assert any(one.grad is not None and one.grad.abs().sum() > 0 for one in wrapped.parameters())

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from assistant.errors import ConfigError, DataError
+from assistant.errors import ConfigError, DataError, TrainingError
 from assistant.imaging.load import load_picture
 from assistant.model.load import load_model
 from data_recipes.build import build_data
@@ -22,6 +22,7 @@ from training.preference_settings import DpoSettings
 from training.recipe import OptimizerSettings, load_recipe
 from training.run_folder import RunFolder
 from training.settings import DataPart
+from training.team import Team
 
 RECIPES = Path(__file__).parents[2] / "training" / "recipes"
 
@@ -108,6 +109,46 @@ def test_pairs_are_learned_and_the_image_tower_stays(wide_folder, pairs, tmp_pat
     assert (out / "adapter_config.json").exists() is (lora is not None)
 
 
+def test_losses_add_up_by_their_weights(trainer):
+    reference = trainer.reference()
+    reference[:, 0] -= 2.0
+
+    def loss(**changes):
+        for name, value in {"loss": "sigmoid", "add_losses": {}, **changes}.items():
+            object.__setattr__(trainer.settings, name, value)
+        return trainer.loss(range(8), reference)[0].item()
+
+    parts = [loss(loss=name) for name in ("sigmoid", "bco_pair", "sft")]
+    mixed = loss(add_losses={"bco_pair": 0.25, "sft": 1.25})
+    assert mixed == pytest.approx(parts[0] + 0.25 * parts[1] + 1.25 * parts[2], rel=1e-5)
+
+
+def test_what_the_longer_answer_has_more_counts_less(trainer):
+    batch = trainer.batch(range(8))
+    with torch.no_grad():
+        whole, lengths = trainer.log_probabilities(*batch)
+        assert trainer.token_weights(torch.tensor([0, 0, 0, 1]), torch.tensor([3, 1])) is None
+        object.__setattr__(trainer.settings, "ld_alpha", 0.25)
+        weights = trainer.token_weights(torch.tensor([0, 0, 0, 1, 2, 3, 3]), torch.tensor([3, 1, 1, 2]))
+        assert weights.tolist() == [1.0, 0.25, 0.25, 1.0, 1.0, 1.0, 0.25]
+        parts, _ = trainer.log_probabilities(*batch)
+    longer = lengths > lengths.flip(1)
+    assert longer.any()
+    assert (parts[longer] > whole[longer]).all()
+    assert torch.equal(parts[~longer], whole[~longer])
+
+
+def test_a_preference_for_length_pays_its_price(trainer):
+    reference = trainer.reference()
+    _, lengths = trainer.log_probabilities(*trainer.batch(range(8)))
+    object.__setattr__(trainer.settings, "length_penalty", 0.02)
+    loss, told = trainer.loss(range(8), reference)
+    # beta times margin is now what length alone would gain: 0.02 a token.
+    gain = 0.02 * (lengths[:, 0] - lengths[:, 1])
+    assert loss.item() == pytest.approx(-F.logsigmoid(gain.float()).mean().item(), abs=1e-5)
+    assert told["margin"][0] * trainer.settings.beta == pytest.approx(gain.float().sum().item(), abs=1e-3)
+
+
 class Stopped(Exception):
     """A run that is cut short."""
 
@@ -156,6 +197,16 @@ def test_unlearning_both_answers_is_warned_of_and_then_stops_the_run(trainer, mo
         ({"beta": 0.0}, r"beta is 0\.0; use a number above 0"),
         ({"label_smoothing": 0.5}, r"label_smoothing is 0\.5; it is a share"),
         ({"label_smoothing": 0.1, "loss": "ipo"}, r"label_smoothing is 0\.1, which ipo does not use; set it to 0"),
+        ({"loss": "aot", "accumulate": 2}, "aot sorts the pairs of a whole step, which accumulate 2 divides"),
+        ({"loss": "exo_pair"}, r"label_smoothing is 0, with which exo_pair has no loss; set it to 0\.001"),
+        ({"add_losses": {"rpo": 1.0}}, r"add_losses is 'rpo'; choose from sigmoid"),
+        ({"add_losses": {"sft": 0.0}}, r"add_losses has sft: 0\.0; give each a weight above 0"),
+        ({"add_losses": {"sigmoid": 1.0}}, r"add_losses has sigmoid: 1\.0; .* none twice"),
+        ({"ld_alpha": 1.5}, r"ld_alpha is 1\.5; it is a weight from 0 to 1"),
+        ({"length_penalty": -0.1}, r"length_penalty is -0\.1; use 0 or more"),
+        ({"per_token": True, "ld_alpha": 0.5}, "per_token and ld_alpha are ways to take the influence of length out"),
+        ({"loss": "sigmoid_norm", "length_penalty": 0.1}, "sigmoid_norm and length_penalty are ways to take"),
+        ({"per_token": True, "add_losses": {"sft": 1.0}}, "sft is a mean a token already; with per_token use sft_wei"),
         ({"train": ("vision_tower",)}, r"train is \['vision_tower'\]; choose from connector"),
         ({"data": ()}, "data is empty; name at least one JSONL file of preferences"),
     ],
@@ -179,3 +230,9 @@ def test_the_shipped_recipe_is_read_and_told(pairs, capsys):
     )
     assert main([str(RECIPES / "dpo.yaml"), "--dry-run", "--set", "data=[{path: no.jsonl}]"]) == 2
     assert "no.jsonl does not exist. Build it with python -m data_recipes.build preferences" in capsys.readouterr().err
+
+
+def test_pairs_that_are_sorted_over_a_step_are_not_shared_out(wide_folder, pairs, tmp_path):
+    chosen = settings(wide_folder, pairs, tmp_path / "run", loss="aot_unpaired")
+    with pytest.raises(TrainingError, match="aot_unpaired sorts the pairs of a whole step, which 2 processes"):
+        PreferenceTrainer(chosen, RunFolder(chosen.out, chosen), Team(0, 2))

@@ -135,6 +135,59 @@ def test_the_reward_rises(wide_folder, asked, tmp_path, monkeypatch, lora):
     assert load_model(out).contract.image_tokens == 16
 
 
+def test_a_reward_model_judges_and_its_reward_rises(wide_folder, asked, tmp_path):
+    """The reward model has learned nothing but that vowels are better than other letters."""
+    import random
+
+    from data_recipes.schema import Preference, write_preferences
+    from training.reward_settings import RewardSettings
+    from training.reward_trainer import run_reward
+
+    rng = random.Random(0)
+    pairs = [
+        Preference(
+            f"{one.id}~{number}",
+            one.images,
+            one.messages[:-1],
+            *("".join(rng.choices(letters, k=rng.randint(3, 12))) for letters in ("aeiou", "bcdfghlmnprst ")),
+            "letters",
+            one.source,
+            one.licence,
+        )
+        for one in read_examples(asked)
+        for number in range(8)
+    ]
+    write_preferences(asked.with_name("letters.jsonl"), pairs)
+    fast = OptimizerSettings(lr=3e-3, warmup_steps=2)
+    taught = RewardSettings(
+        model=str(wide_folder),
+        data=(DataPart(asked.with_name("letters.jsonl")),),
+        out=tmp_path / "reward",
+        steps=30,
+        pairs=8,
+        optimizer=fast,
+        bf16=False,
+    )
+    judge = run_reward(taught)
+    chosen = settings(
+        wide_folder,
+        asked,
+        tmp_path / "run",
+        rewards={"learned": 1.0},
+        reward_model=str(judge),
+        steps=60,
+        prompts=6,
+        samples=8,
+        max_new_tokens=8,
+        optimizer=fast,
+        report_every=20,
+    )
+    run_grpo(chosen)
+    lines = [json.loads(line) for line in (chosen.out / "metrics.jsonl").read_text().splitlines()]
+    assert all(0 <= line["learned"] <= 1 for line in lines)
+    assert lines[-1]["learned"] > lines[0]["learned"] + 0.1
+
+
 class Stopped(Exception):
     """A run that is cut short."""
 
@@ -180,6 +233,8 @@ def test_examples_that_a_reward_cannot_judge_are_refused(wide_folder, phantom_da
     [
         ({"rewards": {"bleu": 1.0}}, r"rewards is \['bleu'\]; choose from answer_match"),
         ({"rewards": {}}, "rewards is empty; choose from"),
+        ({"rewards": {"learned": 1.0}}, "rewards has learned, but no reward_model is named"),
+        ({"reward_model": "runs/reward/model"}, "reward_model is runs/reward/model, but rewards has no learned"),
         ({"samples": 1}, "samples is 1; answers are compared with each other"),
         ({"temperature": 0.0}, r"temperature is 0\.0; equal answers teach nothing"),
         ({"baseline": "none"}, "baseline is 'none'; choose from group, rloo, mean"),

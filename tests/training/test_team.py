@@ -21,7 +21,7 @@ from training.team import Team, begin, join
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "training" / "recipes" / "accelerate"
-STAGES = ("sft", "lora", "dpo", "kto", "grpo")
+STAGES = ("sft", "lora", "dpo", "kto", "reward", "adalora", "grpo")
 
 
 def launch(command: list[str], arguments: list[str]) -> None:
