@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from retrieval.corpus import Passage
 from retrieval.encoder import FolderEncoder
+from retrieval.passage import Passage
 
 if TYPE_CHECKING:
     from assistant.imaging.picture import Picture

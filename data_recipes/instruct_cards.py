@@ -7,7 +7,8 @@ import re
 from collections.abc import Sequence
 
 from assistant.evidence import Evidence
-from retrieval.corpus import Passage, read_corpora
+from retrieval.corpus import read_corpora
+from retrieval.passage import Passage
 
 
 class Cards:

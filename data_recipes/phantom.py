@@ -16,24 +16,9 @@ from numpy.typing import NDArray
 
 from data_recipes.phantom_chest import draw_chest
 from data_recipes.phantom_draw import Array, Grid, develop, make_grid
-from data_recipes.phantom_findings import KINDS, MASK_CLASSES, SITES, Finding, draw_findings
+from data_recipes.phantom_findings import KINDS, SITES, Finding, draw_findings
 from data_recipes.phantom_head import draw_brain_mr, draw_head_ct
-from data_recipes.phantom_text import phantom_caption, phantom_questions, phantom_report, report_findings
 from data_recipes.phantom_ultrasound import draw_abdomen
-
-__all__ = [
-    "KINDS",
-    "MASK_CLASSES",
-    "SITES",
-    "Phantom",
-    "make_phantom",
-    "phantom_caption",
-    "phantom_questions",
-    "phantom_report",
-    "report_findings",
-    "with_findings",
-    "with_prior",
-]
 
 _Draw = Callable[[Grid, np.random.Generator, np.random.Generator, tuple[Finding, ...]], tuple[Array, NDArray[np.uint8]]]
 _DRAW: dict[str, _Draw] = {

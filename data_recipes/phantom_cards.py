@@ -20,7 +20,8 @@ from data_recipes.phantom import Phantom, make_phantom
 from data_recipes.phantom_findings import KINDS
 from data_recipes.phantom_text import phantom_questions
 from data_recipes.schema import Example, write_examples
-from retrieval.corpus import Passage, read_corpora
+from retrieval.corpus import read_corpora
+from retrieval.passage import Passage
 
 COUNT = 300
 FILE = "cards.jsonl"

@@ -11,16 +11,9 @@ from pathlib import Path
 from assistant.errors import DataError
 from assistant.prompts import render_report, report_text
 from data_recipes.own import Options
-from data_recipes.phantom import (
-    SITES,
-    Phantom,
-    make_phantom,
-    phantom_caption,
-    phantom_questions,
-    phantom_report,
-    with_prior,
-)
-from data_recipes.phantom_text import change_question
+from data_recipes.phantom import Phantom, make_phantom, with_prior
+from data_recipes.phantom_findings import SITES
+from data_recipes.phantom_text import change_question, phantom_caption, phantom_questions, phantom_report
 from data_recipes.schema import Example, write_examples
 
 logger = logging.getLogger(__name__)

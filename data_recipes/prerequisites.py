@@ -18,7 +18,9 @@ from assistant.errors import DataError
 from data_recipes.auditing.tally import normal
 from data_recipes.own import Options
 from data_recipes.schema import Example, read_examples, write_examples
-from retrieval.corpus import KNOWLEDGE, Passage, read_corpora
+from retrieval.corpus import read_corpora
+from retrieval.passage import Passage
+from retrieval.reading import KNOWLEDGE
 
 logger = logging.getLogger(__name__)
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from retrieval.background import Background
-from retrieval.corpus import KINDS, Passage
 from retrieval.embed import ROLES, read_block, read_block_records
 from retrieval.facets import ROW, Names
 from retrieval.index import IMAGE_FILE, RECORDS_FILE, ROWS_FILE, TEXT_FILE
 from retrieval.lexical_build import build_lexical
 from retrieval.manifest import Manifest, file_sha256
+from retrieval.passage import KINDS, Passage
 from retrieval.staging import Stage
 from retrieval.vector_writer import Block, change_lists, sample_size, write_vectors
 from retrieval.vectors import EXACT_LIMIT, VectorFile

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 from assistant.errors import AssistantError
 
 if TYPE_CHECKING:
-    from retrieval.corpus import ReadOptions
     from retrieval.encoder import Encoder, FolderEncoder
     from retrieval.manifest import Manifest
+    from retrieval.reading import ReadOptions
     from retrieval.staging import Source
     from retrieval.write import Change
 
@@ -108,7 +108,7 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _options(arguments: argparse.Namespace, encoder: FolderEncoder) -> ReadOptions:
     from assistant.errors import RetrievalError
-    from retrieval.corpus import ReadOptions
+    from retrieval.reading import ReadOptions
 
     count, limit = encoder.tokens()
     if arguments.tokens is not None and not 16 <= arguments.tokens <= limit:

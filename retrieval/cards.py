@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from retrieval.chunk import chunk_sections, markdown_sections
-from retrieval.corpus import Faults, Passage, ReadOptions, check_date, check_modality
+from retrieval.passage import Passage
+from retrieval.reading import Faults, ReadOptions, check_date, check_modality
 
 _HEAD = re.compile(r"\A---\r?\n(.*?)\r?\n---\r?\n(.*)\Z", re.DOTALL)
 _REQUIRED = ("id", "title", "modality", "licence", "references")

@@ -18,7 +18,8 @@ from typing import Self
 
 import numpy as np
 
-from retrieval.corpus import Faults, Passage, Tally
+from retrieval.passage import Passage
+from retrieval.reading import Faults, Tally
 
 _NOT_A_WORD = re.compile(r"[\W_]+")
 _FEWEST_WORDS = 24

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from assistant.errors import ImageError, RetrievalError
-from retrieval.corpus import Passage
 from retrieval.encoder import Encoder
+from retrieval.passage import Passage
 
 if TYPE_CHECKING:
     from assistant.imaging.picture import Picture

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from assistant.errors import RetrievalError
-from retrieval.corpus import Faults, Passage, ReadOptions, Tally
 from retrieval.dedup import Seen
 from retrieval.embed import caption_text, indexed_text
 from retrieval.encoder import Encoder
 from retrieval.facets import ROW
+from retrieval.passage import Passage
+from retrieval.reading import Faults, ReadOptions, Tally
 from retrieval.sources import read_sources
 from retrieval.vectors import EXACT_LIMIT
 

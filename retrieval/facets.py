@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from assistant.errors import RetrievalError
-from retrieval.corpus import ANY_MODALITY, KINDS, Passage
+from retrieval.passage import ANY_MODALITY, KINDS, Passage
 
 NAMES_FILE = "names.json"
 ROW = np.dtype(

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from retrieval.corpus import Faults, Passage, ReadOptions, Tally
+from retrieval.passage import Passage
+from retrieval.reading import Faults, ReadOptions, Tally
 
 _ENDINGS = (".jpg", ".png", ".jpeg")
 

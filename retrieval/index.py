@@ -20,10 +20,10 @@ import numpy as np
 
 from assistant.errors import RetrievalError
 from retrieval.background import Background
-from retrieval.corpus import Passage
 from retrieval.facets import ROW, Names
 from retrieval.lexical import LexicalIndex
 from retrieval.manifest import Manifest, check_encoder, check_files, read_manifest, rebuild_command
+from retrieval.passage import Passage
 from retrieval.swap import serving_folder
 from retrieval.vectors import EXACT_LIMIT, VectorFile
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from assistant.words import KIN_PREFIX, are_kin, content_words, tokens
-from retrieval.corpus import Passage
+from retrieval.passage import Passage
 
 FILES: tuple[str, ...] = (
     "lexical/data.csc.index.npy",

@@ -16,7 +16,7 @@ from typing import IO
 
 import numpy as np
 
-from retrieval.corpus import Passage
+from retrieval.passage import Passage
 
 K1 = 1.2
 B = 0.6

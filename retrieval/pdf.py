@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from retrieval.chunk import split_text
-from retrieval.corpus import Faults, Passage, ReadOptions
+from retrieval.passage import Passage
+from retrieval.reading import Faults, ReadOptions
 
 _HYPHEN = re.compile(r"(?<=[a-z])-\n(?=[a-z])")
 _DIGITS = re.compile(r"\d+")

@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from assistant.polarity import negated_words
 from assistant.words import sentences, tokens
-from retrieval.corpus import Passage
+from retrieval.passage import Passage
 
 # Every negation that `assistant.polarity` knows holds one of these: most passages need no closer look.
 _CUE = re.compile(

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from retrieval.corpus import Faults, Passage, ReadOptions, Tally
+from retrieval.passage import Passage
+from retrieval.reading import Faults, ReadOptions, Tally
 from retrieval.xml_files import inner_text
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from retrieval.chunk import split_text
-from retrieval.corpus import KINDS, Faults, Passage, ReadOptions, Tally, check_date, check_modality
+from retrieval.passage import KINDS, Passage
+from retrieval.reading import Faults, ReadOptions, Tally, check_date, check_modality
 
 _MOST_PAIRS = 8
 _TEXT_FIELDS = ("text", "report", "caption")

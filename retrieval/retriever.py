@@ -21,13 +21,13 @@ import numpy as np
 from assistant.domain import Domain
 from assistant.evidence import Evidence
 from assistant.words import content_words
-from retrieval.corpus import Passage
 from retrieval.embed import indexed_text
 from retrieval.encoder import Encoder
 from retrieval.facets import Filters
 from retrieval.hits import Hits, best_hits, ordered
 from retrieval.index import IndexFolder
 from retrieval.nearest import near_image, near_shown, near_text, pool_of
+from retrieval.passage import Passage
 from retrieval.rerank import Reranker
 from retrieval.router import DomainFit, DomainRouter
 from retrieval.settings import SearchSettings

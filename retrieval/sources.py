@@ -17,7 +17,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from assistant.errors import RetrievalError
-from retrieval.corpus import KNOWLEDGE, Faults, Passage, ReadOptions, Tally, knowledge_folder
+from retrieval.passage import Passage
+from retrieval.reading import KNOWLEDGE, Faults, ReadOptions, Tally, knowledge_folder
 
 logger = logging.getLogger(__name__)
 

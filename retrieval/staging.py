@@ -24,10 +24,11 @@ from typing import Any
 import numpy as np
 
 from assistant.errors import RetrievalError
-from retrieval.corpus import Faults, Passage, Tally
 from retrieval.dedup import Seen
 from retrieval.embed import BLOCK, Progress, embed_block
 from retrieval.encoder import Encoder
+from retrieval.passage import Passage
+from retrieval.reading import Faults, Tally
 
 logger = logging.getLogger(__name__)
 

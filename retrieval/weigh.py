@@ -13,9 +13,9 @@ from assistant.evidence import Evidence
 from assistant.polarity import negated_words
 from assistant.words import content_words, tokens
 from retrieval.adaptive import worth_keeping
-from retrieval.corpus import Passage
 from retrieval.fusion import diversify, overlap, reciprocal_rank_fusion, score_fusion
 from retrieval.hits import Hits
+from retrieval.passage import Passage
 from retrieval.polarity import only_negated
 from retrieval.settings import SearchSettings
 

@@ -20,12 +20,14 @@ import numpy as np
 from assistant.errors import RetrievalError
 from retrieval.assemble import Parts, assemble
 from retrieval.changes import changed_rows
-from retrieval.corpus import Corpus, Faults, Passage, Tally
+from retrieval.corpus import Corpus
 from retrieval.dedup import Seen
 from retrieval.embed import Progress
 from retrieval.encoder import Encoder
 from retrieval.index import IndexFolder
 from retrieval.manifest import FORMAT, MANIFEST_FILE, METRIC, Manifest, read_manifest
+from retrieval.passage import Passage
+from retrieval.reading import Faults, Tally
 from retrieval.staging import Source, Stage, check_target
 from retrieval.swap import mend, only_writer, put_in_place, staging_folder
 from retrieval.vectors import EXACT_LIMIT

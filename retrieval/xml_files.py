@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 from xml.etree.ElementTree import ParseError
 
-from retrieval.corpus import Faults, Passage, ReadOptions, Tally
+from retrieval.passage import Passage
+from retrieval.reading import Faults, ReadOptions, Tally
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element

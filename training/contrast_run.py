@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from assistant.errors import TrainingError
-from data_recipes.phantom import MASK_CLASSES
+from data_recipes.phantom_findings import MASK_CLASSES
 from training.attributes import AttributeTable, accuracies, build_table, distillation_loss
 from training.batches import Batch, BatchMaker
 from training.contrast_settings import ContrastSettings

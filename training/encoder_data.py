@@ -15,7 +15,9 @@ import torch
 from torch import Tensor
 
 from assistant.errors import ConfigError, DataError
-from data_recipes.phantom import MASK_CLASSES, make_phantom, phantom_caption
+from data_recipes.phantom import make_phantom
+from data_recipes.phantom_findings import MASK_CLASSES
+from data_recipes.phantom_text import phantom_caption
 from data_recipes.schema import read_examples
 from training.attributes import AttributeTable, build_table, flat_attributes
 from training.contrast_settings import PhantomSettings

@@ -166,7 +166,7 @@ def compare_findings(report: str, truth: Collection[Finding], *, places: bool = 
     Returns:
         The counts.
     """
-    from data_recipes.phantom import report_findings
+    from data_recipes.phantom_text import report_findings
 
     found: list[Collection[Finding]] = [report_findings(report), truth]
     if not places:

@@ -217,7 +217,8 @@ class Starter:
         """Draw one phantom of each kind, for the page to offer; of a series that is never trained on."""
         from PIL import Image
 
-        from data_recipes.phantom import KINDS, make_phantom
+        from data_recipes.phantom import make_phantom
+        from data_recipes.phantom_findings import KINDS
 
         partial = self.out / "model" / "examples.partial"
         partial.mkdir(parents=True, exist_ok=True)

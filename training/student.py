@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from data_recipes.phantom import MASK_CLASSES
+from data_recipes.phantom_findings import MASK_CLASSES
 from training.attributes import AttributeHeads
 
 

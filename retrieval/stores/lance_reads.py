@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from assistant.errors import ConfigError, RetrievalError
-from retrieval.corpus import Passage
 from retrieval.embed import ROLES
+from retrieval.passage import Passage
 from retrieval.stores.lance_tables import TABLES, after, numbers, quoted
 from retrieval.stores.store import Head, Postings, Space, Stored
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from assistant.errors import RetrievalError
-from retrieval.corpus import Passage
 from retrieval.embed import ROLES
+from retrieval.passage import Passage
 from retrieval.stores.pg_connect import Address, connect
 from retrieval.stores.store import Head, Postings, Space, Stored
 

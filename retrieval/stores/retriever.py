@@ -15,10 +15,10 @@ from assistant.errors import RetrievalError
 from assistant.evidence import Evidence
 from assistant.words import content_words
 from retrieval.background import Background
-from retrieval.corpus import Passage
 from retrieval.embed import ROLES
 from retrieval.encoder import Encoder
 from retrieval.hits import Hits, ordered
+from retrieval.passage import Passage
 from retrieval.router import DomainFit, DomainRouter
 from retrieval.settings import SearchSettings
 from retrieval.stores.lexical import WordHits, search_words

@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from assistant.errors import RetrievalError
-from retrieval.corpus import Passage
+from retrieval.passage import Passage
 
 Space = Literal["text", "image"]
 

@@ -12,11 +12,11 @@ import numpy as np
 
 from assistant.errors import RetrievalError
 from retrieval.background import BACKGROUND_FILE
-from retrieval.corpus import Passage
 from retrieval.embed import ROLES, Progress, embed_block, read_block, read_block_records
 from retrieval.encoder import Encoder
 from retrieval.index import IMAGE_FILE, TEXT_FILE, IndexFolder
 from retrieval.manifest import read_manifest
+from retrieval.passage import Passage
 from retrieval.stores.store import Head, Store, Stored
 from retrieval.vectors import EXACT_LIMIT, VectorFile
 

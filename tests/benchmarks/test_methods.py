@@ -10,7 +10,7 @@ from benchmarks import methods
 from benchmarks.methods import hard_questions, main, own_pairs, reports_of, table
 from benchmarks.written import score_answers, score_reports
 from data_recipes.build import build_data
-from data_recipes.phantom import report_findings
+from data_recipes.phantom_text import report_findings
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,13 @@ from PIL import Image
 from assistant.errors import DataError
 from data_recipes.build import build_data
 from data_recipes.curriculum import difficulty
-from data_recipes.phantom import make_phantom, report_findings
+from data_recipes.phantom import make_phantom
 from data_recipes.phantom_pairs import FACTS, make_twin
+from data_recipes.phantom_text import report_findings
 from data_recipes.prerequisites import is_needed, topics
 from data_recipes.rationales import REQUESTS, reading, with_rationale
 from data_recipes.schema import Example, read_examples, write_examples
-from retrieval.corpus import Passage
+from retrieval.passage import Passage
 
 
 @pytest.fixture(scope="module")

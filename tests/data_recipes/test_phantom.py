@@ -10,7 +10,8 @@ import pytest
 
 from assistant.errors import DataError
 from data_recipes.build import build_data
-from data_recipes.phantom import CHANGES, KINDS, MASK_CLASSES, SITES, make_phantom, with_prior
+from data_recipes.phantom import CHANGES, make_phantom, with_prior
+from data_recipes.phantom_findings import KINDS, MASK_CLASSES, SITES
 from data_recipes.schema import read_examples
 
 

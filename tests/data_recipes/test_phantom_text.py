@@ -7,17 +7,16 @@ from collections import Counter
 
 import pytest
 
-from data_recipes.phantom import (
-    KINDS,
-    make_phantom,
+from data_recipes.phantom import make_phantom, with_prior
+from data_recipes.phantom_findings import KINDS
+from data_recipes.phantom_reports import REPORT_STYLES
+from data_recipes.phantom_text import (
+    change_question,
     phantom_caption,
     phantom_questions,
     phantom_report,
     report_findings,
-    with_prior,
 )
-from data_recipes.phantom_reports import REPORT_STYLES
-from data_recipes.phantom_text import change_question
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from assistant.errors import DataError
 from assistant.prompts import parse_report, render_report
 from data_recipes.build import build_data
-from data_recipes.phantom import report_findings
+from data_recipes.phantom_text import report_findings
 from data_recipes.preferences import WRONG_ANSWER, preferences
 from data_recipes.schema import Example, read_examples, read_preferences, write_examples
 from data_recipes.spoil import FAULTS, MATCHED_FAULTS

@@ -1,5 +1,5 @@
 from retrieval.chunk import Section, chunk_sections, markdown_sections, split_text
-from retrieval.corpus import count_words
+from retrieval.passage import count_words
 
 
 def test_markdown_becomes_plain_sentences_by_heading():

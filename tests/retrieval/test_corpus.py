@@ -3,8 +3,10 @@ import json
 import pytest
 
 from assistant.errors import RetrievalError
-from retrieval.corpus import Faults, Passage, Tally, read_corpora
+from retrieval.corpus import read_corpora
 from retrieval.dedup import Seen
+from retrieval.passage import Passage
+from retrieval.reading import Faults, Tally
 
 GOOD = {"id": "a", "source": "Book", "title": "Title here", "text": "One sentence.", "licence": "CC0-1.0"}
 

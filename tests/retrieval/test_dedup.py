@@ -1,7 +1,8 @@
 import pytest
 
-from retrieval.corpus import Faults, Passage, Tally
 from retrieval.dedup import Seen
+from retrieval.passage import Passage
+from retrieval.reading import Faults, Tally
 
 TEXT = (
     "The chest radiograph of this patient shows a large effusion in the pleural space with loss of the costophrenic "

@@ -6,9 +6,9 @@ import pytest
 from assistant.errors import ModelError
 from assistant.imaging.picture import Picture
 from retrieval import build, search
-from retrieval.corpus import Faults, ReadOptions, Tally
 from retrieval.embed import indexed_text
 from retrieval.encoder import FolderEncoder, ModelEncoder
+from retrieval.reading import Faults, ReadOptions, Tally
 from retrieval.sources import read_sources
 
 TEXTS = ["A pleural effusion.", "No pneumothorax was found on this film."]

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from assistant.errors import RetrievalError
-from retrieval.corpus import Passage
 from retrieval.facets import ROW, Filters, Names, date_number
+from retrieval.passage import Passage
 
 RECORDS = [
     Passage("a", "passage", "A", "t", "s", "CC-BY-4.0", modality="CT", anatomy="chest", date="2019"),

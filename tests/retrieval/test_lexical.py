@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from retrieval.corpus import Passage
 from retrieval.lexical import LexicalIndex, record_words
 from retrieval.lexical_build import build_lexical
+from retrieval.passage import Passage
 
 
 def passage(number, title, text):

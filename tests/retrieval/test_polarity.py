@@ -1,4 +1,4 @@
-from retrieval.corpus import Passage
+from retrieval.passage import Passage
 from retrieval.polarity import only_negated
 
 

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from assistant.errors import RetrievalError
-from retrieval.corpus import Faults, ReadOptions, Tally
 from retrieval.pdf import clean_pages
+from retrieval.reading import Faults, ReadOptions, Tally
 from retrieval.sources import read_sources
 
 MEDQUAD = """<?xml version="1.0"?>

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from assistant.errors import ConfigError, DataError
-from data_recipes.phantom import MASK_CLASSES
+from data_recipes.phantom_findings import MASK_CLASSES
 from training.contrast_settings import PhantomSettings
 from training.encoder_data import (
     caption_from,

@@ -262,7 +262,7 @@ def question_kind(question: str) -> str:
 
 
 def _read(report: str) -> frozenset[Finding]:
-    from data_recipes.phantom import report_findings
+    from data_recipes.phantom_text import report_findings
 
     return frozenset(report_findings(report))
 

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from retrieval.corpus import Corpus, Passage
+from retrieval.corpus import Corpus
 from retrieval.encoder import Encoder
+from retrieval.passage import Passage
 from retrieval.stores.open import is_store, open_retriever, open_store
 from retrieval.stores.write import add_to_store, copy_index, delete_from_store, source_of
 from retrieval.write import add_passages, build_index, delete_documents

@@ -14,7 +14,8 @@ from PIL import Image
 
 from assistant.errors import RetrievalError
 from assistant.imaging.picture import Picture
-from retrieval.corpus import Passage, read_corpora
+from retrieval.corpus import read_corpora
+from retrieval.passage import Passage
 from retrieval.settings import SearchSettings
 
 QUERIES = (
@@ -196,7 +197,7 @@ import importlib.util, os, signal, sys
 spec = importlib.util.spec_from_file_location("shared", {shared!r})
 shared = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(shared)
-from retrieval.corpus import Passage
+from retrieval.passage import Passage
 encoder = shared._fixtures_of_retrieval().HashingEncoder()
 backend = shared.Backend.__new__(shared.Backend)
 backend.kind, backend.name = {kind!r}, {name!r}
