@@ -24,7 +24,7 @@ from data_recipes.datasets.catalogue import CARDS
 from data_recipes.datasets.fetch import FetchSettings, Job, fetch_pictures
 from data_recipes.datasets.parts import HELD_OUT, SPLIT_WAYS, Part, Skip, add_set_options, group_keys, in_turn
 from data_recipes.datasets.pictures import MissingPicture, Pictures, missing_records, missing_text
-from data_recipes.datasets.rows import Row
+from data_recipes.datasets.row import Row
 from data_recipes.jsonl import write_records
 from data_recipes.schema import Example, Preference
 from data_recipes.schema_check import show

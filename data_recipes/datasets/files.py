@@ -9,7 +9,8 @@ from pathlib import Path
 from assistant.errors import DataError
 from data_recipes.datasets.catalogue import CARDS
 from data_recipes.datasets.parts import Part
-from data_recipes.datasets.rows import Row, read_rows
+from data_recipes.datasets.row import Row
+from data_recipes.datasets.rows import read_rows
 
 _SPLIT_WORDS = {
     "train": "train",

@@ -18,7 +18,8 @@ from data_recipes.datasets.files import find_files, need_files, split_word
 from data_recipes.datasets.json_stream import JsonStream
 from data_recipes.datasets.parts import Part, Skip, by_field
 from data_recipes.datasets.pictures import Pictures
-from data_recipes.datasets.rows import Row, read_csv, read_jsonl
+from data_recipes.datasets.row import Row
+from data_recipes.datasets.rows import read_csv, read_jsonl
 from data_recipes.datasets.words import example
 from data_recipes.schema import Example
 

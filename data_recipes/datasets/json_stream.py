@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 from assistant.errors import DataError
-from data_recipes.datasets.rows import Row, as_row, check_file, not_utf8
+from data_recipes.datasets.row import Row, as_row, check_file, not_utf8
 
 CHUNK = 1 << 18
 """Bytes read at a time; the most that is read on beyond a value."""

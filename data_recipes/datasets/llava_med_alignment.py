@@ -14,7 +14,8 @@ from data_recipes.datasets.fetch import Job
 from data_recipes.datasets.files import find_files, need_files
 from data_recipes.datasets.parts import Part
 from data_recipes.datasets.pictures import Pictures
-from data_recipes.datasets.rows import Row, read_jsonl, read_rows
+from data_recipes.datasets.row import Row
+from data_recipes.datasets.rows import read_jsonl, read_rows
 from data_recipes.datasets.words import dialogue, example
 from data_recipes.schema import Example
 

@@ -17,7 +17,8 @@ from data_recipes.datasets.files import find_files, need_files
 from data_recipes.datasets.json_stream import JsonStream
 from data_recipes.datasets.parts import Part
 from data_recipes.datasets.pictures import Pictures
-from data_recipes.datasets.rows import Row, as_row, read_csv
+from data_recipes.datasets.row import Row, as_row
+from data_recipes.datasets.rows import read_csv
 from data_recipes.datasets.words import example, qa
 from data_recipes.schema import Example
 from data_recipes.schema_check import show

@@ -15,7 +15,8 @@ from data_recipes.datasets.convert import recipe
 from data_recipes.datasets.files import need_files, split_of
 from data_recipes.datasets.parts import Part, Skip
 from data_recipes.datasets.pictures import Pictures
-from data_recipes.datasets.rows import Row, read_rows
+from data_recipes.datasets.row import Row
+from data_recipes.datasets.rows import read_rows
 from data_recipes.datasets.words import example, qa
 from data_recipes.schema import Example
 from data_recipes.schema_check import show

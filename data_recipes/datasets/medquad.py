@@ -17,7 +17,7 @@ from data_recipes.datasets.convert import recipe
 from data_recipes.datasets.files import need_files
 from data_recipes.datasets.parts import Part, Skip
 from data_recipes.datasets.pictures import Pictures
-from data_recipes.datasets.rows import Row, check_file
+from data_recipes.datasets.row import Row, check_file
 from data_recipes.datasets.words import example, qa
 from data_recipes.schema import Example
 

@@ -15,7 +15,7 @@ from data_recipes.datasets.files import need_files
 from data_recipes.datasets.iu_xray import r2gen_parts
 from data_recipes.datasets.parts import Part
 from data_recipes.datasets.pictures import Pictures
-from data_recipes.datasets.rows import Row
+from data_recipes.datasets.row import Row
 from data_recipes.datasets.words import example
 from data_recipes.schema import Example
 

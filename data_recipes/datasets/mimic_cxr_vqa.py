@@ -14,7 +14,7 @@ from data_recipes.datasets.convert import recipe
 from data_recipes.datasets.files import need_files, split_parts
 from data_recipes.datasets.parts import Part
 from data_recipes.datasets.pictures import Pictures
-from data_recipes.datasets.rows import Row
+from data_recipes.datasets.row import Row
 from data_recipes.datasets.words import answer_type, example, qa
 from data_recipes.schema import Example
 from data_recipes.schema_check import show

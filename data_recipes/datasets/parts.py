@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from assistant.errors import DataError
-from data_recipes.datasets.rows import Row
+from data_recipes.datasets.row import Row
 from data_recipes.schema import Example, Preference
 from data_recipes.schema_check import show
 

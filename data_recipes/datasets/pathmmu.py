@@ -14,7 +14,8 @@ from data_recipes.datasets.files import need_files, split_word
 from data_recipes.datasets.json_stream import JsonStream
 from data_recipes.datasets.parts import Part
 from data_recipes.datasets.pictures import Pictures
-from data_recipes.datasets.rows import Row, read_jsonl
+from data_recipes.datasets.row import Row
+from data_recipes.datasets.rows import read_jsonl
 from data_recipes.datasets.words import chosen, example, qa, unlettered
 from data_recipes.schema import Example
 

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from assistant.errors import DataError
-from data_recipes.datasets.rows import LFS_MARK
+from data_recipes.datasets.row import LFS_MARK
 from data_recipes.instruct import place_image
 from data_recipes.schema_check import image_name_fault, show
 

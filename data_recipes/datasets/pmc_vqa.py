@@ -13,7 +13,8 @@ from data_recipes.datasets.convert import recipe
 from data_recipes.datasets.files import need_files, split_parts
 from data_recipes.datasets.parts import Part
 from data_recipes.datasets.pictures import Pictures
-from data_recipes.datasets.rows import Row, read_csv
+from data_recipes.datasets.row import Row
+from data_recipes.datasets.rows import read_csv
 from data_recipes.datasets.words import article_of, chosen, example, qa, unlettered
 from data_recipes.schema import Example
 

@@ -15,7 +15,7 @@ from data_recipes.datasets.files import find_files, need_files
 from data_recipes.datasets.mediconfusion import read_keyed
 from data_recipes.datasets.parts import Part, Skip
 from data_recipes.datasets.pictures import Pictures
-from data_recipes.datasets.rows import Row, check_file
+from data_recipes.datasets.row import Row, check_file
 from data_recipes.datasets.words import chosen, example, qa
 from data_recipes.schema import Example
 from data_recipes.splits import assign_split

@@ -14,7 +14,8 @@ from data_recipes.datasets.convert import recipe
 from data_recipes.datasets.files import need_files
 from data_recipes.datasets.parts import Part
 from data_recipes.datasets.pictures import Pictures
-from data_recipes.datasets.rows import Row, read_rows
+from data_recipes.datasets.row import Row
+from data_recipes.datasets.rows import read_rows
 from data_recipes.datasets.words import dialogue, example, modality_of
 from data_recipes.schema import Example
 

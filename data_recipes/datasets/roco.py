@@ -16,7 +16,8 @@ from data_recipes.datasets.fetch import Job
 from data_recipes.datasets.files import find_files, need_files, split_word
 from data_recipes.datasets.parts import Part
 from data_recipes.datasets.pictures import Pictures
-from data_recipes.datasets.rows import Row, read_csv, read_lines
+from data_recipes.datasets.row import Row
+from data_recipes.datasets.rows import read_csv, read_lines
 from data_recipes.datasets.words import CAPTION_REQUEST, article_of, example, qa
 from data_recipes.schema import Example
 

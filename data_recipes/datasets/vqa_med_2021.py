@@ -15,7 +15,7 @@ from data_recipes.datasets.files import no_files, split_of
 from data_recipes.datasets.json_stream import JsonStream
 from data_recipes.datasets.parts import Part
 from data_recipes.datasets.pictures import Pictures
-from data_recipes.datasets.rows import Row
+from data_recipes.datasets.row import Row
 from data_recipes.datasets.vqa_med_2019 import split_fields
 from data_recipes.datasets.words import answer_type, example, qa
 from data_recipes.schema import Example

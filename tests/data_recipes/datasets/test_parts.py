@@ -7,7 +7,7 @@ import pytest
 from assistant.errors import DataError
 from data_recipes.datasets.files import split_word
 from data_recipes.datasets.parts import Part, by_field, in_turn
-from data_recipes.datasets.rows import Row
+from data_recipes.datasets.row import Row
 
 
 def part(split, **more):

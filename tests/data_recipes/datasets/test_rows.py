@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from assistant.errors import DataError
-from data_recipes.datasets.rows import Row, read_csv, read_jsonl, read_lines, read_rows
+from data_recipes.datasets.row import Row
+from data_recipes.datasets.rows import read_csv, read_jsonl, read_lines, read_rows
 
 
 def test_csv_keeps_quoted_line_breaks_and_counts_lines(made):
