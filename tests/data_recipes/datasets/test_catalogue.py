@@ -35,6 +35,7 @@ def test_modules_and_cards_are_as_many():
         "json_stream",
         "parts",
         "pictures",
+        "row",
         "rows",
         "words",
     }
