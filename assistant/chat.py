@@ -37,6 +37,7 @@ from assistant.model.presets import preset_names
 from assistant.questions import options_of, written_forms
 from assistant.review import without_citations
 from assistant.scope import check_scope
+from assistant.slices import choose_slices
 
 if TYPE_CHECKING:
     from assistant.engine.features import PictureFeatures
@@ -243,6 +244,8 @@ class MedicalAssistant:
         features = iter(self._encoder.encode([picture for case in cases for picture in case.pictures]))
         for case in cases:
             case.features = [next(features) for _ in case.pictures]
+            if case.slices_to_choose:
+                choose_slices(case, self._slices, self.settings.slice_choice, self.model.text.embed)
             case.warn(*(caution for picture in case.pictures for caution in picture.cautions))
             if self._known is not None:
                 case.sights = [self._known.look(one) for one in case.features]
@@ -274,6 +277,11 @@ class MedicalAssistant:
                 case.evidence = found
         elif self._shows_evidence:
             case.evidence = self._lookup.about(case)
+
+    @property
+    def _slices(self) -> int:
+        """How many slices of a volume go into one prompt; a model whose contract says nothing reads one."""
+        return self.settings.slices or int(self._can.get("slices", "1"))
 
     def _second_round(self, case: Case) -> Case:
         """Where the first answer is unsure, search with its words too and answer again; the surer answer stands."""

@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 _NOT_IN_THE_TEXT = ("batch_size", "picture_cache")
 """Settings that change speed or memory only; a rerun with others goes on with the same studies."""
+_ADDED_LATER = ("slices", "slice_choice")
+"""Settings that earlier versions had not: at their usual values they leave the studies' ids as they were."""
 
 
 def run_report(
@@ -80,6 +82,8 @@ def _settings(
 def _fingerprint(generation: GenerationConfig) -> str:
     """Return 16 hexadecimal digits for the settings that shape a report's text."""
     shaping = {name: value for name, value in asdict(generation).items() if name not in _NOT_IN_THE_TEXT}
+    usual = asdict(GenerationConfig())
+    shaping = {name: v for name, v in shaping.items() if name not in _ADDED_LATER or v != usual[name]}
     return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:16]
 
 
