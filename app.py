@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING
 
 import assistant
 from assistant import __version__
-from assistant.commands.options import add_access_commands, add_listening_options, add_serve_options, serve_values
+from assistant.commands.options import (
+    add_access_commands,
+    add_listening_options,
+    add_serve_options,
+    add_slice_options,
+    serve_values,
+    slice_values,
+)
 from assistant.errors import AssistantError, RetrievalError
 
 if TYPE_CHECKING:
@@ -45,7 +52,10 @@ def build_parser() -> argparse.ArgumentParser:
 
     ask = commands.add_parser("ask", parents=[shared], help="one question, one answer", epilog=DISCLAIMER)
     ask.add_argument(
-        "images", nargs="*", metavar="IMAGE", help="JPEG, PNG, WebP, TIFF or DICOM; none for a text question"
+        "images",
+        nargs="*",
+        metavar="IMAGE",
+        help="JPEG, PNG, WebP, TIFF, DICOM, .nii, .nii.gz, or a folder with a DICOM series; none for a text question",
     )
     ask.add_argument("--question", required=True, metavar="TEXT", help="what to answer")
     ask.add_argument("--json", action="store_true", help="print one JSON object")
@@ -66,7 +76,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     report.add_argument("--template", default="generic", metavar="NAME", help="report template (default: generic)")
     report.add_argument("--batch-size", type=int, metavar="N", help="studies a batch (default: 16)")
+    report.add_argument("--window", type=_window, metavar="W", help="for volumes: CENTRE,WIDTH or brain, lung, bone, …")
     report.add_argument("--group", action="store_true", help="one report for all DICOM files of one study")
+
+    for command in (ask, report):
+        add_slice_options(command)
 
     serve = commands.add_parser("serve", parents=[shared], help="the OpenAI-style API, and the page", epilog=DISCLAIMER)
     add_listening_options(serve)
@@ -162,6 +176,7 @@ def _run(args: argparse.Namespace) -> int:
 
         return run_report(
             config, _open, inputs=args.inputs, out=args.out, template=args.template, group=args.group,
+            window=args.window,
             formats=tuple(one.strip() for one in args.formats.split(",") if one.strip()),
         )  # fmt: skip
     if args.command == "doctor":
@@ -222,10 +237,10 @@ def _config(args: argparse.Namespace) -> AssistantConfig:
         given = getattr(args, name, None)
         if given is not None:
             values[name] = given
-    served = serve_values(args)
-    if served:
-        before = values.get("serve")
-        values["serve"] = {**(before if isinstance(before, dict) else {}), **served}
+    for name, given in (("serve", serve_values(args)), ("generation", slice_values(args))):
+        if given:
+            before = values.get(name)
+            values[name] = {**(before if isinstance(before, dict) else {}), **given}
     config = AssistantConfig.from_mapping(values, where=args.config or "the command line")
     if getattr(args, "batch_size", None) is not None:
         config = replace(config, generation=replace(config.generation, batch_size=args.batch_size))

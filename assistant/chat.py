@@ -21,15 +21,7 @@ from assistant.engine.row import Writer
 from assistant.errors import ConfigError
 from assistant.evidence import Retriever
 from assistant.finish import Finisher
-from assistant.guard import (
-    Stop,
-    check_familiar,
-    check_header,
-    check_premise,
-    check_prior,
-    check_text,
-    modality_of,
-)
+from assistant.guard import Stop, check_familiar, check_header, check_premise, check_prior, check_text, modality_of
 from assistant.knowledge import FINDING_QUESTION, asks_knowledge
 from assistant.known import KnownPictures
 from assistant.lookup import Lookup
@@ -71,6 +63,7 @@ class MedicalAssistant:
         can = model.contract.capabilities
         self._quotes = can.get("text_only") == "quote"
         self._shows_evidence = can.get("evidence_in_prompt") == "yes"
+        self._slices = self.settings.slices or int(can.get("slices", "1"))
         self._encoder = PictureEncoder(
             model, max_items=self.settings.picture_cache, batch_size=self.settings.batch_size
         )
@@ -244,8 +237,7 @@ class MedicalAssistant:
         features = iter(self._encoder.encode([picture for case in cases for picture in case.pictures]))
         for case in cases:
             case.features = [next(features) for _ in case.pictures]
-            if case.slices_to_choose:
-                choose_slices(case, self._slices, self.settings.slice_choice, self.model.text.embed)
+            choose_slices(case, self._slices, self.settings.slice_choice, self.model.text.embed)
             case.warn(*(caution for picture in case.pictures for caution in picture.cautions))
             if self._known is not None:
                 case.sights = [self._known.look(one) for one in case.features]
@@ -277,11 +269,6 @@ class MedicalAssistant:
                 case.evidence = found
         elif self._shows_evidence:
             case.evidence = self._lookup.about(case)
-
-    @property
-    def _slices(self) -> int:
-        """How many slices of a volume go into one prompt; a model whose contract says nothing reads one."""
-        return self.settings.slices or int(self._can.get("slices", "1"))
 
     def _second_round(self, case: Case) -> Case:
         """Where the first answer is unsure, search with its words too and answer again; the surer answer stands."""

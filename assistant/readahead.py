@@ -10,10 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from assistant.conversation import ReportRequest
-from assistant.errors import AssistantError, ConfigError
+from assistant.errors import AssistantError, ConfigError, ImageError
+from assistant.imaging.images import is_volume, load_images, load_volume, series_files
 from assistant.imaging.picture import Picture
+from assistant.imaging.window import WindowRequest
 from assistant.ledger import Record
 from assistant.studies import Study, shown
 
@@ -23,6 +26,9 @@ PAGE_FORMATS: tuple[str, ...] = ("md", "json")
 MAX_PICTURES = 4
 """Most pictures of one study that are shown to the model; more are thinned out evenly, and the report says so."""
 
+
+VOLUMES_AHEAD = 3
+"""Most studies that are read ahead where one of them is a volume."""
 
 LoadPicture = Callable[[Path], Picture]
 
@@ -47,6 +53,8 @@ class RunSettings:
     """How many studies the model reports on at once."""
     loaders: int = 2
     """How many threads read pictures ahead."""
+    window: WindowRequest = None
+    """Window that volumes are shown in; None takes the organ's own."""
 
     def __post_init__(self) -> None:
         unknown = [one for one in self.formats if one not in PAGE_FORMATS]
@@ -70,6 +78,11 @@ class Prepared:
     def failure(self, error: str) -> Record:
         """Return the line that the ledger keeps of a failed study."""
         return {"study": self.id, "inputs": self.study.inputs, "error": error}
+
+
+def holds_volume(study: Study) -> bool:
+    """Tell whether a study's images or priors hold a volume."""
+    return study.volume or any(is_volume(path) for path in (*study.images, *study.priors))
 
 
 def read_ahead(
@@ -99,7 +112,9 @@ def _in_order(
         try:
             for study in studies:
                 waiting.append(pool.submit(_prepare, study, settings, load, done))
-                if len(waiting) >= 2 * settings.batch_size:
+                # A volume in memory weighs as much as many pictures: few of them are read ahead.
+                room = VOLUMES_AHEAD if holds_volume(study) else 2 * settings.batch_size
+                while len(waiting) >= room:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
@@ -126,9 +141,9 @@ def _prepare(study: Study, settings: RunSettings, load: LoadPicture, done: Mappi
             ),
         )
     try:
-        chosen = _thinned(study.images)
-        pictures = tuple(load(path) for path in chosen)
-        priors = tuple(load(path) for path in _thinned(study.priors))
+        chosen = study.images if study.volume else _thinned(study.images)
+        pictures = load_volume(chosen, window=settings.window) if study.volume else _loaded(chosen, settings, load)
+        priors = _loaded(_thinned(study.priors), settings, load)
     except (AssistantError, OSError) as error:
         return Prepared(study, name, key, error=str(error))
     except Exception as error:  # a decoder's own fault must cost one study, not the run
@@ -141,9 +156,17 @@ def _prepare(study: Study, settings: RunSettings, load: LoadPicture, done: Mappi
     return Prepared(study, name, key, request, cautions)
 
 
+def _loaded(paths: Sequence[Path], settings: RunSettings, load: LoadPicture) -> tuple[Picture, ...]:
+    """Read pictures, and all slices of what is a volume."""
+    found: list[Picture] = []
+    for path in paths:
+        found += load_images(path, window=settings.window) if is_volume(path) else (load(path),)
+    return tuple(found)
+
+
 def _study_key(study: Study, settings: RunSettings) -> str:
     """Return 64 hexadecimal digits that stand for the study's names and bytes and for who reports on it."""
-    parts = {
+    parts: dict[str, Any] = {
         "images": [(shown(path), _file_digest(path)) for path in study.images],
         "priors": [(shown(path), _file_digest(path)) for path in study.priors],
         "indication": study.indication,
@@ -153,14 +176,19 @@ def _study_key(study: Study, settings: RunSettings) -> str:
         "index": settings.index,
         "generation": settings.generation,
     }
+    if settings.window is not None:
+        parts["window"] = settings.window
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _file_digest(path: Path) -> str:
     try:
+        if path.is_dir():
+            inside = [(one.name, _file_digest(one)) for one in series_files(path)]
+            return hashlib.sha256(json.dumps(inside).encode()).hexdigest()
         with path.open("rb") as handle:
             return hashlib.file_digest(handle, "sha256").hexdigest()
-    except OSError:
+    except (OSError, ImageError):
         return "unreadable"
 
 

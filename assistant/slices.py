@@ -1,8 +1,8 @@
 """Which slices of a volume go to the model: spread evenly, the most unusual ones, or those nearest to the question.
 
-How unusual a slice is comes from the tower's patch features: each patch is compared with the same patch of the slices
-1, 2 and 4 away on both sides. Anatomy changes slowly from slice to slice, and a lesion does not. How relevant a slice
-is comes from the space that pictures and text share.
+How unusual a slice is comes from the tower's patch features and from the greys of a coarse and a fine grid, each held
+against the same places of the slices 1, 2 and 3 away on both sides. Anatomy changes steadily from slice to slice, and a
+lesion does not. How relevant a slice is comes from the space that pictures and text share.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from assistant.imaging.picture import Section
 
 if TYPE_CHECKING:
     from assistant.case import Case
-    from assistant.engine.features import PictureFeatures
 
-_REACHES = (1, 2, 4)
-_TOP_PATCHES = 3
+_REACHES = (1, 2, 3)
+_GRIDS = (16, 32)
+_END_WEIGHT = 0.5
+"""An end has one side only: what looks like a lesion there is often where the anatomy ends."""
 _APART = 2
 """Chosen slices lie at least this many places apart, or one lesion would take all the room."""
 
@@ -58,12 +59,14 @@ def choose_slices(case: Case, count: int, choice: str, embed: Embed) -> None:
     """
     if choice not in SLICE_CHOICES:
         raise ConfigError(f"slice_choice is {choice!r}; use one of {', '.join(SLICE_CHOICES)}.")
+    if not case.slices_to_choose:
+        return
     asked = case.question.text if case.question else (case.request.indication if case.request else None)
     priors = len(case.request.priors) if case.request else 0
     kept: list[int] = []
     notes: list[SliceNote] = []
     for places in _volumes(case, range(priors, len(case.pictures))):
-        chosen, why, scores = _chosen([case.features[one] for one in places], count, choice, asked, embed)
+        chosen, why, scores = _chosen(case, places, count, choice, asked, embed)
         sections = [case.pictures[places[one]].section for one in chosen]
         pairs = zip(chosen, sections, strict=True)
         found = [SliceNote(section, why, float(scores[one])) for one, section in pairs if section]
@@ -104,19 +107,21 @@ def _nearest(case: Case, priors: int, notes: Sequence[SliceNote]) -> list[int]:
 
 
 def _chosen(
-    features: Sequence[PictureFeatures], count: int, choice: str, asked: str | None, embed: Embed
+    case: Case, places: Sequence[int], count: int, choice: str, asked: str | None, embed: Embed
 ) -> tuple[list[int], str, np.ndarray]:
     """Return the places of the chosen slices in ascending order, why, and every slice's score."""
-    total = len(features)
+    total = len(places)
     if total == 1:
         return [0], "uniform", np.zeros(1)
     unusual, relevant = np.zeros(total), np.zeros(total)
     if choice in ("auto", "unusual"):
-        unusual = standing_out(np.stack([one.patches.float().cpu().numpy() for one in features]))
+        unusual = standing_out(np.stack([case.features[one].patches.float().cpu().numpy() for one in places]))
+        for side in _GRIDS:
+            unusual += standing_out(np.stack([grey_grid(case.pictures[one].pixels, side) for one in places]))
     if choice in ("auto", "relevant") and asked:
-        joint = np.stack([one.joint for one in features])
+        joint = np.stack([case.features[one].joint for one in places])
         relevant = _standard(joint @ embed([asked])[0])
-    scores = np.maximum(unusual, 0) + 0.5 * relevant if choice == "auto" else unusual + relevant
+    scores = unusual + (np.clip(relevant, -1, 1) if choice == "auto" else relevant)
     if not scores.any():
         return uniform(total, count), "uniform", scores
     why = "relevant" if choice == "relevant" else "unusual"
@@ -147,32 +152,46 @@ def best_apart(scores: np.ndarray, count: int) -> list[int]:
     return chosen
 
 
-def standing_out(patches: np.ndarray) -> np.ndarray:
+def standing_out(layers: np.ndarray) -> np.ndarray:
     """Measure how far each slice stands out from its neighbours.
 
+    A value counts by how far it lies outside the range of the same value in the two slices beside it: an edge that
+    moves steadily from slice to slice lies inside, a lesion does not.
+
     Args:
-        patches: (S, P, D), features of the same patches of S slices in order.
+        layers: (S, P, D), D values at the same P places of S slices in order.
     Returns:
-        (S,), in robust standard deviations of the volume's own slices; zeros for fewer than 4 slices.
+        (S,), in robust standard deviations of the volume's own slices; zeros for fewer than 5 slices.
     """
-    total = len(patches)
-    if total < 4:
-        return np.zeros(total)
+    total = len(layers)
     best = np.full(total, -np.inf)
     for reach in _REACHES:
-        if reach * 3 > total:
-            break
+        if total < 5 * reach:
+            continue
         change = np.empty(total)
-        for place in range(total):
-            # At an end both come from the one side that there is.
-            before = place - reach if place >= reach else place + 2 * reach
-            after = place + reach if place + reach < total else place - 2 * reach
-            around = [np.linalg.norm(patches[place] - patches[one], axis=1) for one in (before, after)]
-            # What differs from both is the slice's own; what differs from one is anatomy on its way.
-            apart = np.sort(np.min(around, axis=0))
-            change[place] = apart[-_TOP_PATCHES:].mean()
-        best = np.maximum(best, _standard(change))
-    return best
+        for place, layer in enumerate(layers):
+            inner = layers[place + reach if place < reach else place - reach]
+            if reach <= place < total - reach:
+                outer = layers[place + reach]
+            else:  # at an end the other side is what the two slices within foretell
+                outer = 2 * inner - layers[place + 2 * reach if place < reach else place - 2 * reach]
+            beyond = np.maximum(layer - np.maximum(inner, outer), 0) + np.maximum(np.minimum(inner, outer) - layer, 0)
+            change[place] = np.linalg.norm(beyond, axis=1).max()
+        score = _standard(change)
+        ends = np.r_[:reach, total - reach : total]
+        score[ends] *= _END_WEIGHT
+        best = np.maximum(best, score)
+    return best if total >= 5 else np.zeros(total)
+
+
+def grey_grid(pixels: np.ndarray, side: int) -> np.ndarray:
+    """Return mean greys of a picture's (side, side) fields, one after another: (side * side, 1) float32."""
+    grey = pixels[:, :, 0].astype(np.float32)
+    rows = np.linspace(0, grey.shape[0], side, endpoint=False).astype(int)
+    columns = np.linspace(0, grey.shape[1], side, endpoint=False).astype(int)
+    sums = np.add.reduceat(np.add.reduceat(grey, rows, axis=0), columns, axis=1)
+    sizes = np.outer(np.diff([*rows, grey.shape[0]]), np.diff([*columns, grey.shape[1]]))
+    return np.asarray((sums / np.maximum(sizes, 1)).reshape(-1, 1), dtype=np.float32)
 
 
 def _standard(values: np.ndarray) -> np.ndarray:

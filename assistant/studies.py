@@ -35,6 +35,20 @@ class Study:
     """None: the run's own template."""
     name: str | None = None
     """The person's own id for the study, from a list; None: an id is made from the content."""
+    volume: bool = False
+    """Whether `images` are the slices of one DICOM series."""
+    found: bool = False
+    """Whether it was found in a folder or by a pattern, and not named itself."""
+
+    @property
+    def is_single(self) -> bool:
+        """Whether it is one file of which no list says more."""
+        return len(self.images) == 1 and self.name is None and not self.priors and not self.listed
+
+    @property
+    def listed(self) -> bool:
+        """Whether a list tells more of it than its file."""
+        return self.indication is not None or self.template is not None
 
     @property
     def inputs(self) -> list[str]:
@@ -86,7 +100,7 @@ def collect_studies(inputs: Sequence[str], *, leave_out: Path | None = None) -> 
                 key = os.path.abspath(file)
                 if key not in seen:
                     seen.add(key)
-                    studies.append(Study(images=(file,)))
+                    studies.append(Study(images=(file,), found=path.is_dir() or glob.has_magic(given)))
     if not studies:
         raise WorklistError(f"No image found in {', '.join(inputs)}. Name image files, or a folder that holds some.")
     _refuse_repeated_names(studies)

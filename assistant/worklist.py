@@ -21,7 +21,7 @@ from assistant.conversation import Report, ReportRequest
 from assistant.errors import AssistantError, WorklistError
 from assistant.exports.markdown import report_markdown
 from assistant.ledger import Ledger, Record, write_atomically
-from assistant.readahead import LoadPicture, Prepared, RunSettings, read_ahead
+from assistant.readahead import LoadPicture, Prepared, RunSettings, holds_volume, read_ahead
 from assistant.studies import Study, shown
 
 logger = logging.getLogger(__name__)
@@ -114,7 +114,8 @@ def _batches(stream: Iterable[Prepared], size: int) -> Iterator[list[Prepared]]:
     batch: list[Prepared] = []
     for prepared in stream:
         batch.append(prepared)
-        if len(batch) == size:
+        # Volumes go by themselves: a batch of them would fill the memory.
+        if len(batch) == size or (prepared.request is not None and holds_volume(prepared.study)):
             yield batch
             batch = []
     if batch:
@@ -184,7 +185,7 @@ def grouped_by_study(studies: Sequence[Study], load: LoadPicture) -> list[Study]
     groups: dict[str, Study] = {}
     for number, study in enumerate(studies):
         key = f"alone {number}"
-        if study.name is None and len(study.images) == 1 and not study.priors:
+        if study.name is None and len(study.images) == 1 and not study.priors and not holds_volume(study):
             try:
                 key = load(study.images[0]).study_key or key
             except (AssistantError, OSError):

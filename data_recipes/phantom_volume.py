@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_recipes.phantom_draw import Grid, develop, make_grid
+from data_recipes.phantom_draw import Array, Grid, develop, make_grid
 from data_recipes.phantom_findings import KINDS, SITES, Finding, draw_findings
 from data_recipes.phantom_head import draw_brain_mr, draw_head_ct, head_frame
 
@@ -25,7 +25,6 @@ SLICE_MM = 5.0
 _HEAD_MM = 130.0
 """Half the height of the ellipsoid that slices narrow along."""
 _AIR, _BONE = -1000, 900
-_BONE_FROM = 250
 _UID_ROOT = "1.2.826.0.1.3680043.8.498"
 _SOP = {"head_ct": "1.2.840.10008.5.1.4.1.1.2", "brain_mr": "1.2.840.10008.5.1.4.1.1.4"}
 
@@ -92,7 +91,9 @@ def make_phantom_volume(
         ValueError: an argument has a value that is not allowed.
     """
     if slices < 8 or size < 64 or not 1 <= thickness <= slices - 4:
-        raise ValueError(f"slices {slices}, size {size}, thickness {thickness}; use 8, 64 and 1 or more, and thin ones.")
+        raise ValueError(
+            f"slices {slices}, size {size}, thickness {thickness}; use 8, 64 and 1 or more, and thin ones."
+        )
     lot = np.random.default_rng([seed, index, 11])
     kind = kind or list(VOLUME_KINDS)[int(lot.integers(len(VOLUME_KINDS)))]
     if kind not in VOLUME_KINDS:
@@ -128,7 +129,7 @@ def _slice(
     finding: Finding | None,
     places: tuple[int, ...],
 ) -> NDArray[np.int16]:
-    """Draw one slice: the same body, narrower away from the middle, with texture of its own."""
+    """Draw one slice: the same body, narrower away from the middle; folds change slowly, noise is its own."""
     height = (place - (slices - 1) / 2) * SLICE_MM
     narrow = np.float32(np.sqrt(1 - min(0.75, (height / _HEAD_MM) ** 2)))
     plain = make_grid(size, KINDS[kind].field_mm)
@@ -138,20 +139,26 @@ def _slice(
         off = abs(place - places[len(places) // 2])
         scale = np.sqrt(1 - (off / (len(places) / 2 + 0.5)) ** 2)
         shown = (replace(finding, size_mm=max(4, round((finding.size_mm or 0) * float(scale)))),)
-    paint = np.random.default_rng([seed, index, 2, place])
-    image, _ = VOLUME_KINDS[kind](grid, np.random.default_rng([seed, index, 1]), paint, shown)
-    grey = develop(image, site, paint)[:, :, 0]
+    lower, upper = (
+        VOLUME_KINDS[kind](
+            grid, np.random.default_rng([seed, index, 1]), np.random.default_rng([seed, index, 2, end]), shown
+        )[0]
+        for end in (0, 1)
+    )
+    along = np.float32(place / (slices - 1))
+    image = lower + (upper - lower) * along
+    grey = develop(image, site, np.random.default_rng([seed, index, 3, place]))[:, :, 0]
     if kind != "head_ct":
         return (grey.astype(np.int16) * 4).astype(np.int16)
     _, depth = head_frame(grid, np.random.default_rng([seed, index, 1]))
-    return _hounsfield(grey, np.asarray(depth < -2))
+    return _hounsfield(grey, depth)
 
 
-def _hounsfield(grey: NDArray[np.uint8], outside: NDArray[np.bool_]) -> NDArray[np.int16]:
-    """Return the HU that a brain window (center 40, width 80) shows as these greys; air outside, white is bone."""
+def _hounsfield(grey: NDArray[np.uint8], depth: Array) -> NDArray[np.int16]:
+    """Return the HU that a brain window (center 40, width 80) shows as these greys, with bone, and air outside."""
     values = np.rint((grey / 255 - 0.5) * 79 + 39.5)
-    values[grey >= _BONE_FROM] = _BONE
-    values[outside] = _AIR
+    values[(depth > 5) & (depth < 11)] = _BONE
+    values[depth < -2] = _AIR
     return values.astype(np.int16)
 
 

@@ -9,12 +9,15 @@ import resource
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from assistant.commands.opened import Opened, Opener
 from assistant.config import AssistantConfig, GenerationConfig
+from assistant.errors import WorklistError
+from assistant.gather import gather_series
 from assistant.imaging.load import load_picture
+from assistant.imaging.window import WindowRequest, parse_request
 from assistant.readahead import RunSettings
 from assistant.studies import collect_studies
 from assistant.worklist import Summary, grouped_by_study, run_worklist
@@ -36,6 +39,7 @@ def run_report(
     formats: tuple[str, ...] = ("md",),
     template: str = "generic",
     group: bool = False,
+    window: WindowRequest = None,
 ) -> int:
     """Report on every study that the inputs name and that `out` has no report on yet.
 
@@ -47,6 +51,7 @@ def run_report(
         formats: which pages each study gets.
         template: of the studies that name none.
         group: files of one study, by their DICOM headers, get one report together.
+        window: what volumes are shown in; None takes the organ's own.
     Returns:
         0 when every study has its report, 1 when some failed.
     Raises:
@@ -55,10 +60,16 @@ def run_report(
     collection = collect_studies(inputs, leave_out=out)
     if collection.passed_over:
         _tell(f"Passed over {collection.passed_over} file(s) that are no images by their names.")
-    studies = grouped_by_study(collection.studies, load_picture) if group else list(collection.studies)
-    _tell(f"{len(studies)} studies; loading {config.model} …")
+    gathered = gather_series(collection.studies)
+    for what, count in gathered.left_out.items():
+        _tell(f"Left out {count} file(s): {what}.")
+    if not gathered.studies:
+        raise WorklistError("Nothing is left to report on: the inputs hold no picture besides what was left out.")
+    studies = grouped_by_study(gathered.studies, load_picture) if group else list(gathered.studies)
+    series = f" ({gathered.series} of them a series of slices)" if gathered.series else ""
+    _tell(f"{len(studies)} studies{series}; loading {config.model} …")
     opened = open_assistant(config)
-    settings = _settings(config, opened, out, formats, template)
+    settings = replace(_settings(config, opened, out, formats, template), window=parse_request(window))
     with _progress(len(studies)) as advance:
         summary = run_worklist(studies, opened.assistant, settings, load=load_picture, on_progress=advance)
     sys.stdout.write(_summary_text(summary, out))

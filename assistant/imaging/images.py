@@ -21,9 +21,7 @@ def is_volume(path: str | Path) -> bool:
     return str(path).lower().endswith(_NIFTI) or Path(path).is_dir()
 
 
-def load_images(
-    path: str | Path, *, frame: int | None = None, window: WindowRequest = None
-) -> tuple[Picture, ...]:
+def load_images(path: str | Path, *, frame: int | None = None, window: WindowRequest = None) -> tuple[Picture, ...]:
     """Read what one path names.
 
     Args:
@@ -41,7 +39,7 @@ def load_images(
         files = series_files(Path(path))
         if not files:
             raise ImageError(f"{path} is a folder without files. Name a folder with the slices of one DICOM series.")
-        return load_volume(files, window=window)
+        return load_volume(files, frame=frame, window=window)
     return load_volume((Path(path),), frame=frame, window=window)
 
 

@@ -171,7 +171,8 @@ def upright(volume: Volume) -> Volume:
     """
     directions = volume.affine[:3, :3] / np.linalg.norm(volume.affine[:3, :3], axis=0)
     nearest = max(
-        itertools.permutations(range(3)), key=lambda axes: sum(abs(directions[axes[place], place]) for place in range(3))
+        itertools.permutations(range(3)),
+        key=lambda axes: sum(abs(directions[axes[place], place]) for place in range(3)),
     )
     plane = _UPRIGHT[nearest[0]]
     values, affine = volume.values, volume.affine.copy()
