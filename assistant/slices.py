@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _REACHES = (1, 2, 3)
 _GRIDS = (16, 32)
+_STANDS_OUT = 5.0
+"""Robust standard deviations, three measures together, that a second slice must have to be taken for its own sake."""
 _END_WEIGHT = 0.5
 """An end has one side only: what looks like a lesion there is often where the anatomy ends."""
 _APART = 2
@@ -125,7 +127,9 @@ def _chosen(
     if not scores.any():
         return uniform(total, count), "uniform", scores
     why = "relevant" if choice == "relevant" else "unusual"
-    return sorted(best_apart(scores, count)), why, scores
+    standing = best_apart(scores, count)
+    standing = [standing[0], *(place for place in standing[1:] if scores[place] > _STANDS_OUT)]
+    return sorted(with_neighbours(standing, total, count)), why, scores
 
 
 def uniform(total: int, count: int) -> list[int]:
@@ -150,6 +154,20 @@ def best_apart(scores: np.ndarray, count: int) -> list[int]:
         if all(abs(int(place) - one) >= _APART for one in chosen):
             chosen.append(int(place))
     return chosen
+
+
+def with_neighbours(places: list[int], total: int, count: int) -> list[int]:
+    """Return `count` places: those given, best first, filled up with the nearest slices around the first.
+
+    Args:
+        places: at least one.
+        total: slices there are.
+        count: how many are wanted.
+    Returns:
+        As many of them as there are.
+    """
+    around = sorted(range(total), key=lambda place: (abs(place - places[0]), place))
+    return [*places, *(place for place in around if place not in places)][: min(count, total)]
 
 
 def standing_out(layers: np.ndarray) -> np.ndarray:

@@ -151,7 +151,10 @@ def _record(prepared: Prepared, report: Report, settings: RunSettings) -> Record
 
 def page_name(record: Record) -> str:
     """Return the file name, less its ending, of a study's page."""
-    title = Path(record["inputs"][0]).stem if record["key"].startswith(record["study"]) else record["study"]
+    first = Path(record["inputs"][0])
+    # The slices of a series lie in a folder that says more than the name of its first file.
+    unnamed = first.parent.name if record.get("slices") and len(record["inputs"]) > 1 else first.stem
+    title = unnamed if record["key"].startswith(record["study"]) else record["study"]
     readable = re.sub(r"[^A-Za-z0-9._-]+", "-", title).strip("-.")[:60] or "study"
     return f"{readable}-{record['key'][:8]}"
 

@@ -7,7 +7,7 @@ from assistant.conversation import Question, ReportRequest
 from assistant.engine.features import PictureFeatures
 from assistant.errors import ConfigError
 from assistant.imaging.picture import Picture, Section
-from assistant.slices import best_apart, choose_slices, grey_grid, standing_out, uniform
+from assistant.slices import best_apart, choose_slices, grey_grid, standing_out, uniform, with_neighbours
 
 COUNT = 12
 
@@ -64,7 +64,17 @@ def test_several_are_read_in_their_order_and_listed_by_score():
     assert numbers[0] == 8
     read = [one.section.number for one in made.pictures]
     assert read == sorted(numbers)
-    assert all(after - before >= 2 for before, after in zip(read, read[1:], strict=False))
+
+
+def test_two_lesions_are_both_read():
+    made = case(3, request=ReportRequest(()))
+    made.features[8] = features(8, 8)
+    assert sorted(choose(made, 2)) == [4, 9]
+
+
+def test_what_is_left_of_the_room_goes_to_the_neighbours_of_the_first():
+    assert with_neighbours([5, 9], 10, 4) == [5, 9, 4, 6]
+    assert with_neighbours([0], 2, 5) == [0, 1]
 
 
 def test_relevance_follows_the_question():
