@@ -8,7 +8,7 @@ from typing import Any
 from assistant.conversation import NOT_FOR_CLINICAL_USE, SECTIONS
 from assistant.exports.wording import confidence_phrase, support_words
 
-_PATHS_SHOWN = 8
+_PATHS_SHOWN = 6
 
 EMPTY_SECTION = "Nothing drafted."
 
