@@ -67,7 +67,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
 
     report = commands.add_parser("report", parents=[shared], help="draft reports for many images", epilog=DISCLAIMER)
-    report.add_argument("inputs", nargs="+", metavar="INPUT", help="files, folders, patterns, a .csv or .jsonl list")
+    report.add_argument("inputs", nargs="*", metavar="INPUT", help="files, folders, patterns, a .csv or .jsonl list")
+    report.add_argument("--status", action="store_true", help="tell how far the run in --out is, and what failed")
+    report.add_argument("--only-failed", action="store_true", help="try again what failed, quarantined studies too")
     report.add_argument(
         "--out", required=True, type=Path, metavar="DIR", help="where reports go; a rerun goes on there"
     )
@@ -172,11 +174,13 @@ def _run(args: argparse.Namespace) -> int:
             as_json=args.json,
         )  # fmt: skip
     if args.command == "report":
-        from assistant.commands.report import run_report
+        from assistant.commands.report import run_report, run_status
 
+        if args.status:
+            return run_status(args.out)
         return run_report(
             config, _open, inputs=args.inputs, out=args.out, template=args.template, group=args.group,
-            window=args.window,
+            window=args.window, only_failed=args.only_failed,
             formats=tuple(one.strip() for one in args.formats.split(",") if one.strip()),
         )  # fmt: skip
     if args.command == "doctor":

@@ -7,7 +7,7 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 
-from assistant.commands.report import _fingerprint, run_report
+from assistant.commands.report import _fingerprint, run_report, run_status
 from assistant.config import AssistantConfig, GenerationConfig
 from assistant.errors import WorklistError
 from data_recipes.phantom_volume import make_phantom_volume, write_nifti, write_series
@@ -120,3 +120,31 @@ def test_new_settings_at_their_usual_values_leave_the_ids_of_older_folders_alone
     digest = hashlib.sha256(json.dumps(old, sort_keys=True).encode()).hexdigest()[:16]
     assert _fingerprint(usual) == digest
     assert _fingerprint(replace(usual, slices=3)) != digest
+
+
+def test_status_counts_states_and_names_reasons(opener, scans, tmp_path, capsys):
+    with pytest.raises(WorklistError, match="out holds no report run"):
+        run_status(tmp_path / "out")
+    (scans / "broken.dcm").write_text("no picture")
+    run_report(CONFIG, opener, inputs=[str(scans)], out=tmp_path / "out")
+    capsys.readouterr()
+    assert run_status(tmp_path / "out") == 1
+    printed = capsys.readouterr().out
+    assert "3 done, 0 running, 0 pending, 0 failed, 1 quarantined" in printed
+    assert "broken.dcm: " in printed
+
+
+def test_only_what_failed_is_tried_again_on_request(opener, scans, make_file, tmp_path, capsys):
+    (scans / "broken.dcm").write_text("no picture")
+    run_report(CONFIG, opener, inputs=[str(scans)], out=tmp_path / "out")
+    make_file("scans/new.png", seed=9)
+    capsys.readouterr()
+    assert run_report(CONFIG, opener, inputs=[str(scans)], out=tmp_path / "out", only_failed=True) == 1
+    assert capsys.readouterr().out.startswith("0 reported, 1 failed, 0 done before")
+    with pytest.raises(WorklistError, match="None of these inputs stands in"):
+        run_report(CONFIG, opener, inputs=[str(scans / "new.png")], out=tmp_path / "out", only_failed=True)
+
+
+def test_no_input_is_said_before_the_model_loads(tmp_path):
+    with pytest.raises(WorklistError, match="No input was given"):
+        run_report(CONFIG, lambda config: pytest.fail("loaded"), inputs=[], out=tmp_path / "out")
