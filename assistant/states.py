@@ -35,6 +35,10 @@ CREATE TABLE IF NOT EXISTS studies (
     owner TEXT, tries INTEGER NOT NULL DEFAULT 0, crashes INTEGER NOT NULL DEFAULT 0, error TEXT
 )
 """
+_INDEXES = (
+    "CREATE INDEX IF NOT EXISTS by_inputs ON studies (inputs)",
+    "CREATE INDEX IF NOT EXISTS by_state ON studies (state)",
+)
 
 
 class States:
@@ -61,7 +65,8 @@ class States:
             self._db = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.execute(_TABLE)
+            for statement in (_TABLE, *_INDEXES):
+                self._db.execute(statement)
             self._db.execute("SELECT study, key, inputs, state, owner, tries, crashes, error FROM studies LIMIT 1")
         except sqlite3.DatabaseError as error:
             self._alive.close()
