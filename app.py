@@ -67,7 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
 
     report = commands.add_parser("report", parents=[shared], help="draft reports for many images", epilog=DISCLAIMER)
-    report.add_argument("inputs", nargs="*", metavar="INPUT", help="files, folders, patterns, a .csv or .jsonl list")
+    report.add_argument("inputs", nargs="*", metavar="INPUT", help="files, folders, patterns, a DICOMDIR, a list")
     report.add_argument("--status", action="store_true", help="tell how far the run in --out is, and what failed")
     report.add_argument("--only-failed", action="store_true", help="try again what failed, quarantined studies too")
     report.add_argument(

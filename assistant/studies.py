@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from assistant.dicomdir import is_dicomdir, referenced_files
 from assistant.errors import WorklistError
 
 LIST_COLUMNS: tuple[str, ...] = ("images", "priors", "indication", "template", "study")
@@ -91,6 +92,8 @@ def collect_studies(inputs: Sequence[str], *, leave_out: Path | None = None) -> 
             if path.is_dir():
                 files, skipped = _folder_files(path, leave_out)
                 passed_over += skipped
+            elif is_dicomdir(path):
+                files = referenced_files(path)
             elif path.suffix.lower() in LIST_SUFFIXES:
                 studies.extend(read_list(path))
                 continue
@@ -100,7 +103,7 @@ def collect_studies(inputs: Sequence[str], *, leave_out: Path | None = None) -> 
                 key = os.path.abspath(file)
                 if key not in seen:
                     seen.add(key)
-                    studies.append(Study(images=(file,), found=path.is_dir() or glob.has_magic(given)))
+                    studies.append(Study(images=(file,), found=path not in files or glob.has_magic(given)))
     if not studies:
         raise WorklistError(f"No image found in {', '.join(inputs)}. Name image files, or a folder that holds some.")
     _refuse_repeated_names(studies)
