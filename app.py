@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING
 
 import assistant
 from assistant import __version__
-from assistant.commands.options import add_access_commands, add_listening_options, add_serve_options, serve_values
+from assistant.commands.options import (
+    add_access_commands,
+    add_listening_options,
+    add_serve_options,
+    add_slice_options,
+    serve_values,
+    slice_values,
+)
 from assistant.errors import AssistantError, RetrievalError
 
 if TYPE_CHECKING:
@@ -45,7 +52,10 @@ def build_parser() -> argparse.ArgumentParser:
 
     ask = commands.add_parser("ask", parents=[shared], help="one question, one answer", epilog=DISCLAIMER)
     ask.add_argument(
-        "images", nargs="*", metavar="IMAGE", help="JPEG, PNG, WebP, TIFF or DICOM; none for a text question"
+        "images",
+        nargs="*",
+        metavar="IMAGE",
+        help="JPEG, PNG, WebP, TIFF, DICOM, .nii, .nii.gz, or a folder with a DICOM series; none for a text question",
     )
     ask.add_argument("--question", required=True, metavar="TEXT", help="what to answer")
     ask.add_argument("--json", action="store_true", help="print one JSON object")
@@ -57,7 +67,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
 
     report = commands.add_parser("report", parents=[shared], help="draft reports for many images", epilog=DISCLAIMER)
-    report.add_argument("inputs", nargs="+", metavar="INPUT", help="files, folders, patterns, a .csv or .jsonl list")
+    report.add_argument("inputs", nargs="*", metavar="INPUT", help="files, folders, patterns, a DICOMDIR, a list")
+    report.add_argument("--status", action="store_true", help="tell how far the run in --out is, and what failed")
+    report.add_argument("--only-failed", action="store_true", help="try again what failed, quarantined studies too")
     report.add_argument(
         "--out", required=True, type=Path, metavar="DIR", help="where reports go; a rerun goes on there"
     )
@@ -66,7 +78,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     report.add_argument("--template", default="generic", metavar="NAME", help="report template (default: generic)")
     report.add_argument("--batch-size", type=int, metavar="N", help="studies a batch (default: 16)")
+    report.add_argument("--window", type=_window, metavar="W", help="for volumes: CENTRE,WIDTH or brain, lung, bone, …")
     report.add_argument("--group", action="store_true", help="one report for all DICOM files of one study")
+
+    for command in (ask, report):
+        add_slice_options(command)
 
     serve = commands.add_parser("serve", parents=[shared], help="the OpenAI-style API, and the page", epilog=DISCLAIMER)
     add_listening_options(serve)
@@ -158,10 +174,13 @@ def _run(args: argparse.Namespace) -> int:
             as_json=args.json,
         )  # fmt: skip
     if args.command == "report":
-        from assistant.commands.report import run_report
+        from assistant.commands.report import run_report, run_status
 
+        if args.status:
+            return run_status(args.out)
         return run_report(
             config, _open, inputs=args.inputs, out=args.out, template=args.template, group=args.group,
+            window=args.window, only_failed=args.only_failed,
             formats=tuple(one.strip() for one in args.formats.split(",") if one.strip()),
         )  # fmt: skip
     if args.command == "doctor":
@@ -222,10 +241,10 @@ def _config(args: argparse.Namespace) -> AssistantConfig:
         given = getattr(args, name, None)
         if given is not None:
             values[name] = given
-    served = serve_values(args)
-    if served:
-        before = values.get("serve")
-        values["serve"] = {**(before if isinstance(before, dict) else {}), **served}
+    for name, given in (("serve", serve_values(args)), ("generation", slice_values(args))):
+        if given:
+            before = values.get(name)
+            values[name] = {**(before if isinstance(before, dict) else {}), **given}
     config = AssistantConfig.from_mapping(values, where=args.config or "the command line")
     if getattr(args, "batch_size", None) is not None:
         config = replace(config, generation=replace(config.generation, batch_size=args.batch_size))

@@ -10,6 +10,7 @@ from assistant.evidence import Evidence
 from assistant.guard import Stop
 from assistant.imaging.picture import Picture
 from assistant.known import Sight
+from assistant.slices import SliceNote
 
 if TYPE_CHECKING:
     from assistant.engine.features import PictureFeatures
@@ -26,6 +27,8 @@ class Case:
     question: Question | None = None
     request: ReportRequest | None = None
     features: list[PictureFeatures] = field(default_factory=list)
+    slices: tuple[SliceNote, ...] = ()
+    """Of the volumes in `pictures`: which slices the model reads, the one that stands out most first."""
     sights: list[Sight] = field(default_factory=list)
     modality: str | None = None
     """Of all the pictures, from their headers or their looks; None if it is not clear or they differ."""
@@ -47,6 +50,11 @@ class Case:
     """Time spent on it, for the reader."""
     stop: Stop | None = None
     """Why to abstain; no step after the first stop adds to a case."""
+
+    @property
+    def slices_to_choose(self) -> bool:
+        """Whether any picture is a slice of a volume."""
+        return any(picture.section is not None for picture in self.pictures)
 
     @property
     def current(self) -> Picture | None:

@@ -21,15 +21,7 @@ from assistant.engine.row import Writer
 from assistant.errors import ConfigError
 from assistant.evidence import Retriever
 from assistant.finish import Finisher
-from assistant.guard import (
-    Stop,
-    check_familiar,
-    check_header,
-    check_premise,
-    check_prior,
-    check_text,
-    modality_of,
-)
+from assistant.guard import Stop, check_familiar, check_header, check_premise, check_prior, check_text, modality_of
 from assistant.knowledge import FINDING_QUESTION, asks_knowledge
 from assistant.known import KnownPictures
 from assistant.lookup import Lookup
@@ -37,6 +29,7 @@ from assistant.model.presets import preset_names
 from assistant.questions import options_of, written_forms
 from assistant.review import without_citations
 from assistant.scope import check_scope
+from assistant.slices import choose_slices
 
 if TYPE_CHECKING:
     from assistant.engine.features import PictureFeatures
@@ -70,6 +63,7 @@ class MedicalAssistant:
         can = model.contract.capabilities
         self._quotes = can.get("text_only") == "quote"
         self._shows_evidence = can.get("evidence_in_prompt") == "yes"
+        self._slices = self.settings.slices or int(can.get("slices", "1"))
         self._encoder = PictureEncoder(
             model, max_items=self.settings.picture_cache, batch_size=self.settings.batch_size
         )
@@ -243,6 +237,7 @@ class MedicalAssistant:
         features = iter(self._encoder.encode([picture for case in cases for picture in case.pictures]))
         for case in cases:
             case.features = [next(features) for _ in case.pictures]
+            choose_slices(case, self._slices, self.settings.slice_choice, self.model.text.embed)
             case.warn(*(caution for picture in case.pictures for caution in picture.cautions))
             if self._known is not None:
                 case.sights = [self._known.look(one) for one in case.features]

@@ -11,6 +11,8 @@ from assistant.errors import ConfigError
 from assistant.serve.settings import ServeConfig
 from assistant.strict import build, read_yaml
 
+SLICE_CHOICES: tuple[str, ...] = ("auto", "unusual", "relevant", "uniform")
+"""How slices of a volume are chosen; see `GenerationConfig.slice_choice`."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -46,6 +48,10 @@ class GenerationConfig:
     """Confidence under which the assistant abstains; null takes the model's own calibrated thresholds, 0 never."""
     check_images: bool = True
     """Abstain on pictures unlike anything that the model has seen."""
+    slices: int | None = None
+    """The most slices of one volume that are put to the model as pictures; null takes what its contract says, or 1."""
+    slice_choice: str = "auto"
+    """How they are chosen: `unusual`, `relevant` to the question, `uniform`, or `auto`, which weighs the first two."""
     picture_cache: int = 128
     """Encoded pictures that are kept in memory; about 0.6 MB each for a 224-pixel ViT-B/16 in fp32."""
 
@@ -59,6 +65,8 @@ class GenerationConfig:
             faults.append(f"top_p is {self.top_p}; use a share above 0 and up to 1.")
         if self.abstain_below is not None and not 0 <= self.abstain_below <= 1:
             faults.append(f"abstain_below is {self.abstain_below}; use a probability from 0 to 1, or null.")
+        if self.slice_choice not in SLICE_CHOICES:
+            faults.append(f"slice_choice is {self.slice_choice!r}; use one of {', '.join(SLICE_CHOICES)}.")
         if faults:
             raise ConfigError(" ".join(faults))
 
@@ -73,6 +81,7 @@ _AT_LEAST: dict[str, float] = {
     "evidence_tokens": 0,
     "nearest_cases": 0,
     "history_turns": 0,
+    "slices": 1,
     "picture_cache": 1,
 }
 

@@ -9,6 +9,7 @@ from assistant.evidence import Evidence
 from assistant.grounding import Ground
 from assistant.imaging.picture import Picture
 from assistant.sampling import USUAL, Sampling
+from assistant.slices import SliceNote
 
 NOT_FOR_CLINICAL_USE = (
     "Draft by a research model, not for clinical use. A qualified professional must check it against the image."
@@ -65,6 +66,8 @@ class Answer:
     grounds: tuple[Ground, ...] = ()
     """Each sentence with the evidence that bears it; what has none is unsupported."""
     usage: Usage = Usage()
+    slices: tuple[SliceNote, ...] = ()
+    """Of a volume: which slices the model read, the one that stands out most first."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form that `ask --json` prints."""
@@ -74,6 +77,7 @@ class Answer:
             "abstained": self.abstained,
             "evidence": [item.to_dict() for item in self.evidence],
             "grounds": [one.to_dict() for one in self.grounds],
+            **({"slices": [one.to_dict() for one in self.slices]} if self.slices else {}),
             "cautions": list(self.cautions),
             "model": {"name": self.model_name, "fingerprint": self.model_fingerprint},
             "seconds": round(self.seconds, 3),
@@ -111,6 +115,8 @@ class Report:
     cases: tuple[Evidence, ...] = ()
     """The cases and figures of the index whose pictures are nearest."""
     usage: Usage = Usage()
+    slices: tuple[SliceNote, ...] = ()
+    """Of a volume: which slices the model read, the one that stands out most first."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form that a worklist writes, less the study's own fields."""
@@ -121,6 +127,7 @@ class Report:
             "evidence": [item.to_dict() for item in self.evidence],
             "grounds": [one.to_dict() for one in self.grounds],
             "cases": [one.to_dict() for one in self.cases],
+            **({"slices": [one.to_dict() for one in self.slices]} if self.slices else {}),
             "cautions": list(self.cautions),
             "model": {"name": self.model_name, "fingerprint": self.model_fingerprint},
             "seconds": round(self.seconds, 3),

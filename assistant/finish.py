@@ -273,6 +273,7 @@ class Finisher:
             seconds=case.seconds,
             grounds=() if abstained else self._ground(case, text),
             usage=case.usage,
+            slices=case.slices,
         )
 
     def _report(self, case: Case, sections: dict[str, str], confidence: float, *, abstained: bool) -> Report:
@@ -289,4 +290,5 @@ class Finisher:
             grounds=() if abstained else self._ground(case, f"{sections['findings']}\n\n{sections['impression']}"),
             cases=case.cases,
             usage=case.usage,
+            slices=case.slices,
         )

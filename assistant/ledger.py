@@ -3,7 +3,8 @@
 DIR/reports.jsonl    one line a study, appended and flushed to the disk before the next batch starts
 DIR/failures.jsonl   the studies that have failed and not yet succeeded, with the reason
 DIR/studies/         one page a study; written before its line, so a line without a page means a page was deleted
-DIR/.lock            held while a run is going on; the system releases it when the process ends, however it ends
+DIR/worklist.sqlite  where each study stands, so that several processes share the work; see `assistant.states`
+DIR/.lock            held while the files are written; the system releases it when the process ends, however it ends
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ import fcntl
 import json
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 from assistant.errors import WorklistError
+from assistant.states import Claim, States
 
 logger = logging.getLogger(__name__)
 
@@ -35,11 +38,12 @@ def write_atomically(path: Path, text: str) -> None:
     os.replace(waiting, path)
 
 
-def read_lines(path: Path) -> list[Record]:
+def read_lines(path: Path, start: int = 0) -> list[Record]:
     """Read a JSON-lines file of ours, and cut off a last line that a kill left unfinished.
 
     Args:
         path: may be absent, which reads as empty.
+        start: where to begin, in bytes; the start of a line.
     Returns:
         One record a line.
     Raises:
@@ -47,7 +51,9 @@ def read_lines(path: Path) -> list[Record]:
     """
     if not path.exists():
         return []
-    content = path.read_bytes()
+    with path.open("rb") as handle:
+        handle.seek(start)
+        content = handle.read()
     records: list[Record] = []
     sound = 0
     for number, line in enumerate(content.splitlines(keepends=True), start=1):
@@ -64,7 +70,7 @@ def read_lines(path: Path) -> list[Record]:
     if sound < len(content):
         logger.warning("dropped an unfinished last line of %d bytes", len(content) - sound)
         with path.open("r+b") as handle:
-            handle.truncate(sound)
+            handle.truncate(start + sound)
             handle.flush()
             os.fsync(handle.fileno())
     return records
@@ -86,104 +92,140 @@ def _as_lines(records: Iterable[Mapping[str, Any]]) -> str:
 
 
 class Ledger:
-    """What a report run in one folder has done; use it as a context manager."""
+    """What the report runs in one folder have done; use it as a context manager. Several processes may share it.
 
-    def __init__(self, folder: Path) -> None:
-        """Name the folder; nothing is touched before the `with` begins."""
+    Args:
+        folder: nothing in it is touched before the `with` begins.
+        again: give out quarantined studies too.
+    """
+
+    def __init__(self, folder: Path, *, again: bool = False) -> None:
         self.folder = folder
+        self._again = again
         self._reports = folder / "reports.jsonl"
         self._failures = folder / "failures.jsonl"
-        self._lock: IO[str] | None = None
-        self.done: dict[str, Record] = {}
-        """Reported studies by id, in the order of the file."""
-        self.failed: dict[str, Record] = {}
-        """Failed studies by id."""
+        self._read = 0
+        self._states: States | None = None
+        self.done: dict[str, str] = {}
+        """Reported studies, id to key, in the order of the file."""
 
     def __enter__(self) -> Ledger:
-        """Take the lock and read what earlier runs left.
+        """Read what earlier runs left, those of versions without a table too.
 
         Returns:
             This ledger.
         Raises:
-            WorklistError: another process writes into the folder, or it cannot be written.
+            WorklistError: the folder cannot be written, or holds files that are not ours.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = (self.folder / ".lock").open("a+", encoding="ascii")
+            (self.folder / ".lock").touch()
         except OSError as error:
             raise WorklistError(f"{self.folder} cannot be written: {error.strerror}. Choose another --out.") from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            lock.close()
-            raise WorklistError(
-                f"Another report run is writing into {self.folder}. Wait for it to end, or choose another --out."
-            ) from error
-        self._lock = lock
-        try:
-            self.done = {record["study"]: record for record in read_lines(self._reports)}
-            self.failed = {record["study"]: record for record in read_lines(self._failures)}
-        except KeyError as error:
-            self._release()
-            raise WorklistError(f"{self.folder} holds a line without {error}. Choose another --out.") from error
-        except WorklistError:
-            self._release()
-            raise
-        self._settle_failures(dict(self.failed))
-        self._reports.touch()
+        with self._locked():
+            new = self._catch_up()
+            old = read_lines(self._failures)
+            if any("study" not in one or "inputs" not in one for one in old):
+                raise WorklistError(f"{self.folder} holds a line without 'study'. Choose another --out.")
+            self._states = States(self.folder, again=self._again)
+            known = self._states.keys()
+            self._states.done([one for one in new if one[0] not in known])
+            self._states.forget_done([study for study in known if study not in self.done])
+            there = {study for study, _, _ in self._states.failures()} | set(self.done)
+            for one in old:
+                if one["study"] not in there:
+                    self._states.failed(one["study"], one["inputs"], str(one.get("error", "")))
+            self._reports.touch()
+            self._write_failures()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Release the lock."""
-        self._release()
+        """Give back what is still claimed."""
+        self._table.close()
+        self._states = None
 
-    def _release(self) -> None:
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+    @property
+    def _table(self) -> States:
+        if self._states is None:
+            raise ValueError("the ledger is not open; use it in a with statement")
+        return self._states
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep other processes out of the files; the system opens the lock when a process ends, however it ends."""
+        with (self.folder / ".lock").open("a+", encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _catch_up(self) -> list[tuple[str, str, list[str]]]:
+        """Read the lines of the reports that were added since the last look: id, key and inputs of each."""
+        new = []
+        for record in read_lines(self._reports, start=self._read):
+            if "study" not in record:
+                raise WorklistError(f"{self.folder} holds a line without 'study'. Choose another --out.")
+            self.done[record["study"]] = record.get("key", "")
+            new.append((record["study"], record.get("key", ""), list(record.get("inputs", ()))))
+        self._read = self._reports.stat().st_size if self._reports.exists() else 0
+        return new
+
+    def claim(self, study: str, key: str, inputs: Sequence[str]) -> tuple[Claim, str | None]:
+        """Ask for a study; see `States.claim`."""
+        return self._table.claim(study, key, inputs)
+
+    def records(self) -> Iterator[Record]:
+        """Yield the reports one by one, as they stand in the file."""
+        with self._reports.open("rb") as handle:
+            for line in handle:
+                record = _parsed(line)
+                if record is not None:
+                    yield record
+
+    def counts(self) -> dict[str, int]:
+        """Return how many studies are in each state."""
+        return self._table.counts()
 
     def add_reports(self, records: Sequence[Record]) -> None:
         """Append reports and wait until they are on the disk; their studies count as failed no more.
 
         Args:
-            records: each with its own `study`, none of them reported before.
+            records: each with its own `study`; one that another process has reported meanwhile is dropped.
         Raises:
-            ValueError: a study is in the ledger already.
+            ValueError: a study was reported by this very process, or before it began.
         """
         if not records:
             return
         for record in records:
             if record["study"] in self.done:
                 raise ValueError(f"study {record['study']} is reported already")
-        with self._reports.open("a", encoding="utf-8") as handle:
-            handle.write(_as_lines(records))
-            handle.flush()
-            os.fsync(handle.fileno())
-        self.done |= {record["study"]: record for record in records}
-        mended = {tuple(record["inputs"]) for record in records}
-        self._settle_failures({k: v for k, v in self.failed.items() if tuple(v["inputs"]) not in mended})
+        with self._locked():
+            self._catch_up()
+            fresh = [record for record in records if record["study"] not in self.done]
+            with self._reports.open("a", encoding="utf-8") as handle:
+                handle.write(_as_lines(fresh))
+                handle.flush()
+                os.fsync(handle.fileno())
+            self._table.done(self._catch_up())
+            self._write_failures()
 
-    def add_failures(self, records: Sequence[Record]) -> None:
+    def add_failures(self, records: Sequence[Record], *, for_good: Collection[str] = ()) -> None:
         """Keep why these studies failed, in place of what was kept for the same inputs before.
 
         Args:
             records: each with `study`, `inputs` and `error`.
+            for_good: ids of those that are quarantined at once.
         """
-        failed = dict(self.failed)
-        for record in records:
-            stale = [
-                study for study, old in failed.items() if study != record["study"] and old["inputs"] == record["inputs"]
-            ]
-            for study in stale:
-                del failed[study]
-            failed[record["study"]] = record
-        self._settle_failures(failed)
+        if not records:
+            return
+        with self._locked():
+            for one in records:
+                self._table.failed(one["study"], one["inputs"], one["error"], for_good=one["study"] in for_good)
+            self._write_failures()
 
-    def _settle_failures(self, failed: dict[str, Record]) -> None:
-        """Make the file of failures hold exactly `failed`, less the studies that are done."""
-        failed = {study: record for study, record in failed.items() if study not in self.done}
-        if failed != self.failed or not self._failures.exists():
-            write_atomically(self._failures, _as_lines(failed.values()))
-        self.failed = failed
+    def _write_failures(self) -> None:
+        """Make the file of failures say what the table does."""
+        rows = self._table.failures()
+        text = _as_lines({"study": study, "inputs": inputs, "error": error} for study, inputs, error in rows)
+        if not self._failures.exists() or self._failures.read_text(encoding="utf-8") != text:
+            write_atomically(self._failures, text)

@@ -6,15 +6,19 @@ import hashlib
 import json
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from assistant.conversation import ReportRequest
-from assistant.errors import AssistantError, ConfigError
+from assistant.errors import AssistantError, ConfigError, ImageError
+from assistant.imaging.images import is_volume, load_images, load_volume, series_files
 from assistant.imaging.picture import Picture
+from assistant.imaging.window import WindowRequest
 from assistant.ledger import Record
+from assistant.states import Claim
 from assistant.studies import Study, shown
 
 logger = logging.getLogger(__name__)
@@ -24,7 +28,11 @@ MAX_PICTURES = 4
 """Most pictures of one study that are shown to the model; more are thinned out evenly, and the report says so."""
 
 
+VOLUMES_AHEAD = 3
+"""Most studies that are read ahead where one of them is a volume."""
+
 LoadPicture = Callable[[Path], Picture]
+AskFor = Callable[[str, str, Sequence[str]], tuple[Claim, str | None]]
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,12 @@ class RunSettings:
     """How many studies the model reports on at once."""
     loaders: int = 2
     """How many threads read pictures ahead."""
+    again: bool = False
+    """Try quarantined studies once more."""
+    backoff: float = 0.5
+    """Seconds before a study on which the model failed is tried again; the second wait is four times as long."""
+    window: WindowRequest = None
+    """Window that volumes are shown in; None takes the organ's own."""
 
     def __post_init__(self) -> None:
         unknown = [one for one in self.formats if one not in PAGE_FORMATS]
@@ -66,40 +80,47 @@ class Prepared:
     request: ReportRequest | None = None
     cautions: tuple[str, ...] = ()
     error: str | None = None
+    for_good: bool = False
+    """The error lies in the files: trying again could not help."""
+    elsewhere: bool = False
+    """Another process is at work on it."""
 
     def failure(self, error: str) -> Record:
         """Return the line that the ledger keeps of a failed study."""
         return {"study": self.id, "inputs": self.study.inputs, "error": error}
 
 
-def read_ahead(
-    studies: Iterable[Study], settings: RunSettings, load: LoadPicture, done: Mapping[str, Record]
-) -> Iterator[Prepared]:
+def holds_volume(study: Study) -> bool:
+    """Tell whether a study's images or priors hold a volume."""
+    return study.volume or any(is_volume(path) for path in (*study.images, *study.priors))
+
+
+def read_ahead(studies: Iterable[Study], settings: RunSettings, load: LoadPicture, claim: AskFor) -> Iterator[Prepared]:
     """Yield the studies in order, at most two batches of them read and waiting.
 
     Args:
         studies: what to report on.
         settings: the run's.
         load: reads one file; called from several threads.
-        done: reports of earlier runs, by study.
+        claim: asks the ledger for a study; called from several threads.
     Yields:
         Each study once; the second of two equal lines of a list comes as if it were done.
     """
     claimed: set[str] = set()
-    for prepared in _in_order(studies, settings, load, done):
+    for prepared in _in_order(studies, settings, load, claim):
         yield prepared if prepared.id not in claimed else replace(prepared, request=None, error=None)
         claimed.add(prepared.id)
 
 
-def _in_order(
-    studies: Iterable[Study], settings: RunSettings, load: LoadPicture, done: Mapping[str, Record]
-) -> Iterator[Prepared]:
+def _in_order(studies: Iterable[Study], settings: RunSettings, load: LoadPicture, claim: AskFor) -> Iterator[Prepared]:
     waiting: deque[Future[Prepared]] = deque()
     with ThreadPoolExecutor(settings.loaders, thread_name_prefix="load") as pool:
         try:
             for study in studies:
-                waiting.append(pool.submit(_prepare, study, settings, load, done))
-                if len(waiting) >= 2 * settings.batch_size:
+                waiting.append(pool.submit(_prepare, study, settings, load, claim))
+                # A volume in memory weighs as much as many pictures: few of them are read ahead.
+                room = VOLUMES_AHEAD if holds_volume(study) else 2 * settings.batch_size
+                while len(waiting) >= room:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
@@ -108,14 +129,16 @@ def _in_order(
                 future.cancel()
 
 
-def _prepare(study: Study, settings: RunSettings, load: LoadPicture, done: Mapping[str, Record]) -> Prepared:
+def _prepare(study: Study, settings: RunSettings, load: LoadPicture, claim: AskFor) -> Prepared:
     """Hash one study's files and, unless it is reported already, read its pictures."""
     key = _study_key(study, settings)
     name = study.name or key[:16]
-    before = done.get(name)
-    if before is not None and before.get("key") == key:
-        return Prepared(study, name, key)
-    if before is not None:
+    verdict, reason = claim(name, key, study.inputs)
+    if verdict in ("done", "elsewhere"):
+        return Prepared(study, name, key, elsewhere=verdict == "elsewhere")
+    if verdict == "quarantined":
+        return Prepared(study, name, key, error=reason, for_good=True)
+    if verdict == "other":
         return Prepared(
             study,
             name,
@@ -126,11 +149,11 @@ def _prepare(study: Study, settings: RunSettings, load: LoadPicture, done: Mappi
             ),
         )
     try:
-        chosen = _thinned(study.images)
-        pictures = tuple(load(path) for path in chosen)
-        priors = tuple(load(path) for path in _thinned(study.priors))
+        chosen = study.images if study.volume else _thinned(study.images)
+        pictures = load_volume(chosen, window=settings.window) if study.volume else _loaded(chosen, settings, load)
+        priors = _loaded(_thinned(study.priors), settings, load)
     except (AssistantError, OSError) as error:
-        return Prepared(study, name, key, error=str(error))
+        return Prepared(study, name, key, error=str(error), for_good=isinstance(error, AssistantError))
     except Exception as error:  # a decoder's own fault must cost one study, not the run
         logger.exception("a picture could not be read")
         return Prepared(study, name, key, error=f"The image could not be read ({type(error).__name__}: {error}).")
@@ -141,9 +164,17 @@ def _prepare(study: Study, settings: RunSettings, load: LoadPicture, done: Mappi
     return Prepared(study, name, key, request, cautions)
 
 
+def _loaded(paths: Sequence[Path], settings: RunSettings, load: LoadPicture) -> tuple[Picture, ...]:
+    """Read pictures, and all slices of what is a volume."""
+    found: list[Picture] = []
+    for path in paths:
+        found += load_images(path, window=settings.window) if is_volume(path) else (load(path),)
+    return tuple(found)
+
+
 def _study_key(study: Study, settings: RunSettings) -> str:
     """Return 64 hexadecimal digits that stand for the study's names and bytes and for who reports on it."""
-    parts = {
+    parts: dict[str, Any] = {
         "images": [(shown(path), _file_digest(path)) for path in study.images],
         "priors": [(shown(path), _file_digest(path)) for path in study.priors],
         "indication": study.indication,
@@ -153,14 +184,19 @@ def _study_key(study: Study, settings: RunSettings) -> str:
         "index": settings.index,
         "generation": settings.generation,
     }
+    if settings.window is not None:
+        parts["window"] = settings.window
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _file_digest(path: Path) -> str:
     try:
+        if path.is_dir():
+            inside = [(one.name, _file_digest(one)) for one in series_files(path)]
+            return hashlib.sha256(json.dumps(inside).encode()).hexdigest()
         with path.open("rb") as handle:
             return hashlib.file_digest(handle, "sha256").hexdigest()
-    except OSError:
+    except (OSError, ImageError):
         return "unreadable"
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from assistant.dicomdir import is_dicomdir, referenced_files
 from assistant.errors import WorklistError
 
 LIST_COLUMNS: tuple[str, ...] = ("images", "priors", "indication", "template", "study")
@@ -35,6 +36,20 @@ class Study:
     """None: the run's own template."""
     name: str | None = None
     """The person's own id for the study, from a list; None: an id is made from the content."""
+    volume: bool = False
+    """Whether `images` are the slices of one DICOM series."""
+    found: bool = False
+    """Whether it was found in a folder or by a pattern, and not named itself."""
+
+    @property
+    def is_single(self) -> bool:
+        """Whether it is one file of which no list says more."""
+        return len(self.images) == 1 and self.name is None and not self.priors and not self.listed
+
+    @property
+    def listed(self) -> bool:
+        """Whether a list tells more of it than its file."""
+        return self.indication is not None or self.template is not None
 
     @property
     def inputs(self) -> list[str]:
@@ -77,6 +92,8 @@ def collect_studies(inputs: Sequence[str], *, leave_out: Path | None = None) -> 
             if path.is_dir():
                 files, skipped = _folder_files(path, leave_out)
                 passed_over += skipped
+            elif is_dicomdir(path):
+                files = referenced_files(path)
             elif path.suffix.lower() in LIST_SUFFIXES:
                 studies.extend(read_list(path))
                 continue
@@ -86,7 +103,7 @@ def collect_studies(inputs: Sequence[str], *, leave_out: Path | None = None) -> 
                 key = os.path.abspath(file)
                 if key not in seen:
                     seen.add(key)
-                    studies.append(Study(images=(file,)))
+                    studies.append(Study(images=(file,), found=path not in files or glob.has_magic(given)))
     if not studies:
         raise WorklistError(f"No image found in {', '.join(inputs)}. Name image files, or a folder that holds some.")
     _refuse_repeated_names(studies)

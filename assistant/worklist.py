@@ -21,10 +21,13 @@ from assistant.conversation import Report, ReportRequest
 from assistant.errors import AssistantError, WorklistError
 from assistant.exports.markdown import report_markdown
 from assistant.ledger import Ledger, Record, write_atomically
-from assistant.readahead import LoadPicture, Prepared, RunSettings, read_ahead
+from assistant.readahead import LoadPicture, Prepared, RunSettings, holds_volume, read_ahead
 from assistant.studies import Study, shown
 
 logger = logging.getLogger(__name__)
+
+_TRIES = 3
+"""So often is the model put to a study in one run; what fails may be a full memory that empties again."""
 
 
 class Reporter(Protocol):
@@ -47,6 +50,13 @@ class Summary:
     seconds: float
     report_seconds: tuple[float, ...]
     """Time of each report of this run, as the reporter measured it."""
+    elsewhere: int = 0
+    """Studies that another process was at work on."""
+
+    @property
+    def studies_per_hour(self) -> float:
+        """Reports an hour, reading and writing included."""
+        return 3600 * self.reported / self.seconds if self.seconds else 0.0
 
     @property
     def images_per_second(self) -> float:
@@ -81,16 +91,16 @@ def run_worklist(
         WorklistError: the folder is in use, cannot be written, or holds files that are not ours.
     """
     started = time.perf_counter()
-    counts = {"reported": 0, "failed": 0, "done before": 0}
+    counts = {"reported": 0, "failed": 0, "done before": 0, "elsewhere": 0}
     images = 0
     times: list[float] = []
-    with Ledger(settings.out) as ledger:
+    with Ledger(settings.out, again=settings.again) as ledger:
         _restore_pages(ledger, settings)
-        for batch in _batches(read_ahead(studies, settings, load, ledger.done), settings.batch_size):
+        for batch in _batches(read_ahead(studies, settings, load, ledger.claim), settings.batch_size):
             ready = [one for one in batch if one.request is not None]
             failures = [one.failure(one.error) for one in batch if one.error is not None]
             records: list[Record] = []
-            for prepared, outcome in zip(ready, _report(reporter, ready), strict=True):
+            for prepared, outcome in zip(ready, _report(reporter, ready, settings.backoff), strict=True):
                 if isinstance(outcome, str):
                     failures.append(prepared.failure(outcome))
                     continue
@@ -100,29 +110,33 @@ def run_worklist(
             for record in records:
                 _write_pages(record, settings)
             ledger.add_reports(records)
-            ledger.add_failures(failures)
-            known = len(batch) - len(records) - len(failures)
-            for name, count in (("reported", len(records)), ("failed", len(failures)), ("done before", known)):
+            ledger.add_failures(failures, for_good=[one.id for one in batch if one.for_good])
+            elsewhere = sum(one.elsewhere for one in batch)
+            known = len(batch) - len(records) - len(failures) - elsewhere
+            found = {"reported": len(records), "failed": len(failures), "done before": known, "elsewhere": elsewhere}
+            for name, count in found.items():
                 counts[name] += count
                 for _ in range(count):
                     on_progress(name)
     seconds = time.perf_counter() - started
-    return Summary(counts["reported"], counts["failed"], counts["done before"], images, seconds, tuple(times))
+    done, failed, before, elsewhere = counts.values()
+    return Summary(done, failed, before, images, seconds, tuple(times), elsewhere)
 
 
 def _batches(stream: Iterable[Prepared], size: int) -> Iterator[list[Prepared]]:
     batch: list[Prepared] = []
     for prepared in stream:
         batch.append(prepared)
-        if len(batch) == size:
+        # Volumes go by themselves: a batch of them would fill the memory.
+        if len(batch) == size or (prepared.request is not None and holds_volume(prepared.study)):
             yield batch
             batch = []
     if batch:
         yield batch
 
 
-def _report(reporter: Reporter, ready: Sequence[Prepared]) -> list[Report | str]:
-    """Return a report or a reason for each; when a batch fails, its studies are tried one by one."""
+def _report(reporter: Reporter, ready: Sequence[Prepared], backoff: float, tries: int = 1) -> list[Report | str]:
+    """Return a report or a reason for each; when a batch fails, its studies are tried one by one, with longer waits."""
     requests = [one.request for one in ready if one.request is not None]
     if not requests:
         return []
@@ -133,8 +147,13 @@ def _report(reporter: Reporter, ready: Sequence[Prepared]) -> list[Report | str]
     except Exception as error:  # whatever it was: one study must not cost the others their reports
         if len(requests) > 1:
             logger.warning("a batch of %d failed (%s); trying its studies one by one", len(ready), type(error).__name__)
-            return [outcome for one in ready for outcome in _report(reporter, [one])]
-        return [str(error) if isinstance(error, AssistantError) else f"{type(error).__name__}: {error}"]
+            return [outcome for one in ready for outcome in _report(reporter, [one], backoff)]
+        if isinstance(error, AssistantError):
+            return [str(error)]
+        if tries < _TRIES:
+            time.sleep(backoff * 4 ** (tries - 1))
+            return _report(reporter, ready, backoff, tries + 1)
+        return [f"{type(error).__name__}: {error}"]
     return list(reports)
 
 
@@ -150,7 +169,10 @@ def _record(prepared: Prepared, report: Report, settings: RunSettings) -> Record
 
 def page_name(record: Record) -> str:
     """Return the file name, less its ending, of a study's page."""
-    title = Path(record["inputs"][0]).stem if record["key"].startswith(record["study"]) else record["study"]
+    first = Path(record["inputs"][0])
+    # The slices of a series lie in a folder that says more than the name of its first file.
+    unnamed = first.parent.name if record.get("slices") and len(record["inputs"]) > 1 else first.stem
+    title = unnamed if record["key"].startswith(record["study"]) else record["study"]
     readable = re.sub(r"[^A-Za-z0-9._-]+", "-", title).strip("-.")[:60] or "study"
     return f"{readable}-{record['key'][:8]}"
 
@@ -166,7 +188,7 @@ def _restore_pages(ledger: Ledger, settings: RunSettings) -> None:
     """Write the pages that reported studies lack: deleted ones, or a format not asked for before."""
     folder = settings.out / "studies"
     there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    for record in ledger.done.values():
+    for record in ledger.records():
         missing = tuple(one for one in settings.formats if f"{page_name(record)}.{one}" not in there)
         if missing:
             _write_pages(record, replace(settings, formats=missing))
@@ -184,7 +206,7 @@ def grouped_by_study(studies: Sequence[Study], load: LoadPicture) -> list[Study]
     groups: dict[str, Study] = {}
     for number, study in enumerate(studies):
         key = f"alone {number}"
-        if study.name is None and len(study.images) == 1 and not study.priors:
+        if study.name is None and len(study.images) == 1 and not study.priors and not holds_volume(study):
             try:
                 key = load(study.images[0]).study_key or key
             except (AssistantError, OSError):

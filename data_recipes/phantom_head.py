@@ -12,8 +12,15 @@ _ZONE_CENTRES: dict[str, tuple[float, float]] = {"anterior": (29, -47), "middle"
 """Zone to distance from the midline and place along the nose-to-neck line of a finding's centre, mm."""
 
 
-def _head(grid: Grid, body: np.random.Generator) -> tuple[Grid, Array]:
-    """Return the grid turned into the head's own frame, and the depth under the skin in mm."""
+def head_frame(grid: Grid, body: np.random.Generator) -> tuple[Grid, Array]:
+    """Turn a grid into the head's own frame.
+
+    Args:
+        grid: of the picture.
+        body: decides turn, place and size of the head; four numbers are drawn from it.
+    Returns:
+        the turned grid, and the depth under the skin in mm, (H, W), negative outside.
+    """
     turn, dx, dy = body.uniform(-0.1, 0.1), body.uniform(-5, 5), body.uniform(-5, 5)
     cos, sin = np.float32(np.cos(turn)), np.float32(np.sin(turn))
     x, y = grid.x - np.float32(dx), grid.y - np.float32(dy)
@@ -47,7 +54,7 @@ def draw_head_ct(
     Returns:
         grey values in about [0, 1], (H, W), and the class id of each pixel, (H, W).
     """
-    head, depth = _head(grid, body)
+    head, depth = head_frame(grid, body)
     brain = step(depth - 12, 1.2)
     folds = smooth_noise(paint, grid.size, 3.5 / grid.mm)
     cortex = brain * step(29 - depth, 6)
@@ -107,7 +114,7 @@ def draw_brain_mr(
     Returns:
         grey values in about [0, 1], (H, W), and the class id of each pixel, (H, W).
     """
-    head, depth = _head(grid, body)
+    head, depth = head_frame(grid, body)
     brain = step(depth - 14, 1)
     folds = smooth_noise(paint, grid.size, 3.2 / grid.mm)
     white = step(depth - 25 + np.float32(7) * folds, 3)

@@ -13,7 +13,7 @@ from assistant.config import AssistantConfig
 from assistant.conversation import NOT_FOR_CLINICAL_USE, Answer, Question
 from assistant.errors import ImageError
 from assistant.exports.wording import confidence_phrase
-from assistant.imaging.load import load_picture
+from assistant.imaging.images import load_images
 
 SHOWN = 240
 """Characters of each passage in plain output; `--json` has it whole."""
@@ -34,7 +34,7 @@ def run_ask(
     Args:
         config: which model and index.
         open_assistant: loads them.
-        images: paths.
+        images: paths of pictures, NIfTI volumes or folders with a DICOM series.
         question: what is asked.
         frame: which frame of a multi-frame file, from 0.
         window: centre and width in the file's units, or a window's name.
@@ -48,7 +48,7 @@ def run_ask(
         if not Path(path).exists():
             raise ImageError(f"{path} does not exist. Check the path; a name with spaces needs quotes.")
     # Pictures first: a broken one is told at once, before the seconds that a model takes to load.
-    pictures = tuple(load_picture(path, frame=frame, window=window) for path in images)
+    pictures = tuple(one for path in images for one in load_images(path, frame=frame, window=window))
     opened = open_assistant(config)
     answer = opened.assistant.answer(Question(question, pictures))
     sys.stdout.write(json.dumps(answer.to_dict(), ensure_ascii=False) if as_json else answer_text(answer))
@@ -59,6 +59,9 @@ def run_ask(
 def answer_text(answer: Answer) -> str:
     """Return an answer as plain text: what it says, how sure it is, its evidence and its cautions."""
     lines = [answer.text, "", f"Confidence: {confidence_phrase(answer.confidence, answer.abstained)}"]
+    if answer.slices:
+        lines += ["", "Slices read:"]
+        lines += [f"  - {note.section.text} of {note.section.series}, {note.why}" for note in answer.slices]
     if answer.evidence:
         lines += ["", "Evidence:"]
         for number, item in enumerate(answer.evidence, start=1):

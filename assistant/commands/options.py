@@ -60,3 +60,20 @@ def serve_values(args: argparse.Namespace) -> dict[str, Any]:
     """Return the fields under `serve:` that the command line sets."""
     given = {name: getattr(args, name, None) for name in SERVE}
     return {name: value for name, value in given.items() if value is not None}
+
+
+def add_slice_options(parser: argparse.ArgumentParser) -> None:
+    """Add which slices of a volume are read."""
+    parser.add_argument(
+        "--slices", type=int, metavar="N", help="most slices of a volume to read (default: the model's own, else 1)"
+    )
+    parser.add_argument(
+        "--slice-choice",
+        choices=("auto", "unusual", "relevant", "uniform"),
+        help="how slices of a volume are chosen (default: auto)",
+    )
+
+
+def slice_values(args: argparse.Namespace) -> dict[str, object]:
+    """Return what the command line says of slices, as `generation` of a settings file has it."""
+    return {name: value for name in ("slices", "slice_choice") if (value := getattr(args, name, None)) is not None}

@@ -9,12 +9,16 @@ import resource
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from assistant.commands.opened import Opened, Opener
 from assistant.config import AssistantConfig, GenerationConfig
+from assistant.errors import WorklistError
+from assistant.gather import gather_series
 from assistant.imaging.load import load_picture
+from assistant.imaging.window import WindowRequest, parse_request
+from assistant.ledger import Ledger, read_lines
 from assistant.readahead import RunSettings
 from assistant.studies import collect_studies
 from assistant.worklist import Summary, grouped_by_study, run_worklist
@@ -23,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 _NOT_IN_THE_TEXT = ("batch_size", "picture_cache")
 """Settings that change speed or memory only; a rerun with others goes on with the same studies."""
+_ADDED_LATER = ("slices", "slice_choice")
+"""Settings that earlier versions had not: at their usual values they leave the studies' ids as they were."""
 
 
 def run_report(
@@ -34,6 +40,8 @@ def run_report(
     formats: tuple[str, ...] = ("md",),
     template: str = "generic",
     group: bool = False,
+    window: WindowRequest = None,
+    only_failed: bool = False,
 ) -> int:
     """Report on every study that the inputs name and that `out` has no report on yet.
 
@@ -45,22 +53,60 @@ def run_report(
         formats: which pages each study gets.
         template: of the studies that name none.
         group: files of one study, by their DICOM headers, get one report together.
+        window: what volumes are shown in; None takes the organ's own.
+        only_failed: try the studies that failed, quarantined ones too, and no others.
     Returns:
         0 when every study has its report, 1 when some failed.
     Raises:
         AssistantError: the inputs, the model, the index or the folder cannot be used.
     """
+    if not inputs:
+        raise WorklistError("No input was given. Name files, folders, patterns or a list, or ask for --status.")
     collection = collect_studies(inputs, leave_out=out)
     if collection.passed_over:
         _tell(f"Passed over {collection.passed_over} file(s) that are no images by their names.")
-    studies = grouped_by_study(collection.studies, load_picture) if group else list(collection.studies)
-    _tell(f"{len(studies)} studies; loading {config.model} …")
+    gathered = gather_series(collection.studies)
+    for what, count in gathered.left_out.items():
+        _tell(f"Left out {count} file(s): {what}.")
+    if not gathered.studies:
+        raise WorklistError("Nothing is left to report on: the inputs hold no picture besides what was left out.")
+    studies = grouped_by_study(gathered.studies, load_picture) if group else list(gathered.studies)
+    if only_failed:
+        wanted = {tuple(one["inputs"]) for one in read_lines(out / "failures.jsonl")}
+        studies = [study for study in studies if tuple(study.inputs) in wanted]
+        if not studies:
+            raise WorklistError(f"None of these inputs stands in {out / 'failures.jsonl'}: nothing failed.")
+    series = f" ({gathered.series} of them a series of slices)" if gathered.series else ""
+    _tell(f"{len(studies)} studies{series}; loading {config.model} …")
     opened = open_assistant(config)
-    settings = _settings(config, opened, out, formats, template)
+    settings = replace(
+        _settings(config, opened, out, formats, template), window=parse_request(window), again=only_failed
+    )
     with _progress(len(studies)) as advance:
         summary = run_worklist(studies, opened.assistant, settings, load=load_picture, on_progress=advance)
     sys.stdout.write(_summary_text(summary, out))
     return 1 if summary.failed else 0
+
+
+def run_status(out: Path) -> int:
+    """Write where the studies of a run's folder stand.
+
+    Args:
+        out: the folder.
+    Returns:
+        0 when nothing failed, 1 when some did.
+    Raises:
+        WorklistError: there is no run in the folder.
+    """
+    if not (out / "reports.jsonl").exists():
+        raise WorklistError(f"{out} holds no report run. Name the folder that was given to report as --out.")
+    with Ledger(out) as ledger:
+        counts = ledger.counts()
+    shown = [f"{counts.get(state, 0)} {state}" for state in ("done", "running", "pending", "failed", "quarantined")]
+    lines = [f"{out}: {', '.join(shown)}"]
+    lines += [f"  {one['inputs'][0]}: {one['error']}" for one in read_lines(out / "failures.jsonl")]
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 1 if counts.get("failed", 0) + counts.get("quarantined", 0) else 0
 
 
 def _settings(
@@ -80,6 +126,8 @@ def _settings(
 def _fingerprint(generation: GenerationConfig) -> str:
     """Return 16 hexadecimal digits for the settings that shape a report's text."""
     shaping = {name: value for name, value in asdict(generation).items() if name not in _NOT_IN_THE_TEXT}
+    usual = asdict(GenerationConfig())
+    shaping = {name: v for name, v in shaping.items() if name not in _ADDED_LATER or v != usual[name]}
     return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -115,11 +163,17 @@ def _summary_text(summary: Summary, out: Path) -> str:
     """Return what the run did, in a few lines."""
     lines = [
         f"{summary.reported} reported, {summary.failed} failed, {summary.already_done} done before → {out}",
-        f"{summary.images_per_second:.1f} images/s, report p50 {summary.percentile(0.5):.2f} s, "
+        f"{summary.images_per_second:.1f} images/s, {summary.studies_per_hour:.0f} studies/h, "
+        f"report p50 {summary.percentile(0.5):.2f} s, "
         f"p95 {summary.percentile(0.95):.2f} s, peak memory {_peak_memory_mb():.0f} MB",
     ]
     if summary.failed:
-        lines.append(f"Why they failed: {out / 'failures.jsonl'}. The next run into {out} tries them again.")
+        lines.append(
+            f"Why they failed: {out / 'failures.jsonl'}. The next run into {out} tries again what may succeed, and "
+            "files that were mended; --only-failed tries them all."
+        )
+    if summary.elsewhere:
+        lines.append(f"Another process is at work on {summary.elsewhere} of these studies.")
     return "\n".join(lines) + "\n"
 
 

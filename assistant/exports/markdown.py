@@ -8,6 +8,8 @@ from typing import Any
 from assistant.conversation import NOT_FOR_CLINICAL_USE, SECTIONS
 from assistant.exports.wording import confidence_phrase, support_words
 
+_PATHS_SHOWN = 6
+
 EMPTY_SECTION = "Nothing drafted."
 
 
@@ -23,7 +25,7 @@ def report_markdown(record: Mapping[str, Any]) -> str:
     if record.get("study"):
         lines += [f"- Study: `{record['study']}`"]
     if record.get("inputs"):
-        lines += [f"- Images: {', '.join(f'`{one}`' for one in record['inputs'])}"]
+        lines += [f"- Images: {_named(record['inputs'])}"]
     if record.get("priors"):
         lines += [f"- Compared with: {', '.join(f'`{one}`' for one in record['priors'])}"]
     if record.get("confidence") is not None:
@@ -32,6 +34,7 @@ def report_markdown(record: Mapping[str, Any]) -> str:
         lines += [""]
     for name in SECTIONS:
         lines += [f"## {name.capitalize()}", "", record["sections"].get(name) or EMPTY_SECTION, ""]
+    lines += _slices(record.get("slices", ()))
     lines += _cautions(record.get("cautions", ()))
     lines += _grounds(record.get("grounds", ()))
     lines += _evidence(record.get("evidence", ()))
@@ -40,6 +43,23 @@ def report_markdown(record: Mapping[str, Any]) -> str:
     if model:
         lines += ["---", f"Model {model['name']}, fingerprint `{model['fingerprint']}`.", ""]
     return "\n".join(lines)
+
+
+def _named(paths: Sequence[str]) -> str:
+    """Return the paths; of many the first and last."""
+    if len(paths) <= _PATHS_SHOWN:
+        return ", ".join(f"`{one}`" for one in paths)
+    return f"`{paths[0]}` … `{paths[-1]}` ({len(paths)} files)"
+
+
+def _slices(slices: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the slices of a volume that the model read, nothing for other images."""
+    rows = [
+        f"- {one['plane'].capitalize()} slice {one['slice']} of {one['of']} at {one['position_mm']:.1f} mm, "
+        f"series `{one['series']}` ({one['chosen']}, score {one['score']:.1f})"
+        for one in slices
+    ]
+    return ["## Slices read", "", *rows, ""] if rows else []
 
 
 def _cautions(cautions: Sequence[str]) -> list[str]:

@@ -56,7 +56,7 @@ def read_dicom(
     Raises:
         ImageError: no image in it, damaged, too large, or a frame or window that it does not have.
     """
-    stream, dataset, element = _open(stream, max_pixels)
+    stream, dataset, element = open_dicom(stream, max_pixels)
     whole = Header(dataset)
     if element is None or _kind(whole) in _NOT_PICTURES:
         raise ImageError(_why_no_picture(whole))
@@ -90,8 +90,17 @@ def read_dicom(
     )
 
 
-def _open(stream: BinaryIO, max_pixels: int) -> tuple[BinaryIO, Dataset, PixelElement | None]:
-    """Read everything before the pixels, and find where these begin."""
+def open_dicom(stream: BinaryIO, max_pixels: int) -> tuple[BinaryIO, Dataset, PixelElement | None]:
+    """Read everything before the pixels, and find where these begin.
+
+    Args:
+        stream: of a DICOM object.
+        max_pixels: the most pixels that one frame may have.
+    Returns:
+        a stream to read pixels from, the header, and the pixel element, None if the object has none.
+    Raises:
+        ImageError: the header cannot be read.
+    """
     start = _deflated_from(stream)
     if start is not None:
         stream = inflate(stream, start, max_pixels * 8 + _HEADER_ROOM)

@@ -62,6 +62,19 @@ class GreyScale:
             grey = self._show(stored, chosen)
         return grey, cautions
 
+    def modality_values(self, stored: np.ndarray) -> np.ndarray:
+        """Return modality values (HU for CT), with the least value where there is no picture: float64, same shape."""
+        values = self._values(stored)
+        padding = self._padding(stored)
+        if padding.any() and not padding.all():
+            values[padding] = values[~padding].min()
+        return values
+
+    @property
+    def in_hounsfield(self) -> bool:
+        """Whether modality values are Hounsfield units."""
+        return self._in_hounsfield()
+
     def _stretch(self, stored: np.ndarray) -> Window:
         """The window between two percentiles of what is picture and not padding, from an even sample of it."""
         step = max(1, min(stored.shape) // _SAMPLE_SIDE)

@@ -37,7 +37,7 @@ _REFUSED: tuple[tuple[int, bytes, str], ...] = (
     (0, b"%PDF", "a PDF document; save the picture in it as PNG"),
     (0, b"PK\x03\x04", "a ZIP archive or office document; unpack it, or save the picture in it as PNG"),
     (0, b"\x1f\x8b", "a gzip archive; unpack it first"),
-    (344, b"n+1\0", "a NIfTI volume; export a slice of it as DICOM or PNG"),
+    (344, b"n+1\0", "a NIfTI volume; give it the ending .nii, and ask or report on it as a volume"),
     (0, b"\0\0\0\x0cjP  ", "a JPEG 2000 file outside DICOM; save it as PNG"),
     (0, b"\xff\x4f\xff\x51", "a JPEG 2000 file outside DICOM; save it as PNG"),
     (4, b"ftyp", "a HEIC, AVIF or video file; save the picture as JPEG or PNG"),

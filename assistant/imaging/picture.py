@@ -13,6 +13,37 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
+@dataclass(frozen=True)
+class Section:
+    """Where in a volume a picture lies."""
+
+    series: str
+    """Our own name of the series: the file's or folder's name, or a salted key."""
+    number: int
+    """The slice's number as viewers show it: (0020,0013) Instance Number, or its place in a NIfTI file, from 1."""
+    count: int
+    """How many slices the volume has."""
+    plane: str
+    """"axial", "coronal" or "sagittal": the body plane nearest to the slice."""
+    position_mm: float
+    """Where the slice's middle lies on the axis across the plane, in mm; it grows to the head, back or left hand."""
+
+    @property
+    def text(self) -> str:
+        """The slice in words, such as "axial slice 12 of 24 at 33.5 mm"."""
+        return f"{self.plane} slice {self.number} of {self.count} at {self.position_mm:.1f} mm"
+
+    def to_dict(self) -> dict[str, str | int | float]:
+        """Return the JSON form that answers and reports carry."""
+        return {
+            "series": self.series,
+            "slice": self.number,
+            "of": self.count,
+            "plane": self.plane,
+            "position_mm": round(self.position_mm, 2),
+        }
+
+
 @dataclass(frozen=True, eq=False)
 class Picture:
     """One picture, ready for display or for a model, with nothing in it that names a patient."""
@@ -39,6 +70,8 @@ class Picture:
     """A salted one-way hash of the study's identity; groups files without naming anyone."""
     patient_key: str | None = None
     """A salted one-way hash of the patient's identity; lets retrieval leave out her own studies."""
+    section: Section | None = None
+    """Where it lies in a volume, if it is a slice of one."""
     cautions: tuple[str, ...] = field(default=())
     """What the reader of an answer should know: an assumed window, a burned-in-text warning, …"""
 

@@ -75,12 +75,58 @@ def test_a_refused_folder_is_not_left_locked(tmp_path):
         assert ledger.done == {}
 
 
-def test_two_runs_in_one_folder_are_refused(tmp_path):
-    with (
-        Ledger(tmp_path),
-        pytest.raises(WorklistError, match="Another report run is writing into"),
-        Ledger(tmp_path),
-    ):
+def test_two_runs_share_a_folder_and_never_a_study(tmp_path):
+    with Ledger(tmp_path) as one, Ledger(tmp_path) as other:
+        assert one.claim("a", "k", ["a.png"]) == ("mine", None)
+        assert other.claim("a", "k", ["a.png"]) == ("elsewhere", None)
+        one.add_reports([record("a", key="k")])
+        assert other.claim("a", "k", ["a.png"]) == ("done", None)
+        assert other.claim("a", "k2", ["a.png"]) == ("other", None)
+        other.add_reports([record("a", key="k"), record("b", key="k")])
+    assert studies(tmp_path / "reports.jsonl") == ["a", "b"]
+
+
+def test_a_study_that_a_run_let_go_is_anybodys_again(tmp_path):
+    with Ledger(tmp_path) as ledger:
+        ledger.claim("a", "k", ["a.png"])
+    with Ledger(tmp_path) as ledger:
+        assert ledger.counts() == {"pending": 1}
+        assert ledger.claim("a", "k", ["a.png"]) == ("mine", None)
+
+
+def test_a_poisonous_study_is_quarantined_and_given_out_again_only_on_request(tmp_path):
+    with Ledger(tmp_path) as ledger:
+        ledger.add_failures([failure("bad"), failure("unlucky")], for_good=["bad"])
+        assert ledger.counts() == {"failed": 1, "quarantined": 1}
+    for _ in range(2):
+        with Ledger(tmp_path) as ledger:
+            ledger.add_failures([failure("unlucky", "again")])
+    with Ledger(tmp_path) as ledger:
+        assert ledger.claim("unlucky", "", ["unlucky.png"]) == ("quarantined", "again")
+    with Ledger(tmp_path, again=True) as ledger:
+        assert ledger.claim("bad", "", ["bad.png"])[0] == "mine"
+
+
+def test_a_folder_of_an_earlier_version_goes_on(tmp_path):
+    (tmp_path / "reports.jsonl").write_text(json.dumps(record("a", key="k")) + "\n")
+    (tmp_path / "failures.jsonl").write_text(json.dumps(failure("b")) + "\n")
+    with Ledger(tmp_path) as ledger:
+        assert ledger.counts() == {"done": 1, "failed": 1}
+        assert ledger.claim("a", "k", ["a.png"]) == ("done", None)
+    assert studies(tmp_path / "failures.jsonl") == ["b"]
+
+
+def test_reports_whose_lines_are_gone_are_made_again(tmp_path):
+    with Ledger(tmp_path) as ledger:
+        ledger.add_reports([record("a", key="k")])
+    (tmp_path / "reports.jsonl").unlink()
+    with Ledger(tmp_path) as ledger:
+        assert ledger.claim("a", "k", ["a.png"])[0] == "mine"
+
+
+def test_a_damaged_table_is_refused_with_the_mend(tmp_path):
+    (tmp_path / "worklist.sqlite").write_bytes(b"no database at all, but long enough to be looked at" * 20)
+    with pytest.raises(WorklistError, match=r"worklist\.sqlite cannot be used .*Delete it"), Ledger(tmp_path):
         pass
 
 

@@ -252,3 +252,24 @@ def test_a_summary_counts_speed_and_percentiles():
     assert summary.images_per_second == 2.0
     assert (summary.percentile(0.5), summary.percentile(0.95)) == (0.3, 0.4)
     assert Summary(0, 0, 0, 0, 0.0, ()).percentile(0.5) == 0.0
+
+
+def test_a_model_that_fails_for_a_moment_is_asked_again(images, tmp_path):
+    class Moody(BrightnessReporter):
+        failures = 0
+
+        def reports(self, requests, batch_size):
+            requests = list(requests)
+            if len(requests) == 1 and self.failures < 2:
+                self.failures += 1
+                raise MemoryError
+            yield from super().reports(requests, batch_size)
+
+    reporter = Moody()
+    assert run(tmp_path / "out", reporter=reporter, batch_size=1, backoff=0.001).reported == 7
+    assert reporter.failures == 2
+
+
+def test_studies_an_hour_are_told():
+    assert Summary(5, 0, 0, 5, 10.0, ()).studies_per_hour == 1800
+    assert Summary(0, 0, 0, 0, 0.0, ()).studies_per_hour == 0

@@ -66,5 +66,29 @@ def test_a_run_that_is_killed_again_and_again_ends_with_each_study_once(tmp_path
     assert len(list((out / "studies").glob("*.md"))) == 40
 
 
+def test_two_runs_share_a_list_and_a_kill_of_one_loses_and_doubles_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "images").mkdir()
+    for number in range(40):
+        Image.new("L", (24, 16), number).save(tmp_path / "images" / f"image{number:03d}.png")
+    out = tmp_path / "out"
+    script = tmp_path / "run.py"
+    script.write_text(textwrap.dedent(SLOW_RUN))
+    command = [sys.executable, str(script), str(out)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(assistant.__file__).parent.parent)}
+    reports = out / "reports.jsonl"
+    first, second = (subprocess.Popen(command, env=environment) for _ in range(2))
+    deadline = time.monotonic() + 60
+    while not (reports.exists() and reports.stat().st_size > 100_000) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    assert second.wait(timeout=60) == 0
+    subprocess.run(command, env=environment, check=True, timeout=60)
+    counted = Counter(one["inputs"][0] for one in lines(reports))
+    assert len(counted) == 40
+    assert set(counted.values()) == {1}
+
+
 def lines(path):
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -8,6 +8,7 @@ from assistant.commands.ask import SHOWN, answer_text, run_ask
 from assistant.config import AssistantConfig
 from assistant.conversation import NOT_FOR_CLINICAL_USE, Answer
 from assistant.errors import ImageError
+from data_recipes.phantom_volume import make_phantom_volume, write_series
 
 CONFIG = AssistantConfig(index="none")
 FIELDS = {"answer", "confidence", "abstained", "evidence", "grounds", "cautions", "model", "seconds"}
@@ -59,3 +60,13 @@ def test_plain_text_shows_answer_confidence_evidence_cautions_and_notice(make_ev
     assert "  - Assumed window." in lines
     assert text.count(NOT_FOR_CLINICAL_USE) == 1
     assert answer_text(replace(answer, cautions=(NOT_FOR_CLINICAL_USE,))).count(NOT_FOR_CLINICAL_USE) == 1
+
+
+def test_a_volume_is_asked_about_and_the_slices_read_are_named(opener, tmp_path, capsys):
+    write_series(make_phantom_volume(5, 0, kind="head_ct", slices=8, size=64), tmp_path / "ct")
+    assert run_ask(CONFIG, opener, images=[str(tmp_path / "ct")], question="Is there a bleed?", as_json=True) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert set(printed) == FIELDS | {"slices"}
+    assert printed["slices"][0]["of"] == 8
+    run_ask(CONFIG, opener, images=[str(tmp_path / "ct")], question="Is there a bleed?")
+    assert "Slices read:\n  - axial slice " in capsys.readouterr().out

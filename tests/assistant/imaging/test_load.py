@@ -47,7 +47,7 @@ def test_the_bytes_tell_the_kind_and_not_the_name(tmp_path, raster, scene):
         (b"%PDF-1.7\n", "a PDF document; save the picture in it as PNG"),
         (b"PK\x03\x04" + bytes(30), "a ZIP archive or office document"),
         (b"\x1f\x8b\x08" + bytes(30), "a gzip archive; unpack it first"),
-        (bytes(344) + b"n+1\0", "a NIfTI volume; export a slice"),
+        (bytes(344) + b"n+1\0", "a NIfTI volume; give it the ending"),
         (b"\0\0\0\x18ftypheic", "a HEIC, AVIF or video file"),
         (b"\xff\x4f\xff\x51" + bytes(30), "a JPEG 2000 file outside DICOM"),
     ],

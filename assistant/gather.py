@@ -1,0 +1,68 @@
+"""Slices of one DICOM series become one study; localizers, dose sheets and structured reports are left out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from assistant.studies import Study
+
+LEAST_SLICES = 4
+"""As many slices in different places make a series; fewer stay single images."""
+_SLICED = ("CT", "MRI", "Nuclear medicine")
+_NEVER = ("a localizer", "a dose sheet", "a structured report")
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What is left to report on, and what is not."""
+
+    studies: tuple[Study, ...]
+    """In the order of their first file."""
+    left_out: Counter[str]
+    """How many files were left out, by what they are: "a localizer", …"""
+
+    @property
+    def series(self) -> int:
+        """How many studies are volumes of several files."""
+        return sum(study.volume and len(study.images) > 1 for study in self.studies)
+
+
+def gather_series(studies: Sequence[Study]) -> Gathered:
+    """Join the slices of each cross-sectional series, and leave out what was found but is nothing to report on.
+
+    Args:
+        studies: from `collect_studies`. Those of a list stay as they are; a localizer, dose sheet or structured
+            report that was named itself stays too.
+    Returns:
+        The studies, each series as one, its files sorted by path.
+    """
+    from assistant.imaging.nifti import is_nifti
+    from assistant.imaging.series import SliceHead, slice_head
+
+    heads: list[SliceHead | None] = [
+        slice_head(study.images[0]) if study.is_single and not is_nifti(study.images[0]) else None for study in studies
+    ]
+    members: dict[str, list[int]] = {}
+    for place, head in enumerate(heads):
+        if head and head.series and not head.left_out and head.modality in _SLICED:
+            members.setdefault(head.series, []).append(place)
+    joined: dict[int, list[int]] = {}
+    for places in members.values():
+        found = [head for place in places if (head := heads[place]) is not None]
+        where = {round(head.place, 1) for head in found if head.orientation and head.position}
+        if len(where) >= LEAST_SLICES:
+            joined[places[0]] = places
+    later = {place for first, places in joined.items() for place in places if place != first}
+    left_out: Counter[str] = Counter()
+    kept: list[Study] = []
+    for place, (study, head) in enumerate(zip(studies, heads, strict=True)):
+        if head and study.found and head.left_out in _NEVER:
+            left_out[head.left_out] += 1
+        elif place in joined:
+            files = sorted(studies[one].images[0] for one in joined[place])
+            kept.append(replace(study, images=tuple(files), volume=True))
+        elif place not in later:
+            kept.append(study)
+    return Gathered(tuple(kept), left_out)

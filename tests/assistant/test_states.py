@@ -1,0 +1,55 @@
+import multiprocessing
+import os
+import signal
+
+from assistant.states import CRASHES, States
+
+
+def claim_and_die(folder):
+    States(folder).claim("a", "k", ["a.png"])
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_with_it(folder):
+    process = multiprocessing.get_context("spawn").Process(target=claim_and_die, args=(folder,))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
+def test_a_study_of_a_killed_process_is_free_again(tmp_path):
+    die_with_it(tmp_path)
+    states = States(tmp_path)
+    assert states.counts() == {"running": 1}
+    assert states.claim("a", "k", ["a.png"]) == ("mine", None)
+    states.close()
+
+
+def test_a_study_that_processes_die_with_is_quarantined(tmp_path):
+    states = States(tmp_path)
+    states.claim("a", "k", ["a.png"])
+    states.close()
+    die_with_it(tmp_path)
+    states = States(tmp_path)
+    states._db.execute("UPDATE studies SET crashes=?", (CRASHES - 1,))
+    verdict, reason = states.claim("a", "k", ["a.png"])
+    assert verdict == "quarantined"
+    assert reason == f"The process ended {CRASHES} times while it held this study. Look at its files."
+    states.close()
+
+
+def test_the_reported_are_listed_with_their_keys_and_can_be_forgotten(tmp_path):
+    states = States(tmp_path)
+    states.done([("a", "k", ["a.png"]), ("b", "l", ["b.png"])])
+    assert states.keys() == {"a": "k", "b": "l"}
+    states.forget_done(["a"])
+    assert states.keys() == {"b": "l"}
+    states.close()
+
+
+def test_a_success_clears_the_failure_of_the_same_files(tmp_path):
+    states = States(tmp_path)
+    states.failed("old", ["a.png"], "cut off")
+    states.done([("new", "k", ["a.png"])])
+    assert states.failures() == []
+    states.close()
