@@ -60,6 +60,15 @@ footer { display: none !important; }
 .ma-error { border-left: 4px solid #d92d20; background: #fef3f2; color: #7a271a; border-radius: 8px;
   padding: 10px 14px; }
 .dark .ma-error { background: #3b1512; color: #fecdca; }
+.ma-heat { margin: 0; } .ma-heat img { width: 100%; border-radius: 10px; display: block; }
+.ma-heat figcaption { font-size: 0.88rem; line-height: 1.5; margin-top: 8px; color: var(--body-text-color); }
+.ma-legend { display: flex; align-items: center; gap: 8px; font-size: 0.8rem; margin-bottom: 4px;
+  color: var(--body-text-color-subdued); }
+.ma-legend i { flex: 1; height: 8px; border-radius: 99px;
+  background: linear-gradient(90deg, transparent, #ffe040 30%, #d61834); }
+.ma-looks { justify-content: flex-end; margin-top: -8px; }
+#canvas img { cursor: crosshair; }
+html.ma-large .gradio-container { zoom: 1.25; }
 .ma-below { align-items: center; } .ma-below p { margin: 0; font-size: 0.86rem; }
 #conversation .placeholder-content { padding: 0 16px; }
 #conversation .message img { max-height: 260px; width: auto; border-radius: 8px; }

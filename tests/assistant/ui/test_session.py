@@ -11,7 +11,7 @@ ASKED = {"role": "user", "content": ["?"]}
 
 
 def test_a_follow_up_keeps_pictures_and_turns(make_picture):
-    first = Session().asked("What?", [make_picture(1)], [ASKED]).answered("A scan.")
+    first = Session().asked("What?", [make_picture(1)], [ASKED]).answered(SCAN)
     second = first.asked("Where?", [], [ASKED])
     assert second.pictures == first.pictures
     assert second.turns == (Turn("user", "What?"), Turn("assistant", "A scan."))
@@ -19,7 +19,7 @@ def test_a_follow_up_keeps_pictures_and_turns(make_picture):
 
 
 def test_new_pictures_begin_a_new_subject_and_leave_the_page_as_it_is(make_picture):
-    first = Session().asked("What?", [make_picture(1)], [ASKED]).answered("A scan.")
+    first = Session().asked("What?", [make_picture(1)], [ASKED]).answered(SCAN)
     second = first.asked("And this?", [make_picture(2)], [ASKED])
     assert second.turns == ()
     assert len(second.pictures) == 1

@@ -5,7 +5,7 @@ from pydicom.data import get_testdata_file
 
 from assistant.conversation import Answer
 from assistant.errors import ModelError
-from assistant.ui.conversation_tab import DEFAULT_QUESTION, WAITING, Conversation, _growing
+from assistant.ui.talking import DEFAULT_QUESTION, WAITING, Conversation, _growing
 from assistant.ui.examples import Example
 from assistant.ui.service import AssistantService
 from assistant.ui.session import Session
@@ -47,7 +47,7 @@ def test_a_dicom_file_is_shown_as_a_picture(tab, upload):
 
 
 def test_a_broken_file_is_told_in_the_conversation_and_changes_nothing_else(tab, upload, make_picture):
-    before = Session().asked("What?", [make_picture(1)], []).answered("A scan.")
+    before = Session().asked("What?", [make_picture(1)], []).answered(SCAN)
     path = upload("broken.png", b"no picture")
     _, shown, session, panel = tab.accept({"text": "And?", "files": [path]}, before)
     assert shown[0]["content"] == ["broken.png, And?"]
