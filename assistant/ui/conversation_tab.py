@@ -11,7 +11,7 @@ from gradio.components.chatbot import ExampleMessage
 from assistant.exports.talk import talk_json, talk_markdown
 from assistant.ui.examples import Example
 from assistant.ui.looking import Looking
-from assistant.ui.looking_panel import Beside, build_beside, build_views
+from assistant.ui.looking_panel import Beside, build_heat, build_region, build_views
 from assistant.ui.region import Region
 from assistant.ui.service import AssistantService
 from assistant.ui.session import MAX_UPLOADS, Session, View
@@ -47,13 +47,14 @@ def build_conversation_tab(service: AssistantService, examples: Sequence[Example
                 )
                 stop = gr.Button("Stop", size="sm", variant="secondary", scale=0, min_width=72, elem_id="stop")
                 fresh = gr.Button("New conversation", size="sm", variant="secondary", scale=0, min_width=160)
+            beside = build_region(looking, session)
             with gr.Row(elem_classes="ma-below"):
                 gr.HTML("<p class='ma-empty'>Keep this conversation, without names or files:</p>")
                 markdown = gr.Button("Markdown", size="sm", scale=0, min_width=96, elem_id="save-markdown")
                 data = gr.Button("JSON", size="sm", scale=0, min_width=72, elem_id="save-json")
         with gr.Column(scale=4, min_width=300):
             panel = gr.HTML(NOTHING_YET, elem_id="grounds", elem_classes="ma-bare", label="What the answer stands on")
-            beside = build_beside(looking, session)
+            build_heat(looking, session, panel)
     shows = [box, chatbot, session, panel]
     _connect(tab, shows, view, beside, stop, fresh)
     _export(session, markdown, talk_markdown, "text/markdown", "conversation.md")
@@ -69,7 +70,6 @@ def _chatbot(examples: Sequence[Example]) -> gr.Chatbot:
         min_height=380,
         layout="bubble",
         buttons=["copy"],
-        editable="user",
         feedback_options=None,
         placeholder="### Add an image and ask\nJPEG, PNG, WebP, TIFF or DICOM. Or ask without an image.",
         examples=[_offer(one) for one in examples],
@@ -123,9 +123,6 @@ def _connect(
     def retry(event: gr.RetryData, state: Session) -> Asked:
         return tab.again(_place(event.index), state)
 
-    def edit(event: gr.EditData, state: Session) -> Asked:
-        return tab.again(_place(event.index), state, str(event.value))
-
     def undo(event: gr.UndoData, state: Session) -> Asked:
         return tab.undo(_place(event.index), state)
 
@@ -134,7 +131,6 @@ def _connect(
         chatbot.option_select(follow, [session, beside.region], shows, **HIDDEN),
         chatbot.example_select(pick, session, shows, **HIDDEN),
         chatbot.retry(retry, session, shows, **HIDDEN),
-        chatbot.edit(edit, session, shows, **HIDDEN),
     )
     drawn = [step.then(*beside.renew, **HIDDEN) for step in steps]
     told = [chatbot, session, panel]

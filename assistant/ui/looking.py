@@ -26,7 +26,7 @@ WORKING = note_html("Blurring the picture part by part …")
 _PEEK_SIDE = 640
 
 Chosen = tuple[View, str, dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]]
-Drawn = tuple[str | None, Region, str, str]
+Drawn = tuple[str | None, Region, str]
 
 
 @dataclass(frozen=True)
@@ -87,22 +87,22 @@ class Looking:
         return view, gr.update(value=preview_file(picture, user_of(request)))
 
     def canvas(self, session: Session, request: gr.Request | None = None) -> Drawn:
-        """Show the picture under discussion to draw on, and forget the box and the overlay of before.
+        """Show the picture under discussion to draw on, and forget the box of before.
 
         Args:
             session: the visitor's state.
             request: says who is signed in.
         Returns:
-            The picture's file, the region, what to do, and an empty overlay.
+            The picture's file, the region and what to do.
         """
         if not session.pictures:
-            return None, Region(), note_html("Ask about an image first; then a box can be drawn on it."), ""
+            return None, Region(), note_html("Ask about an image first; then a box can be drawn on it.")
         shown = preview_file(session.pictures[-1], user_of(request))
-        return shown, Region(), note_html(Region().words()), ""
+        return shown, Region(), note_html(Region().words())
 
     def click(
         self, index: tuple[int, int], session: Session, region: Region, request: gr.Request | None = None
-    ) -> tuple[str | None, Region, str]:
+    ) -> Drawn:
         """Take a click on the picture.
 
         Args:

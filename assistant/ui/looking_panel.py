@@ -35,7 +35,7 @@ def build_views(looking: Looking, box: gr.MultimodalTextbox) -> gr.State:
         The state that holds the `View`.
     """
     view, seen = gr.State(View()), gr.State("")
-    with gr.Group(visible=False, elem_id="views") as group, gr.Row():
+    with gr.Group(visible=False) as group, gr.Row(elem_id="views"):
         with gr.Column(scale=3, min_width=200):
             frame = gr.Slider(1, 2, value=1, step=1, label="Frame", elem_id="frame", buttons=[])
             window = gr.Dropdown(list(WINDOWS), value=AS_STORED, label="Window", elem_id="window")
@@ -57,18 +57,16 @@ def build_views(looking: Looking, box: gr.MultimodalTextbox) -> gr.State:
     return view
 
 
-def build_beside(looking: Looking, session: gr.State) -> Beside:
-    """Put the overlay and the picture to draw on under the evidence.
+def build_region(looking: Looking, session: gr.State) -> Beside:
+    """Put the picture to draw on under the question's box.
 
     Args:
         looking: the functions.
         session: the visitor's state.
     Returns:
-        What the conversation needs of them.
+        What the conversation needs of it.
     """
     region = gr.State(Region())
-    button = gr.Button("What the answer rests on", size="sm", elem_id="rests")
-    heat = gr.HTML("", elem_id="heat", elem_classes="ma-bare", label="What the answer rests on")
     with gr.Accordion("Ask about a region", open=False, elem_id="region"):
         hint = gr.HTML(note_html("Ask about an image first; then a box can be drawn on it."), elem_classes="ma-bare")
         canvas = gr.Image(
@@ -80,8 +78,21 @@ def build_beside(looking: Looking, session: gr.State) -> Beside:
     def click(event: gr.SelectData, state: Session, drawn: Region, request: gr.Request) -> tuple[Any, ...]:
         return looking.click(event.index, state, drawn, request)
 
-    button.click(looking.heat, session, heat, concurrency_id="model", **_HIDDEN)
     canvas.select(click, [session, region], [canvas, region, hint], **_HIDDEN)
-    renew = (looking.canvas, session, [canvas, region, hint, heat])
+    renew = (looking.canvas, session, [canvas, region, hint])
     clear.click(*renew, **_HIDDEN)
     return Beside(region, renew)
+
+
+def build_heat(looking: Looking, session: gr.State, panel: gr.HTML) -> None:
+    """Put the overlay, and the button that asks for it, under the evidence.
+
+    Args:
+        looking: the functions.
+        session: the visitor's state.
+        panel: what the answer stands on; a new one makes the overlay vanish.
+    """
+    button = gr.Button("What the answer rests on", size="sm", elem_id="rests")
+    heat = gr.HTML("", elem_id="heat", elem_classes="ma-bare", label="What the answer rests on")
+    asked = button.click(looking.heat, session, heat, concurrency_id="model", **_HIDDEN)
+    panel.change(lambda: "", None, heat, cancels=asked, queue=False, **_HIDDEN)

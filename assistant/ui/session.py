@@ -44,6 +44,8 @@ class Session:
     """The question that was asked last, answered or not."""
     fresh: tuple[Picture, ...] = field(default=(), compare=False, repr=False)
     """The pictures that came with it."""
+    kept: tuple[Picture, ...] = field(default=(), compare=False, repr=False)
+    """The pictures of a question that was taken back: they go with the next one."""
     crop: Picture | None = field(default=None, compare=False, repr=False)
     """The region that it was about."""
     last: Question | None = field(default=None, compare=False, repr=False)
@@ -70,7 +72,7 @@ class Session:
             pictures=tuple(pictures) or self.pictures,
             turns=() if pictures else self.turns,
             question=question,
-            shown=(*self.shown, *shown),
+            shown=(*_without_offers(self.shown), *shown),
             text=question,
             fresh=tuple(pictures),
             crop=None if pictures else crop,
@@ -119,6 +121,13 @@ class Session:
                 found.append((state.last, state.answer))
             state = state.earlier
         return found[::-1]
+
+
+def _without_offers(shown: tuple[Message, ...]) -> tuple[Message, ...]:
+    """Return messages without the questions that the last one offers: another one is being asked."""
+    if not shown or "options" not in shown[-1]:
+        return shown
+    return (*shown[:-1], {key: value for key, value in shown[-1].items() if key != "options"})
 
 
 def user_of(request: gr.Request | None) -> str | None:

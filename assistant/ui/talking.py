@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,38 +92,35 @@ class Conversation:
         request: gr.Request | None,
         region: Region | None = None,
     ) -> Asked:
-        part = None
+        part, pictures = None, pictures or session.kept
         if region is not None and region.whole and session.pictures and not pictures:
             part = crop(session.pictures[-1], region)
-        session, user = without_offers(session), user_of(request)
+        user = user_of(request)
         images = [_image(one, "The image as the model sees it", user) for one in pictures]
         if part is not None:
             images.append(_image(part, "The region that the question is about", user))
         shown = [_user([*images, _plain(question)]), _assistant(WAITING)]
         return _asked(session.asked(question, pictures, shown, part), NOTHING_YET)
 
-    def again(self, place: int, session: Session, text: str | None = None) -> Asked:
+    def again(self, place: int, session: Session) -> Asked:
         """Ask a question once more; what came after it is taken back.
 
         Args:
             place: of its message, or its answer's, among those shown.
             session: the visitor's state.
-            text: what to ask instead; None asks the same.
         Returns:
             As `accept` does.
         """
         state = session.at(place)
-        question = state.text if text is None else text.strip()
-        if state.earlier is None or not state.text or not question:
+        before = state.earlier
+        if before is None or not state.text:
             panel = error_html("This cannot be asked again: type the question, and add the images once more.")
             return _asked(session, panel)
-        before = without_offers(state.earlier)
-        said = state.shown[len(before.shown)]
-        changed = _user([*said["content"][:-1], _plain(question)])
-        return _asked(before.asked(question, state.fresh, [changed, _assistant(WAITING)], state.crop), NOTHING_YET)
+        shown = [state.shown[len(before.shown)], _assistant(WAITING)]
+        return _asked(before.asked(state.text, state.fresh, shown, state.crop), NOTHING_YET)
 
     def undo(self, place: int, session: Session) -> Asked:
-        """Take a question and all that came after it back; its text returns to the box.
+        """Take a question and all that came after it back into the box, to be edited; its images stay with it.
 
         Args:
             place: of its message, or its answer's, among those shown.
@@ -132,7 +129,7 @@ class Conversation:
             As `accept` does.
         """
         state = session.at(place)
-        before = state.earlier or Session()
+        before = replace(state.earlier or Session(), kept=state.fresh)
         return {"text": state.text, "files": []}, list(before.shown), before, panel_of(before)
 
     def stop(self, session: Session) -> Told:
@@ -186,13 +183,6 @@ def panel_of(session: Session) -> str:
     if done is None:
         return NOTHING_YET
     return grounds_html(done.confidence, done.abstained, done.evidence, done.cautions, done.grounds)
-
-
-def without_offers(session: Session) -> Session:
-    """Return the state without the questions that the last answer offered: another one is being asked."""
-    if not session.shown or "options" not in session.shown[-1]:
-        return session
-    return session.growing({key: value for key, value in session.shown[-1].items() if key != "options"})
 
 
 def _image(picture: Picture, alt: str, user: str | None) -> dict[str, str]:
