@@ -131,6 +131,9 @@ class Looking:
         if session.last is None or session.answer is None or not session.last.pictures:
             yield note_html("Ask about an image first: this shows what in it the last answer rests on.")
             return
+        if session.answer.abstained:  # what was said then is no text of the model's
+            yield note_html("The assistant gave no answer of its own here, so there is nothing to show.")
+            return
         yield WORKING
         try:
             heat = self.service.heat(session.last, session.answer.text, asker(request))

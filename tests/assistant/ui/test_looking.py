@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -5,6 +6,7 @@ from pydicom.data import get_testdata_file
 
 from assistant.errors import AssistantError
 from assistant.ui.looking import Looking
+from assistant.ui.overlay import heat_html
 from assistant.ui.region import Region
 from assistant.ui.session import Session, View
 from assistant.ui.talking import Conversation
@@ -67,25 +69,34 @@ def test_clicks_draw_a_box_on_the_picture_under_discussion(looking, uploads, mak
     assert looking.canvas(Session())[:2] == (None, Region())
 
 
-def test_heat_of_an_answer_is_shown_as_an_overlay(looking, service, upload):
+@pytest.fixture
+def answered(service, upload):
+    """A session with an answer about a picture, which counts as sure: the model is a random one."""
     tab = Conversation(service)
     _, session, _ = list(tab.answer(tab.accept(sent(upload("a.png")), Session())[2]))[-1]
-    first, last = looking.heat(session)
+    return replace(session, answer=replace(session.answer, text="A CT scan.", abstained=False))
+
+
+def test_what_an_answer_rests_on_is_worked_out_by_the_model(looking, service, answered):
+    first, last = looking.heat(answered)
     assert "Blurring" in first
-    assert "ma-heat" in last or "No single part" in last or "nothing to show" in last
-    assert ("ma-heat" in last) == (service.heat(session.last, session.answer.text) is not None and "<img" in last)
+    heat = service.heat(answered.last, "A CT scan.")
+    assert heat.nats.shape == (8, 8)
+    assert last == heat_html(answered.pictures[-1], heat)
+
+
+def test_an_abstention_rests_on_nothing(looking, answered):
+    (only,) = looking.heat(replace(answered, answer=replace(answered.answer, abstained=True)))
+    assert "no answer of its own" in only
 
 
 def test_without_an_answer_about_a_picture_it_says_what_to_do(looking):
     assert "Ask about an image first" in next(looking.heat(Session()))
 
 
-def test_a_busy_server_is_told(looking, service, upload, monkeypatch):
-    tab = Conversation(service)
-    _, session, _ = list(tab.answer(tab.accept(sent(upload("a.png")), Session())[2]))[-1]
-
+def test_a_busy_server_is_told(looking, service, answered, monkeypatch):
     def busy(*_):
         raise AssistantError("The server is busy: 9 requests wait already. Try again in 5 s.")
 
     monkeypatch.setattr(service, "heat", busy)
-    assert "9 requests wait already" in list(looking.heat(session))[-1]
+    assert "9 requests wait already" in list(looking.heat(answered))[-1]
