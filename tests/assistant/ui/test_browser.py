@@ -27,7 +27,7 @@ TEXTS = {
     "pneumothorax": "A pneumothorax on a chest X-ray appears as a thin white line without lung markings beyond it.",
     "effusion": "A pleural effusion on a chest X-ray blunts the costophrenic angle and forms a meniscus.",
 }
-TIMEOUT_MS = 25_000
+TIMEOUT_MS = 120_000
 """Long, for machines that are busy with something else."""
 ARGUMENTS = ["--no-sandbox", "--headless", "--disable-gpu", "--disable-background-networking"]
 
