@@ -17,6 +17,7 @@ from assistant.serve.settings import ServeConfig
 from assistant.ui.service import AssistantService
 
 if TYPE_CHECKING:
+    from assistant.engine.occlusion import Heat
     from assistant.serve.raw import RawRequest
 
 logger = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class QueuedService(AssistantService):
             "images": self._image_vectors,
             "texts": self._text_vectors,
             "raw": self._complete,
+            "heat": lambda asked: [self._assistant.heat(question, answer) for question, answer in asked],
         }
         self.queue = FairQueue(
             handlers,
@@ -131,6 +133,21 @@ class QueuedService(AssistantService):
             report: Report = job.future.result(self.settings.timeout_s)
             call.finished("reports", report.abstained, report.usage)
         return report
+
+    def heat(self, question: Question, answer: str, who: str = "page") -> Heat | None:
+        """Work out what an answer of the page rests on, in its turn."""
+        with self.calls.watched("page.heat", who, images=len(question.pictures)) as call:
+            try:
+                job = self.submit("heat", who, (question, answer))
+            except Busy as error:
+                call.outcome = "busy"
+                raise AssistantError(str(error)) from error
+            try:
+                heat: Heat | None = job.future.result(self.settings.timeout_s)
+            finally:
+                self.queue.cancel(job)
+            call.outcome = "answered"
+        return heat
 
     def _page(self, call: Call, kind: str, who: str, asked: Any, on_text: Callable[[str], None] | None = None) -> Job:
         try:

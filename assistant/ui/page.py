@@ -14,6 +14,9 @@ from assistant.ui.report_tab import build_report_tab
 from assistant.ui.service import AssistantService
 
 TITLE = "Medical image assistant"
+DARK = "() => { document.body.classList.toggle('dark'); }"
+LARGE = "() => { document.documentElement.classList.toggle('ma-large'); }"
+"""Until the page is loaded anew: nothing is kept in the browser."""
 _POLL_S = 1.0
 _FORGET_S = (600, 3600)
 """How often, and after how long, files that the page has shown are deleted."""
@@ -34,6 +37,9 @@ def build_page(service: AssistantService, *, signed_in: bool = False) -> gr.Bloc
         gr.HTML(notice_html(), elem_id="notice")
         status = gr.HTML(header_html(service), elem_id="status")
         timer = gr.Timer(_POLL_S)
+        with gr.Row(elem_classes="ma-looks"):
+            gr.Button("Dark or light", size="sm", scale=0, min_width=110).click(None, js=DARK)
+            gr.Button("Larger type", size="sm", scale=0, min_width=110).click(None, js=LARGE)
         if signed_in:
             gr.HTML("<p class='ma-empty'><a href='/logout'>Sign out</a></p>", elem_id="leave")
         with gr.Tabs():

@@ -157,7 +157,12 @@ def _card(number: int, item: Evidence) -> str:
         short = text[:_SHORT].rsplit(" ", 1)[0]
         body = f"<details><summary>{escape(short)} …</summary><p>{escape(text)}</p></details>"
     references = "".join(f"<li>{escape(one)}</li>" for one in item.references)
-    listed = f"<ul class='ma-references'>{references}</ul>" if references else ""
+    listed = (
+        f"<details class='ma-references'><summary>References ({len(item.references)})</summary>"
+        f"<ul>{references}</ul></details>"
+        if references
+        else ""
+    )
     return (
         f"<li class='ma-card'><div class='ma-card-head'><span class='ma-number'>{number}</span>"
         f"<strong>{escape(item.title)}</strong></div>{body}"

@@ -62,7 +62,10 @@ class Drafting:
             return
         try:
             pictures, earlier = read_uploads(files), read_uploads(priors or [])
-            previews = [preview_file(one, user_of(request)) for one in (*pictures, *earlier)]
+            user = user_of(request)
+            # Side by side, as they are read: the earlier image left of the current one.
+            sides = [("Earlier", one) for one in earlier] + [("Current", one) for one in pictures]
+            previews = [(preview_file(one, user), side if earlier else "") for side, one in sides]
             yield (previews, "", "", "", None, WORKING, None, None)
             study = ReportRequest(tuple(pictures), tuple(earlier), (indication or "").strip() or None)
             report = self.service.report(study, asker(request))

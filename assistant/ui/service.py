@@ -6,11 +6,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from assistant.commands.opened import Opened
 from assistant.conversation import Answer, Question, Report, ReportRequest
 from assistant.errors import AssistantError
+
+if TYPE_CHECKING:
+    from assistant.engine.occlusion import Heat
 
 logger = logging.getLogger(__name__)
 
@@ -104,3 +107,15 @@ class AssistantService:
             The report.
         """
         return self.get().assistant.report(request)
+
+    def heat(self, question: Question, answer: str, who: str = "page") -> Heat | None:
+        """Work out what in a question's last picture an answer rests on; as `MedicalAssistant.heat`.
+
+        Args:
+            question: that was answered.
+            answer: what was said.
+            who: asks.
+        Returns:
+            The heat; None where the model was not asked, or there is no picture.
+        """
+        return self.get().assistant.heat(question, answer)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from assistant.conversation import Turn
+from assistant.conversation import Answer, Question, Turn
 from assistant.errors import ImageError
 from assistant.imaging.picture import Picture
 from assistant.ui.visits import owner_tag
@@ -40,28 +40,94 @@ class Session:
     """Asked and not yet answered."""
     shown: tuple[Message, ...] = ()
     """The messages on the page."""
+    text: str = field(default="", compare=False)
+    """The question that was asked last, answered or not."""
+    fresh: tuple[Picture, ...] = field(default=(), compare=False, repr=False)
+    """The pictures that came with it."""
+    kept: tuple[Picture, ...] = field(default=(), compare=False, repr=False)
+    """The pictures of a question that was taken back: they go with the next one."""
+    crop: Picture | None = field(default=None, compare=False, repr=False)
+    """The region that it was about."""
+    last: Question | None = field(default=None, compare=False, repr=False)
+    """The same as it was put to the model, once it is answered."""
+    answer: Answer | None = field(default=None, compare=False, repr=False)
+    """The answer to it."""
+    earlier: Session | None = field(default=None, compare=False, repr=False)
+    """The state before it was asked: where undo leads."""
 
-    def asked(self, question: str, pictures: Sequence[Picture], shown: Sequence[Message]) -> Session:
-        """Return the state after a question; new pictures begin a new subject."""
-        kept = replace(self, question=question, shown=(*self.shown, *shown))
-        return replace(kept, pictures=tuple(pictures), turns=()) if pictures else kept
+    def asked(
+        self, question: str, pictures: Sequence[Picture], shown: Sequence[Message], crop: Picture | None = None
+    ) -> Session:
+        """Return the state after a question.
+
+        Args:
+            question: what is asked.
+            pictures: new ones begin a new subject.
+            shown: messages that the page shows for it.
+            crop: a region of the last picture, to be shown to the model beside it.
+        Returns:
+            The state with an open question.
+        """
+        return Session(
+            pictures=tuple(pictures) or self.pictures,
+            turns=() if pictures else self.turns,
+            question=question,
+            shown=(*_without_offers(self.shown), *shown),
+            text=question,
+            fresh=tuple(pictures),
+            crop=None if pictures else crop,
+            earlier=self,
+        )
 
     def told(self, shown: Sequence[Message]) -> Session:
         """Return the state after messages that change nothing but the page."""
-        return replace(self, shown=(*self.shown, *shown))
+        return replace(self.closed(), shown=(*self.shown, *shown), earlier=self)
+
+    def closed(self) -> Session:
+        """Return the state with no last question: what follows is about something else."""
+        return replace(self, text="", fresh=(), crop=None, last=None, answer=None)
 
     def growing(self, message: Message) -> Session:
         """Return the state with another last message."""
         return replace(self, shown=(*self.shown[:-1], message))
 
-    def answered(self, answer: str) -> Session:
+    def put(self) -> Question:
+        """Return the open question as it is put to the model: a region comes after the pictures it is of."""
+        crops = () if self.crop is None else (self.crop,)
+        return Question(self.question or "", (*self.pictures, *crops), self.turns)
+
+    def answered(self, answer: Answer) -> Session:
         """Return the state after the open question was answered."""
-        turns = (*self.turns, Turn("user", self.question or ""), Turn("assistant", answer))
-        return replace(self, turns=turns, question=None)
+        turns = (*self.turns, Turn("user", self.question or ""), Turn("assistant", answer.text))
+        return replace(self, turns=turns, question=None, last=self.put(), answer=answer)
 
     def withdrawn(self) -> Session:
         """Return the state as if the open question had not been asked; its messages stay."""
         return replace(self, question=None)
+
+    def at(self, place: int) -> Session:
+        """Return the state in which the message at a place was the newest question or its answer."""
+        state = self
+        while state.earlier is not None and len(state.earlier.shown) > place:
+            state = state.earlier
+        return state
+
+    def exchanges(self) -> list[tuple[Question, Answer]]:
+        """Return what was asked and answered, oldest first; what was withdrawn is left out."""
+        found: list[tuple[Question, Answer]] = []
+        state: Session | None = self
+        while state is not None:
+            if state.last is not None and state.answer is not None:
+                found.append((state.last, state.answer))
+            state = state.earlier
+        return found[::-1]
+
+
+def _without_offers(shown: tuple[Message, ...]) -> tuple[Message, ...]:
+    """Return messages without the questions that the last one offers: another one is being asked."""
+    if not shown or "options" not in shown[-1]:
+        return shown
+    return (*shown[:-1], {key: value for key, value in shown[-1].items() if key != "options"})
 
 
 def user_of(request: gr.Request | None) -> str | None:
@@ -74,22 +140,31 @@ def asker(request: gr.Request | None) -> str:
     return user_of(request) or "page"
 
 
-def read_uploads(paths: Sequence[str]) -> list[Picture]:
+@dataclass(frozen=True)
+class View:
+    """How an uploaded file is to be seen."""
+
+    frame: int | None = None
+    """From 0; None takes the file's own choice. Files with fewer frames keep theirs."""
+    window: str | None = None
+    """A name of `window.PRESETS`, for CT; None takes the file's own."""
+
+
+def read_uploads(paths: Sequence[str], view: View | None = None) -> list[Picture]:
     """Read uploaded files, and delete them at once, readable or not.
 
     Args:
         paths: where the page's server put them.
+        view: the frame and window chosen for those that have several.
     Returns:
         One picture a file.
     Raises:
         ImageError: there are too many, or one is no image that can be read.
     """
-    from assistant.imaging.load import load_picture
-
     try:
         if len(paths) > MAX_UPLOADS:
             raise ImageError(f"{len(paths)} images were sent. Send at most {MAX_UPLOADS} with one question.")
-        return [load_picture(path) for path in paths]
+        return [read_as(path, view) for path in paths]
     except ImageError as error:
         message = str(error)
         for path in paths:
@@ -97,6 +172,30 @@ def read_uploads(paths: Sequence[str]) -> list[Picture]:
         raise ImageError(message) from error
     finally:
         forget(paths)
+
+
+def read_as(path: str, view: View | None = None, max_side: int | None = None) -> Picture:
+    """Read a file with the frame and window that were chosen, where it has them.
+
+    Args:
+        path: of the file; it stays.
+        view: None reads it as it is.
+        max_side: as `load_picture` takes it.
+    Returns:
+        The picture.
+    Raises:
+        ImageError: it is no image that can be read.
+    """
+    from assistant.imaging.load import load_picture
+
+    picture = load_picture(path, max_side=max_side)
+    if view is None or view == View():
+        return picture
+    frame = view.frame if view.frame is not None and view.frame < picture.frames else None
+    window = view.window if picture.modality == "CT" and picture.source_format == "DICOM" else None
+    if frame in (None, picture.frame) and window is None:
+        return picture
+    return load_picture(path, frame=picture.frame if frame is None else frame, window=window, max_side=max_side)
 
 
 def forget(paths: Sequence[str]) -> None:
@@ -130,10 +229,22 @@ def preview_file(picture: Picture, user: str | None = None) -> str:
     Returns:
         The file's path.
     """
+    return image_file(preview(picture), user)
+
+
+def image_file(image: Image, user: str | None = None) -> str:
+    """Write an image where `preview_file` writes, under the same kind of name.
+
+    Args:
+        image: to show.
+        user: whose it is.
+    Returns:
+        The file's path.
+    """
     from gradio.utils import get_upload_folder
 
     folder = Path(get_upload_folder()) / "previews"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{owner_tag(user)}-{uuid4().hex}.png"
-    preview(picture).save(path)
+    image.save(path)
     return str(path)

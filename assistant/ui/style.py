@@ -56,10 +56,23 @@ footer { display: none !important; }
 .ma-card details[open] summary { display: none; }
 .ma-card p { display: block; }
 .ma-source { margin-top: 6px !important; font-size: 0.8rem; color: var(--body-text-color-subdued); }
-.ma-references { margin: 4px 0 0; padding-left: 16px; font-size: 0.8rem; color: var(--body-text-color-subdued); }
+.ma-references { margin: 4px 0 0;  font-size: 0.8rem; color: var(--body-text-color-subdued); }
 .ma-error { border-left: 4px solid #d92d20; background: #fef3f2; color: #7a271a; border-radius: 8px;
   padding: 10px 14px; }
 .dark .ma-error { background: #3b1512; color: #fecdca; }
+.ma-heat { margin: 0; } .ma-heat img { width: 100%; border-radius: 10px; display: block; }
+.ma-heat figcaption { font-size: 0.88rem; line-height: 1.5; margin-top: 8px; color: var(--body-text-color); }
+.ma-legend { display: flex; align-items: center; gap: 8px; font-size: 0.8rem; margin-bottom: 4px;
+  color: var(--body-text-color-subdued); }
+.ma-legend i { flex: 1; height: 8px; border-radius: 99px;
+  background: linear-gradient(90deg, transparent, #ffe040 30%, #d61834); }
+.ma-looks { justify-content: flex-end; margin-top: -8px; }
+.ma-references ul { padding-left: 16px; } .ma-card .ma-references summary::after { content: ""; }
+.ma-card .ma-references[open] summary { display: list-item; }
+.ma-card .ma-references summary { list-style: disclosure-closed inside; }
+.ma-card .ma-references[open] summary { list-style: disclosure-open inside; }
+#canvas img { cursor: crosshair; }
+html.ma-large .gradio-container { zoom: 1.25; }
 .ma-below { align-items: center; } .ma-below p { margin: 0; font-size: 0.86rem; }
 #conversation .placeholder-content { padding: 0 16px; }
 #conversation .message img { max-height: 260px; width: auto; border-radius: 8px; }
@@ -69,6 +82,7 @@ footer { display: none !important; }
   .ma-header h1 { font-size: 1.2rem; }
   .ma-notice { font-size: 0.8rem; padding: 6px 10px; }
   #conversation { height: 62vh !important; }
+  .ma-below { flex-wrap: wrap; } .ma-below > .html-container, .ma-below > .block { flex: 1 0 100% !important; }
 }
 """
 

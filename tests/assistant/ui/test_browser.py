@@ -185,3 +185,46 @@ def test_every_control_has_a_name(tab):
         .map(one => one.outerHTML.slice(0, 120))"""
     )
     assert nameless == []
+
+
+def test_a_region_is_boxed_the_overlay_shown_and_the_conversation_exported(tab, tmp_path):
+    ask(tab, "What kind of image is this?", jpeg(tmp_path)).get_by_text("Confidence").wait_for()
+    tab.get_by_role("button", name="What the answer rests on").click()
+    tab.locator("#heat .ma-heat img, #heat [role=status]:not(:has-text('Blurring'))").first.wait_for()
+    tab.get_by_role("button", name="Ask about a region").click()
+    canvas = tab.locator("#canvas img")
+    canvas.wait_for()
+    canvas.click(position={"x": 30, "y": 30})
+    tab.get_by_text("Now click the opposite corner.").wait_for()
+    tab.locator("#canvas img").click(position={"x": 120, "y": 100})
+    tab.get_by_text("The next question is about this region.").wait_for()
+    ask(tab, "What is here?").get_by_text("Confidence").wait_for()
+    assert tab.locator("#conversation .user img").count() == 2
+    with tab.expect_download() as download:
+        tab.locator("#save-markdown").click()
+    text = Path(download.value.path()).read_text()
+    assert "What is here?" in text
+    assert "not for clinical use" in text
+    assert "scan.jpg" not in text
+    tab.screenshot(path=tmp_path / "region.png", full_page=True)
+
+
+def test_a_question_is_retried_and_taken_back_with_its_image(tab, tmp_path):
+    ask(tab, "What kind of image is this?", jpeg(tmp_path)).get_by_text("Confidence").wait_for()
+    tab.locator("#conversation button[title=Retry], #conversation button[aria-label=Retry]").click()
+    tab.locator("#conversation .options button").first.wait_for()
+    tab.locator("#conversation button[title=Undo], #conversation button[aria-label=Undo]").click()
+    tab.locator("#conversation .bot").first.wait_for(state="detached")
+    assert tab.get_by_placeholder("Ask about").input_value() == "What kind of image is this?"
+    ask(tab, "Which organ is shown?").get_by_text("Confidence").wait_for()
+    assert tab.locator("#conversation .user img").count() == 1
+
+
+def test_frames_of_a_moving_picture_are_chosen_before_asking(tab, tmp_path):
+    file = get_testdata_file("examples_ybr_color.dcm")
+    tab.locator("#question input[type=file]").set_input_files(file)
+    tab.get_by_text("Frame (1 to 30)").wait_for()
+    tab.locator("#frame input[type=range]").fill("12")
+    tab.locator("#frame input[type=range]").dispatch_event("pointerup")
+    tab.screenshot(path=tmp_path / "frames.png", full_page=True)
+    assert tab.locator("#views img").count() == 1

@@ -5,12 +5,14 @@ from pydicom.data import get_testdata_file
 
 from assistant.conversation import Answer
 from assistant.errors import ModelError
-from assistant.ui.conversation_tab import DEFAULT_QUESTION, WAITING, Conversation, _growing
 from assistant.ui.examples import Example
+from assistant.ui.region import Region
 from assistant.ui.service import AssistantService
 from assistant.ui.session import Session
+from assistant.ui.talking import DEFAULT_QUESTION, WAITING, Conversation, _growing
 
 EMPTY = {"text": "", "files": []}
+SCAN = Answer("A scan.", 0.9, False, (), (), "tiny", "feed", 0.1)
 
 
 @pytest.fixture
@@ -47,7 +49,7 @@ def test_a_dicom_file_is_shown_as_a_picture(tab, upload):
 
 
 def test_a_broken_file_is_told_in_the_conversation_and_changes_nothing_else(tab, upload, make_picture):
-    before = Session().asked("What?", [make_picture(1)], []).answered("A scan.")
+    before = Session().asked("What?", [make_picture(1)], []).answered(SCAN)
     path = upload("broken.png", b"no picture")
     _, shown, session, panel = tab.accept({"text": "And?", "files": [path]}, before)
     assert shown[0]["content"] == ["broken.png, And?"]
@@ -118,3 +120,62 @@ def test_what_one_visitor_asks_another_does_not_see(tab):
     _, shown, _, _ = tab.accept("What is an effusion?", Session())
     assert len(shown) == 2
     assert tab.accept("Other question?", Session())[1][0]["content"] == ["Other question?"]
+
+
+def told(tab, session):
+    return list(tab.answer(session))[-1]
+
+
+def test_a_region_goes_to_the_model_beside_the_whole_picture(tab, upload):
+    _, session, _ = told(tab, tab.accept({"text": "What?", "files": [upload("a.png")]}, Session())[2])
+    region = Region((0.2, 0.2), (0.6, 0.6))
+    _, shown, session, _ = tab.accept("And here?", session, None, None, region)
+    assert [picture.size for picture in session.put().pictures] == [(30, 40), (16, 21)]
+    assert len(shown[-2]["content"]) == 2
+    _, session, _ = told(tab, session)
+    assert len(session.pictures) == 1
+    _, _, session, _ = tab.accept({"text": "New?", "files": [upload("b.png")]}, session, None, None, region)
+    assert len(session.put().pictures) == 1
+
+
+def test_asking_again_takes_back_what_came_after(tab, upload):
+    _, first, _ = told(tab, tab.accept({"text": "What?", "files": [upload("a.png")]}, Session())[2])
+    _, second, _ = told(tab, tab.accept("Where?", first)[2])
+    _, shown, again, _ = tab.again(0, second)
+    assert [message["role"] for message in shown] == ["user", "assistant"]
+    assert (again.question, again.pictures, again.turns) == ("What?", first.pictures, ())
+    assert told(tab, again)[1].answer.text == first.answer.text
+
+
+def test_what_could_not_be_read_cannot_be_asked_again(tab, upload):
+    _, _, session, _ = tab.accept({"text": "", "files": [upload("broken.png", b"no picture")]}, Session())
+    _, shown, after, panel = tab.again(1, session)
+    assert after is session
+    assert len(shown) == 2
+    assert "add the images once more" in panel
+
+
+def test_undo_brings_question_and_images_back_to_be_edited(tab, upload):
+    _, first, _ = told(tab, tab.accept({"text": "What?", "files": [upload("a.png")]}, Session())[2])
+    box, shown, session, _ = tab.undo(0, first)
+    assert (box["text"], shown, session) == ("What?", [], Session())
+    _, shown, session, _ = tab.accept("Which kind?", session)
+    assert session.put().pictures == first.pictures
+    assert len(shown[0]["content"]) == 2
+
+
+def test_undo_shows_what_the_answer_before_stands_on(tab):
+    first = tab.accept("What?", Session())[2].answered(SCAN)
+    _, shown, _, panel = tab.undo(3, tab.accept("Where?", first)[2].answered(SCAN))
+    assert len(shown) == 2
+    assert "90 %" in panel
+
+
+def test_a_stopped_answer_stays_as_far_as_it_was_written(tab):
+    _, _, session, _ = tab.accept("What is it?", Session())
+    shown, after, _ = tab.stop(session.growing({"role": "assistant", "content": "A scan of"}))
+    assert shown[-1]["content"] == "A scan of\n\n*Stopped.*"
+    assert (after.question, after.turns) == (None, ())
+    assert tab.stop(after)[1] is after
+    assert tab.stop(session)[0][-1]["content"] == "*Stopped.*"
+    assert tab.again(1, after)[2].question == "What is it?"

@@ -1,0 +1,98 @@
+"""The controls beside the conversation: frame and window before asking, a region, and what an answer rests on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from assistant.ui.looking import AS_STORED, WINDOWS, Looking
+from assistant.ui.overlay import note_html
+from assistant.ui.region import Region
+from assistant.ui.session import Session, View
+
+_HIDDEN: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What the conversation needs of the controls beside it."""
+
+    region: gr.State
+    """The `Region` that the next question is about."""
+    renew: tuple[Any, ...]
+    """Function, inputs and outputs that show the picture under discussion."""
+
+
+def build_views(looking: Looking, box: gr.MultimodalTextbox) -> gr.State:
+    """Put frame and window of an upload under the question's box; they show up where there is a choice.
+
+    Args:
+        looking: the functions.
+        box: where files are uploaded.
+    Returns:
+        The state that holds the `View`.
+    """
+    view, seen = gr.State(View()), gr.State("")
+    with gr.Group(visible=False) as group, gr.Row(elem_id="views"):
+        with gr.Column(scale=3, min_width=200):
+            frame = gr.Slider(1, 2, value=1, step=1, label="Frame", elem_id="frame", buttons=[])
+            window = gr.Dropdown(list(WINDOWS), value=AS_STORED, label="Window", elem_id="window")
+        with gr.Column(scale=2, min_width=180):
+            shown = gr.Image(
+                type="filepath", interactive=False, height=200, label="What will be asked about", buttons=[],
+                alt_text="The chosen frame in the chosen window",
+            )  # fmt: skip
+    outputs = [view, seen, group, frame, window, shown]
+    box.change(looking.look, [box, seen], outputs, trigger_mode="always_last", **_HIDDEN)
+    gr.on(
+        [frame.release, frame.input, window.input],
+        looking.turn,
+        [frame, window, seen],
+        [view, shown],
+        trigger_mode="always_last",
+        **_HIDDEN,
+    )
+    return view
+
+
+def build_region(looking: Looking, session: gr.State) -> Beside:
+    """Put the picture to draw on under the question's box.
+
+    Args:
+        looking: the functions.
+        session: the visitor's state.
+    Returns:
+        What the conversation needs of it.
+    """
+    region = gr.State(Region())
+    with gr.Accordion("Ask about a region", open=False, elem_id="region"):
+        hint = gr.HTML(note_html("Ask about an image first; then a box can be drawn on it."), elem_classes="ma-bare")
+        canvas = gr.Image(
+            type="filepath", interactive=False, show_label=False, label="Picture to draw on", buttons=[],
+            elem_id="canvas", alt_text="The picture under discussion; click two corners of a region",
+        )  # fmt: skip
+        clear = gr.Button("Whole picture again", size="sm")
+
+    def click(event: gr.SelectData, state: Session, drawn: Region, request: gr.Request) -> tuple[Any, ...]:
+        return looking.click(event.index, state, drawn, request)
+
+    canvas.select(click, [session, region], [canvas, region, hint], **_HIDDEN)
+    renew = (looking.canvas, session, [canvas, region, hint])
+    clear.click(*renew, **_HIDDEN)
+    return Beside(region, renew)
+
+
+def build_heat(looking: Looking, session: gr.State, panel: gr.HTML) -> None:
+    """Put the overlay, and the button that asks for it, under the evidence.
+
+    Args:
+        looking: the functions.
+        session: the visitor's state.
+        panel: what the answer stands on; a new one makes the overlay vanish.
+    """
+    button = gr.Button("What the answer rests on", size="sm", elem_id="rests")
+    heat = gr.HTML("", elem_id="heat", elem_classes="ma-bare", label="What the answer rests on")
+    asked = button.click(looking.heat, session, heat, concurrency_id="model", **_HIDDEN)
+    panel.change(lambda: "", None, heat, cancels=asked, queue=False, **_HIDDEN)
