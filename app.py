@@ -1,4 +1,4 @@
-"""The commands: `python app.py [chat] | ask | report | serve | doctor | …`, installed as `medassist` too.
+"""The commands: `python app.py [chat] | ask | report | serve | deidentify | doctor | …`, installed as `medassist` too.
 
 Only `argparse` is imported here at the top, so that `--help` answers at once; each command imports what it needs.
 Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 some items failed or something is wrong,
@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING
 
 import assistant
 from assistant import __version__
-from assistant.commands.options import add_access_commands, add_listening_options, add_serve_options, serve_values
+from assistant.commands.options import (
+    add_access_commands,
+    add_deidentify_command,
+    add_listening_options,
+    add_serve_options,
+    serve_values,
+)
 from assistant.errors import AssistantError, RetrievalError
 
 if TYPE_CHECKING:
@@ -25,7 +31,7 @@ if TYPE_CHECKING:
     from assistant.evidence import Retriever
     from assistant.model.load import LoadedModel
 
-COMMANDS = ("chat", "ask", "report", "serve", "doctor", "keys", "users", "audit")
+COMMANDS = ("chat", "ask", "report", "serve", "deidentify", "doctor", "keys", "users", "audit")
 DISCLAIMER = "For research. Not for clinical use: every answer and report is a draft for a professional to check."
 
 
@@ -75,6 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", parents=[shared], help="check this installation", epilog=DISCLAIMER)
     doctor.add_argument("--json", action="store_true", help="print one JSON object")
     add_access_commands(commands, DISCLAIMER)
+    add_deidentify_command(commands, DISCLAIMER)
     return parser
 
 
@@ -148,6 +155,10 @@ def _run(args: argparse.Namespace) -> int:
 
         return run_access(args.command, args.action, args.file, args.name)
     _quiet(args)
+    if args.command == "deidentify":
+        from assistant.commands.deidentify import run_from
+
+        return run_from(args)
     config = _config(args)
     _stay_offline(config.model)
     if args.command == "ask":

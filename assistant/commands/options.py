@@ -1,4 +1,4 @@
-"""The options of `serve`, and the commands around it; nothing but `argparse` is imported here."""
+"""The options of `serve` and `deidentify`, and the commands around them; nothing but `argparse` is imported here."""
 
 from __future__ import annotations
 
@@ -54,6 +54,37 @@ def add_access_commands(commands: Any, epilog: str) -> None:
     audit.add_argument("action", choices=("verify",))
     audit.add_argument("file", type=Path, metavar="LOG", help="audit.jsonl")
     audit.add_argument("--head", metavar="HASH", help="a last hash that was noted elsewhere; it must be in the log")
+
+
+def add_deidentify_command(commands: Any, epilog: str) -> None:
+    """Add the command that takes names out of files.
+
+    Args:
+        commands: the subparsers of the program.
+        epilog: stands at the end of its help.
+    """
+    command = commands.add_parser(
+        "deidentify", help="take patients' names out of DICOM, pictures and texts", epilog=epilog
+    )
+    command.add_argument("inputs", nargs="+", metavar="IN", help="files and folders")
+    command.add_argument("--out", required=True, type=Path, metavar="DIR", help="a new folder for the results")
+    command.add_argument(
+        "--retain", default="", metavar="LIST",
+        help="let through, of PS3.15's options: uids,device,institution,patient,descriptors,structured (default: none)",
+    )  # fmt: skip
+    command.add_argument(
+        "--dates", choices=("shift", "remove", "keep"), default="shift",
+        help="shift all dates of a patient alike, remove or keep them (default: shift)",
+    )  # fmt: skip
+    command.add_argument(
+        "--pixels", choices=("clean", "keep"), default="clean",
+        help="black out text in pictures, or not (default: clean)",
+    )  # fmt: skip
+    command.add_argument("--salt", type=Path, metavar="FILE", help="secret for equal pseudonyms in several runs")
+    command.add_argument("--key", type=Path, metavar="FILE", help="write which input became which output; keep it safe")
+    command.add_argument("--dry-run", action="store_true", help="say what would be done, write nothing")
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+    command.add_argument("--verbose", action="store_true", help="show where an error arose")
 
 
 def serve_values(args: argparse.Namespace) -> dict[str, Any]:
