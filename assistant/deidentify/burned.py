@@ -31,10 +31,12 @@ class TextFinder:
         self._engine = _engine()
 
     def find(self, picture: np.ndarray) -> list[Box]:
-        """Return the boxes of all text found, in no order.
+        """Look for text.
 
         Args:
             picture: uint8, (H, W) or (H, W, 3).
+        Returns:
+            the boxes of all text found, in no order.
         """
         colour = np.repeat(picture[:, :, None], 3, axis=2) if picture.ndim == 2 else picture
         height, width = colour.shape[:2]

@@ -65,10 +65,12 @@ def placeholder_content() -> Dataset:
 
 
 def empty_document(mime: str) -> bytes:
-    """Return a document with nothing in it, of even length.
+    """Make a document with nothing in it.
 
     Args:
-        mime: of the document that it replaces; a PDF becomes a PDF of one blank page, all else a few blanks.
+        mime: of the document that it replaces.
+    Returns:
+        a PDF of one blank page for a PDF, a few blanks for all else; of even length.
     """
     if mime.strip(" \0").lower() != "application/pdf":
         return b"    "

@@ -55,11 +55,13 @@ def elements(dataset: Dataset) -> Iterator[DataElement]:
 
 
 def find_identifiers(dataset: Dataset, keep_institution: bool = False) -> set[str]:
-    """Return names in parts and whole, numbers, addresses and the birth date in its common forms.
+    """Collect what names a patient and others.
 
     Args:
         dataset: before anything is taken out of it.
         keep_institution: hospitals' names are then not among them.
+    Returns:
+        names in parts and whole, numbers, addresses and the birth date in its common forms.
     """
     found: set[str] = set()
     for element in elements(dataset):

@@ -35,10 +35,12 @@ class Made:
 
 
 def read_header(source: bytes) -> FileDataset:
-    """Read a DICOM object; its values are decoded when they are used.
+    """Read a DICOM object.
 
     Args:
         source: the file.
+    Returns:
+        the data set; its values are decoded when they are used.
     Raises:
         DataError: it is damaged, no DICOM object, or a DICOMDIR.
     """

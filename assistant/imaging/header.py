@@ -42,8 +42,12 @@ class Header:
         self._layers += [*_groups(dataset, "SharedFunctionalGroupsSequence", 0), dataset]
 
     def get(self, keyword: str) -> Any:
-        """Return the element's value, or None if it is absent, empty, or cannot be read.
+        """Return the element's value.
 
+        Args:
+            keyword: of the data dictionary.
+        Returns:
+            the value, or None if it is absent, empty, or cannot be read.
         Raises:
             ValueError: the element is one that de-identification takes out (PS3.15 Annex E); a fault of the caller.
         """
