@@ -68,7 +68,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--out", required=True, type=Path, metavar="DIR", help="where reports go; a rerun goes on there"
     )
     report.add_argument(
-        "--formats", default="md", metavar="LIST", help="a page a study: md, json or md,json (default: md)"
+        "--formats",
+        default="md",
+        metavar="LIST",
+        help="any of md,json,csv,html,docx,pdf,sr,dicom-pdf,fhir,hl7 (default: md)",
     )
     report.add_argument("--template", default="generic", metavar="NAME", help="report template (default: generic)")
     report.add_argument("--batch-size", type=int, metavar="N", help="studies a batch (default: 16)")

@@ -7,6 +7,7 @@
     ├── RetrievalError   an index or corpus that is missing, broken or does not fit
     ├── DataError        a data file or record that breaks the format
     ├── TrainingError    a training run that cannot start or go on
+    ├── ExportError      a report that cannot be written in a format
     └── WorklistError    a report run that cannot start or go on
 
 Every message says what was wrong, the value seen, and what to do about it.
@@ -45,3 +46,7 @@ class TrainingError(AssistantError):
 
 class WorklistError(AssistantError):
     """A report run cannot start or cannot go on."""
+
+
+class ExportError(AssistantError):
+    """A report cannot be written in a format from these inputs."""

@@ -60,3 +60,12 @@ def test_the_same_image_reads_the_same_alone_and_in_a_batch(opener, scans, tmp_p
     (alone,) = lines(tmp_path / "one" / "reports.jsonl")
     together = next(one for one in lines(tmp_path / "all" / "reports.jsonl") if one["study"] == alone["study"])
     assert alone["sections"] == together["sections"]
+
+
+def test_a_format_asked_for_later_is_written_without_another_report(opener, scans, tmp_path, capsys, caplog):
+    run_report(CONFIG, opener, inputs=[str(scans)], out=tmp_path / "out")
+    capsys.readouterr()
+    assert run_report(CONFIG, opener, inputs=[str(scans)], out=tmp_path / "out", formats=("fhir", "sr")) == 0
+    assert capsys.readouterr().out.startswith("0 reported, 0 failed, 3 done before")
+    assert len(list((tmp_path / "out" / "studies").glob("*.fhir.json"))) == 3
+    assert "has no sr: sr belongs into a DICOM study" in caplog.text
