@@ -78,7 +78,7 @@ def _is_no_picture(dataset: FileDataset) -> bool:
 def _drop_hidden(dataset: FileDataset, encapsulated: bool) -> None:
     """Drop what a decoder skips: comments in codestreams, bytes behind the last pixel."""
     if encapsulated:
-        count = int(dataset.get("NumberOfFrames") or 1)
+        count = _count(dataset, "NumberOfFrames")
         try:
             frames = [cleaned_frame(one) for one in generate_frames(dataset.PixelData, number_of_frames=count)]
         except Exception:  # what is wrong is told when it is decoded
@@ -89,11 +89,20 @@ def _drop_hidden(dataset: FileDataset, encapsulated: bool) -> None:
             if keyword in dataset:
                 delattr(dataset, keyword)
         return
-    bits = int(dataset.get("BitsAllocated") or 0) * int(dataset.get("SamplesPerPixel") or 1)
-    bits *= int(dataset.get("Rows") or 0) * int(dataset.get("Columns") or 0) * int(dataset.get("NumberOfFrames") or 1)
+    bits = 1
+    for keyword in ("BitsAllocated", "SamplesPerPixel", "Rows", "Columns", "NumberOfFrames"):
+        bits *= _count(dataset, keyword)
     length = (bits + 7) // 8
     if length and dataset.get("PhotometricInterpretation") != "YBR_FULL_422" and len(dataset.PixelData) > length:
         dataset.PixelData = dataset.PixelData[:length] + b"\0" * (length % 2)
+
+
+def _count(dataset: FileDataset, keyword: str) -> int:
+    """Return a whole number of the header; 1 frame and 1 sample where it does not say, else 0."""
+    try:
+        return int(dataset.get(keyword) or (keyword in ("NumberOfFrames", "SamplesPerPixel")))
+    except (TypeError, ValueError):
+        raise ImageError(f"{keyword} in the DICOM header is not a whole number; the file is damaged.") from None
 
 
 def _has_overlay_bits(source: bytes) -> bool:

@@ -16,7 +16,7 @@ from assistant.deidentify.identifiers import elements, find_identifiers
 from assistant.deidentify.objects import deidentify_dicom, deidentify_raster
 from assistant.deidentify.profile import Profile
 from assistant.deidentify.pseudonyms import Pseudonyms
-from assistant.errors import DataError
+from assistant.errors import DataError, ImageError
 from assistant.imaging.quiet import QUIET
 
 SALT = b"a salt of some length, for tests"
@@ -152,6 +152,11 @@ def test_real_files_keep_none_of_their_identifiers(name, tmp_path):
     assert dump.returncode == 0, dump.stderr
     values = b" ".join(line.partition(b"#")[0] for line in dump.stdout.splitlines())  # behind it stands the name
     assert not [one for one in words if one.encode() in values]
+
+
+def test_a_count_that_is_no_number_is_told():
+    with pytest.raises(ImageError, match="NumberOfFrames in the DICOM header is not a whole number"):
+        deidentify_dicom(Path(get_testdata_file("badVR.dcm", download=False)).read_bytes(), worker(), None)
 
 
 def test_a_dicomdir_and_a_bare_header_are_refused():
