@@ -15,7 +15,7 @@ from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 
 from assistant import __version__
-from assistant.deidentify.dummies import dummy_items, dummy_value, empty_document, placeholder_content
+from assistant.deidentify.dummies import STRUCTURE, dummy_items, dummy_value, empty_document, placeholder_content
 from assistant.deidentify.identifiers import as_bytes, elements, find_identifiers
 from assistant.deidentify.profile import EDITION, TEXT_VRS, Action, Profile
 from assistant.deidentify.pseudonyms import Pseudonyms, shifted
@@ -86,7 +86,9 @@ def own_words(profile: Profile) -> frozenset[str]:
     codes = {text for pair in profile.codes() for text in (pair[0], pair[1][:64])}
     words = {str(dummy_value(vr)) for vr in ("CS", "DA", "DS", "DT", "TM", "UR", "AS")}
     words |= {str(item.value) for item in elements(placeholder_content())}
-    return frozenset(codes | words | set(_TEMPORAL.values()) | {"YES", "NO", "DCM", str(MultiValue(str, _METHOD))})
+    return STRUCTURE | frozenset(
+        codes | words | set(_TEMPORAL.values()) | {"YES", "NO", "DCM", str(MultiValue(str, _METHOD))}
+    )
 
 
 def _patient(dataset: Dataset) -> str:
@@ -206,7 +208,7 @@ class _Pass:
         if clean and element.VR in TEXT_VRS:
             return self._each(element, lambda text: self._scrubbed(element, text), "cleaned")
         many: SequenceType[Any] = value if isinstance(value, MultiValue | list) else [value]
-        if any(self.scrubber.names(str(one)) for one in many):
+        if any(str(one) not in STRUCTURE and self.scrubber.names(str(one)) for one in many):
             element.value = None
             return "emptied: holds an identifier"
         return ""

@@ -27,6 +27,13 @@ _VALUES: dict[str, Any] = {
     **dict.fromkeys(("OB", "OD", "OF", "OL", "OV", "OW", "UN"), bytes(8)),
 }
 
+_VALUE_TYPES = (
+    "TEXT NUM CODE DATETIME DATE TIME UIDREF PNAME COMPOSITE IMAGE WAVEFORM SCOORD SCOORD3D TCOORD TABLE CONTAINER"
+)
+_RELATIONS = "CONTAINS,HAS OBS CONTEXT,HAS CONCEPT MOD,HAS PROPERTIES,HAS ACQ CONTEXT,INFERRED FROM,SELECTED FROM"
+STRUCTURE = frozenset([*_VALUE_TYPES.split(), *_RELATIONS.split(","), "SEPARATE", "CONTINUOUS"])
+"""Words that hold a structured report together (PS3.3 C.17.3): they name nobody, whatever a patient is called."""
+
 
 def dummy_value(vr: str) -> Any:
     """Return a value of a representation that means nothing; None for one that is not known."""

@@ -116,6 +116,25 @@ def test_an_encapsulated_document_becomes_a_blank_one(planted, saved, secrets, m
     assert document.startswith(b"%PDF-1.4") == (mime == "application/pdf")
 
 
+def test_a_report_keeps_its_findings_and_its_form_where_that_is_asked_for(planted, saved, secrets):
+    dataset = planted(SOPClassUID="1.2.840.10008.5.1.4.1.1.88.11", PatientName="Text^Zaphod")
+    items = []
+    for text in ("No effusion, as Dr. Smith saw.", "Text, tell Zaphod on 11.03.2024."):
+        item = pydicom.Dataset()
+        item.RelationshipType, item.ValueType, item.TextValue = "CONTAINS", "TEXT", text
+        items.append(item)
+    dataset.ValueType, dataset.ContentSequence = "CONTAINER", items
+    source = saved(dataset)
+    bare = pydicom.dcmread(io.BytesIO(deidentify_dicom(source, worker(), None).data))
+    assert [item.TextValue for item in bare.ContentSequence] == ["Removed by de-identification."]
+    made = deidentify_dicom(source, worker(retain=("structured",)), None)
+    assert left(made.data, secrets) == []
+    kept = pydicom.dcmread(io.BytesIO(made.data)).ContentSequence
+    assert {item.ValueType for item in kept} == {"TEXT"}
+    texts = [item.TextValue for item in kept]
+    assert texts == ["No effusion, as [name] saw.", "[removed], tell [removed] on [date]."]
+
+
 def test_what_is_retained_stays(planted, saved):
     dataset = planted(
         PatientSex="F", PatientAge="093Y", DeviceSerialNumber="D-77", StudyDescription="Chest, Dr. Beeblebrox"
