@@ -62,7 +62,7 @@ def _engine() -> Any:
         from rapidocr_onnxruntime import RapidOCR
     except ImportError:
         raise ConfigError(
-            "Text in pixels is found by RapidOCR, which is not installed. Install it: pip install 'medassist[deid]'; "
+            "Text in pixels is found by RapidOCR, which cannot be loaded. Install it: pip install 'medassist[deid]'; "
             "or leave the pixels as they are, with --pixels keep, and look at every picture yourself."
         ) from None
     return RapidOCR(text_score=_LEAST_SCORE, intra_op_num_threads=1, inter_op_num_threads=1)

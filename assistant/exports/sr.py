@@ -35,9 +35,9 @@ def render(record: Mapping[str, Any], source: Source) -> bytes:
     Raises:
         ExportError: the inputs are no DICOM images of one study.
     """
+    evidence = source.dicom("sr")
     import highdicom
 
-    evidence = source.dicom("sr")
     with QUIET:
         report = highdicom.sr.EnhancedSR(
             evidence=[_complete(one) for one in evidence],

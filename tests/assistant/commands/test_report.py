@@ -63,6 +63,7 @@ def test_the_same_image_reads_the_same_alone_and_in_a_batch(opener, scans, tmp_p
 
 
 def test_a_format_asked_for_later_is_written_without_another_report(opener, scans, tmp_path, capsys, caplog):
+    pytest.importorskip("highdicom", reason="writes the SR")
     run_report(CONFIG, opener, inputs=[str(scans)], out=tmp_path / "out")
     capsys.readouterr()
     assert run_report(CONFIG, opener, inputs=[str(scans)], out=tmp_path / "out", formats=("fhir", "sr")) == 0
