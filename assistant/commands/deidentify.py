@@ -14,6 +14,8 @@ from assistant.deidentify.profile import EDITION, Dates, Profile
 from assistant.deidentify.run import Outcome, run_deidentify_files
 from assistant.ledger import write_atomically
 
+_LONG = 10
+
 
 def run_from(args: argparse.Namespace) -> int:
     """Run with the words of the command line; see `run_deidentify`."""
@@ -55,13 +57,20 @@ def run_deidentify(
         dry_run: write nothing.
         as_json: write one JSON object instead of text.
     Returns:
-        0 when every file was done, 1 when some failed.
+        0 when every file was done, 1 when some failed, 130 when interrupted.
     Raises:
         AssistantError: an option, an input or the folder cannot be used.
     """
     profile = Profile(tuple(retain), cast(Dates, dates), clean_pixels=pixels == "clean")
     _refuse_inside(out, {"--key": key, "--salt": salt})
-    outcome = run_deidentify_files(inputs, out, profile, salt=salt, dry_run=dry_run)
+    try:
+        outcome = run_deidentify_files(inputs, out, profile, salt=salt, dry_run=dry_run, on_file=_progress)
+    except KeyboardInterrupt:
+        sys.stderr.write(
+            f"\nmedassist: interrupted. What lies in {out} is whole and stands in audit.jsonl; begin again with a new "
+            "--out, or, if the run had a --salt, with the same command.\n"
+        )
+        return 130
     for failure in outcome.failed:
         sys.stderr.write(f"{failure.path}: {failure.error}\n")
     if key is not None and not dry_run:
@@ -70,6 +79,13 @@ def run_deidentify(
     summary = _summary(outcome, out, profile, dry_run)
     sys.stdout.write(json.dumps(summary, ensure_ascii=False) + "\n" if as_json else _text(summary))
     return 1 if outcome.failed else 0
+
+
+def _progress(done: int, total: int) -> None:
+    """Tell on stderr how far it is, every tenth of the way of a run of ten files or more."""
+    if total >= _LONG and (done % (total // _LONG) == 0 or done == total):
+        sys.stderr.write(f"{done} of {total} files\n")
+        sys.stderr.flush()
 
 
 def _refuse_inside(out: Path, files: dict[str, Path | None]) -> None:

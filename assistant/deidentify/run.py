@@ -51,7 +51,7 @@ def run_deidentify_files(
     *,
     salt: Path | None = None,
     dry_run: bool = False,
-    on_file: Callable[[Path], None] = lambda path: None,
+    on_file: Callable[[int, int], None] = lambda done, total: None,
 ) -> Outcome:
     """De-identify every file that the inputs name.
 
@@ -61,7 +61,7 @@ def run_deidentify_files(
         profile: the options.
         salt: keeps the run's secret, so that a later run gives the same patient the same pseudonym.
         dry_run: do all the work and write nothing.
-        on_file: told each file when it is done.
+        on_file: told after each file how many are done, and of how many.
     Returns:
         what was written, what failed, and the audit.
     Raises:
@@ -77,7 +77,7 @@ def run_deidentify_files(
     finder = TextFinder() if profile.clean_pixels else None
     scrubber = Scrubber(_all_identifiers(files)) if any(_is_text(path) for path in files) else Scrubber()
     outcome = Outcome(passed_over=passed_over, audit=Audit(None if dry_run else out))
-    for path in files:
+    for number, path in enumerate(files, start=1):
         try:
             made = _make(path, worker, finder, scrubber)
             if not dry_run:
@@ -89,7 +89,7 @@ def run_deidentify_files(
         else:
             outcome.written.append((path, made.name))
             outcome.audit.add(made.name, made.changes)
-        on_file(path)
+        on_file(number, len(files))
     outcome.audit.close()
     return outcome
 

@@ -77,6 +77,29 @@ def test_a_salt_joins_runs_and_a_key_joins_files_outside_the_folder(folder, tmp_
     assert line == {"input": str(folder / "ZAPHOD.dcm"), "output": names[0][0]}
 
 
+def test_an_interrupted_run_leaves_whole_files_and_says_how_to_go_on(folder, tmp_path, monkeypatch, capsys):
+    def interrupt(done, total):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("assistant.commands.deidentify._progress", interrupt)
+    out = tmp_path / "out"
+    assert app.main(["deidentify", str(folder), "--out", str(out), "--pixels", "keep"]) == 130
+    assert "begin again with a new --out" in capsys.readouterr().err
+    written = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.suffix in (".dcm", ".png", ".txt")}
+    noted = {json.loads(line)["output"] for line in (out / "audit.jsonl").read_text().splitlines()}
+    assert written == noted
+    assert len(written) == 2
+    assert not list(out.rglob("*.part"))
+
+
+def test_a_long_run_tells_how_far_it_is(planted, saved, tmp_path, capsys):
+    for number in range(11):
+        (tmp_path / f"{number}.dcm").write_bytes(saved(planted(SOPInstanceUID=f"1.2.3.{number}")))
+    assert app.main(["deidentify", str(tmp_path), "--out", str(tmp_path / "out"), "--pixels", "keep"]) == 0
+    assert "11 of 11 files" in capsys.readouterr().err
+
+
 def test_what_cannot_be_meant_is_refused(folder, tmp_path, capsys):
     words = ["deidentify", str(folder), "--out", str(tmp_path)]
     assert app.main([*words, "--pixels", "keep"]) == 2
