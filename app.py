@@ -19,6 +19,7 @@ from assistant import __version__
 from assistant.commands.options import (
     add_access_commands,
     add_deidentify_command,
+    add_dicomweb_options,
     add_listening_options,
     add_serve_options,
     serve_values,
@@ -63,7 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
 
     report = commands.add_parser("report", parents=[shared], help="draft reports for many images", epilog=DISCLAIMER)
-    report.add_argument("inputs", nargs="+", metavar="INPUT", help="files, folders, patterns, a .csv or .jsonl list")
+    report.add_argument("inputs", nargs="*", metavar="INPUT", help="files, folders, patterns, a .csv or .jsonl list")
     report.add_argument(
         "--out", required=True, type=Path, metavar="DIR", help="where reports go; a rerun goes on there"
     )
@@ -76,6 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
     report.add_argument("--template", default="generic", metavar="NAME", help="report template (default: generic)")
     report.add_argument("--batch-size", type=int, metavar="N", help="studies a batch (default: 16)")
     report.add_argument("--group", action="store_true", help="one report for all DICOM files of one study")
+    add_dicomweb_options(report)
 
     serve = commands.add_parser("serve", parents=[shared], help="the OpenAI-style API, and the page", epilog=DISCLAIMER)
     add_listening_options(serve)
@@ -171,6 +173,10 @@ def _run(args: argparse.Namespace) -> int:
             config, _open, images=args.images, question=args.question, frame=args.frame, window=args.window,
             as_json=args.json,
         )  # fmt: skip
+    if args.command == "report" and args.dicomweb:
+        from assistant.commands.dicomweb import run_from as run_dicomweb
+
+        return run_dicomweb(args, config, _open)
     if args.command == "report":
         from assistant.commands.report import run_report
 

@@ -7,6 +7,7 @@
     ├── RetrievalError   an index or corpus that is missing, broken or does not fit
     ├── DataError        a data file or record that breaks the format
     ├── TrainingError    a training run that cannot start or go on
+    ├── PacsError        an archive that cannot be reached or refuses
     ├── ExportError      a report that cannot be written in a format
     └── WorklistError    a report run that cannot start or go on
 
@@ -50,3 +51,7 @@ class WorklistError(AssistantError):
 
 class ExportError(AssistantError):
     """A report cannot be written in a format from these inputs."""
+
+
+class PacsError(AssistantError):
+    """An image archive cannot be reached, refuses, or is named in a way that cannot be meant."""

@@ -56,6 +56,14 @@ def add_access_commands(commands: Any, epilog: str) -> None:
     audit.add_argument("--head", metavar="HASH", help="a last hash that was noted elsewhere; it must be in the log")
 
 
+def add_dicomweb_options(parser: argparse.ArgumentParser) -> None:
+    """Add what lets `report` take its studies from an archive."""
+    parser.add_argument("--dicomweb", metavar="URL", help="take the studies from this archive instead of INPUT")
+    parser.add_argument("--query", default="", metavar="Q", help="which: Modality=CR,StudyDate=20240101-20240131")
+    parser.add_argument("--store", default="", metavar="LIST", help="store reports back: sr,dicom-pdf (default: none)")
+    parser.add_argument("--auth", type=Path, metavar="FILE", help="holds `Bearer TOKEN` or `name:password`")
+
+
 def add_deidentify_command(commands: Any, epilog: str) -> None:
     """Add the command that takes names out of files.
 
