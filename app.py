@@ -1,4 +1,4 @@
-"""The commands: `python app.py [chat] | ask | report | serve | doctor | …`, installed as `medassist` too.
+"""The commands: `python app.py [chat] | ask | report | serve | deidentify | doctor | …`, installed as `medassist` too.
 
 Only `argparse` is imported here at the top, so that `--help` answers at once; each command imports what it needs.
 Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 some items failed or something is wrong,
@@ -18,11 +18,15 @@ import assistant
 from assistant import __version__
 from assistant.commands.options import (
     add_access_commands,
+    add_deidentify_command,
+    add_dicomweb_options,
     add_listening_options,
+    add_report_options,
     add_serve_options,
     add_slice_options,
     serve_values,
     slice_values,
+    window,
 )
 from assistant.errors import AssistantError, RetrievalError
 
@@ -32,7 +36,7 @@ if TYPE_CHECKING:
     from assistant.evidence import Retriever
     from assistant.model.load import LoadedModel
 
-COMMANDS = ("chat", "ask", "report", "serve", "doctor", "keys", "users", "audit")
+COMMANDS = ("chat", "ask", "report", "serve", "deidentify", "doctor", "keys", "users", "audit")
 DISCLAIMER = "For research. Not for clinical use: every answer and report is a draft for a professional to check."
 
 
@@ -63,23 +67,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--frame", type=int, metavar="N", help="frame of a multi-frame file, from 0 (default: the middle one)"
     )
     ask.add_argument(
-        "--window", type=_window, metavar="W", help="CENTRE,WIDTH in the file's units (HU for CT), or a name"
+        "--window", type=window, metavar="W", help="CENTRE,WIDTH in the file's units (HU for CT), or a name"
     )
 
     report = commands.add_parser("report", parents=[shared], help="draft reports for many images", epilog=DISCLAIMER)
-    report.add_argument("inputs", nargs="*", metavar="INPUT", help="files, folders, patterns, a DICOMDIR, a list")
-    report.add_argument("--status", action="store_true", help="tell how far the run in --out is, and what failed")
-    report.add_argument("--only-failed", action="store_true", help="try again what failed, quarantined studies too")
-    report.add_argument(
-        "--out", required=True, type=Path, metavar="DIR", help="where reports go; a rerun goes on there"
-    )
-    report.add_argument(
-        "--formats", default="md", metavar="LIST", help="a page a study: md, json or md,json (default: md)"
-    )
-    report.add_argument("--template", default="generic", metavar="NAME", help="report template (default: generic)")
-    report.add_argument("--batch-size", type=int, metavar="N", help="studies a batch (default: 16)")
-    report.add_argument("--window", type=_window, metavar="W", help="for volumes: CENTRE,WIDTH or brain, lung, bone, …")
-    report.add_argument("--group", action="store_true", help="one report for all DICOM files of one study")
+    add_report_options(report)
+    add_dicomweb_options(report)
 
     for command in (ask, report):
         add_slice_options(command)
@@ -91,6 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", parents=[shared], help="check this installation", epilog=DISCLAIMER)
     doctor.add_argument("--json", action="store_true", help="print one JSON object")
     add_access_commands(commands, DISCLAIMER)
+    add_deidentify_command(commands, DISCLAIMER)
     return parser
 
 
@@ -104,17 +98,6 @@ def _shared_options() -> argparse.ArgumentParser:
     shared.add_argument("--config", metavar="FILE", help="YAML settings; the options here go before them")
     shared.add_argument("--verbose", action="store_true", help="log what is done, and show where an error arose")
     return shared
-
-
-def _window(text: str) -> tuple[float, float] | str:
-    """Read `--window`: two numbers with a comma between, or a name that the imaging door knows."""
-    centre, comma, width = text.partition(",")
-    if not comma:
-        return text
-    try:
-        return float(centre), float(width)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not CENTRE,WIDTH, such as 40,400, nor a name") from None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -164,6 +147,10 @@ def _run(args: argparse.Namespace) -> int:
 
         return run_access(args.command, args.action, args.file, args.name)
     _quiet(args)
+    if args.command == "deidentify":
+        from assistant.commands.deidentify import run_from
+
+        return run_from(args)
     config = _config(args)
     _stay_offline(config.model)
     if args.command == "ask":
@@ -173,6 +160,10 @@ def _run(args: argparse.Namespace) -> int:
             config, _open, images=args.images, question=args.question, frame=args.frame, window=args.window,
             as_json=args.json,
         )  # fmt: skip
+    if args.command == "report" and args.dicomweb:
+        from assistant.commands.dicomweb import run_from as run_dicomweb
+
+        return run_dicomweb(args, config, _open)
     if args.command == "report":
         from assistant.commands.report import run_report, run_status
 

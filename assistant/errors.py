@@ -7,6 +7,8 @@
     ├── RetrievalError   an index or corpus that is missing, broken or does not fit
     ├── DataError        a data file or record that breaks the format
     ├── TrainingError    a training run that cannot start or go on
+    ├── PacsError        an archive that cannot be reached or refuses
+    ├── ExportError      a report that cannot be written in a format
     └── WorklistError    a report run that cannot start or go on
 
 Every message says what was wrong, the value seen, and what to do about it.
@@ -45,3 +47,11 @@ class TrainingError(AssistantError):
 
 class WorklistError(AssistantError):
     """A report run cannot start or cannot go on."""
+
+
+class ExportError(AssistantError):
+    """A report cannot be written in a format from these inputs."""
+
+
+class PacsError(AssistantError):
+    """An image archive cannot be reached, refuses, or is named in a way that cannot be meant."""

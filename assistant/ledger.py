@@ -27,12 +27,12 @@ logger = logging.getLogger(__name__)
 Record = dict[str, Any]
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file so that a reader, or a kill, sees the old content or the new, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     waiting = path.with_name(f".{path.name}.part")
-    with waiting.open("w", encoding="utf-8") as handle:
-        handle.write(text)
+    with waiting.open("wb") as handle:
+        handle.write(content.encode() if isinstance(content, str) else content)
         handle.flush()
         os.fsync(handle.fileno())
     os.replace(waiting, path)

@@ -14,6 +14,7 @@ from typing import Any
 
 from assistant.conversation import ReportRequest
 from assistant.errors import AssistantError, ConfigError, ImageError
+from assistant.exports.registry import check_formats
 from assistant.imaging.images import is_volume, load_images, load_volume, series_files
 from assistant.imaging.picture import Picture
 from assistant.imaging.window import WindowRequest
@@ -23,7 +24,6 @@ from assistant.studies import Study, shown
 
 logger = logging.getLogger(__name__)
 
-PAGE_FORMATS: tuple[str, ...] = ("md", "json")
 MAX_PICTURES = 4
 """Most pictures of one study that are shown to the model; more are thinned out evenly, and the report says so."""
 
@@ -50,7 +50,7 @@ class RunSettings:
     template: str = "generic"
     """Report template of the studies that name none."""
     formats: tuple[str, ...] = ("md",)
-    """Which pages each study gets, of `PAGE_FORMATS`."""
+    """Which pages each study gets, of `exports.registry.FORMATS`."""
     batch_size: int = 16
     """How many studies the model reports on at once."""
     loaders: int = 2
@@ -63,9 +63,7 @@ class RunSettings:
     """Window that volumes are shown in; None takes the organ's own."""
 
     def __post_init__(self) -> None:
-        unknown = [one for one in self.formats if one not in PAGE_FORMATS]
-        if unknown or not self.formats:
-            raise ConfigError(f"formats is {','.join(self.formats)!r}; use one or more of {', '.join(PAGE_FORMATS)}.")
+        check_formats(self.formats)
         if self.batch_size < 1 or self.loaders < 1:
             raise ConfigError(f"batch_size is {self.batch_size} and loaders {self.loaders}; each is 1 or more.")
 

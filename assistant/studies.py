@@ -84,6 +84,8 @@ def collect_studies(inputs: Sequence[str], *, leave_out: Path | None = None) -> 
     Raises:
         WorklistError: an input does not exist, a pattern matches nothing, or a list is malformed or holds nothing.
     """
+    if not inputs:
+        raise WorklistError("No INPUT is given. Name files, folders, patterns or lists, or an archive with --dicomweb.")
     studies: list[Study] = []
     passed_over = 0
     seen: set[str] = set()

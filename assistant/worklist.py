@@ -8,7 +8,6 @@ same folder goes on where the first one ended, and the same file under two names
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import time
@@ -18,8 +17,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from assistant.conversation import Report, ReportRequest
-from assistant.errors import AssistantError, WorklistError
-from assistant.exports.markdown import report_markdown
+from assistant.errors import AssistantError, ExportError, WorklistError
+from assistant.exports.registry import ending, render
 from assistant.ledger import Ledger, Record, write_atomically
 from assistant.readahead import LoadPicture, Prepared, RunSettings, holds_volume, read_ahead
 from assistant.studies import Study, shown
@@ -179,9 +178,13 @@ def page_name(record: Record) -> str:
 
 def _write_pages(record: Record, settings: RunSettings) -> None:
     """Write a study's pages, whole or not at all."""
-    for ending in settings.formats:
-        text = report_markdown(record) if ending == "md" else json.dumps(record, ensure_ascii=False, indent=2) + "\n"
-        write_atomically(settings.out / "studies" / f"{page_name(record)}.{ending}", text)
+    for name in settings.formats:
+        try:
+            content = render(name, record)
+        except ExportError as error:  # the report is there all the same, and the other formats too
+            logger.error("study %s has no %s: %s", record["study"], name, error)
+            continue
+        write_atomically(settings.out / "studies" / f"{page_name(record)}.{ending(name)}", content)
 
 
 def _restore_pages(ledger: Ledger, settings: RunSettings) -> None:
@@ -189,7 +192,7 @@ def _restore_pages(ledger: Ledger, settings: RunSettings) -> None:
     folder = settings.out / "studies"
     there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     for record in ledger.records():
-        missing = tuple(one for one in settings.formats if f"{page_name(record)}.{one}" not in there)
+        missing = tuple(one for one in settings.formats if f"{page_name(record)}.{ending(one)}" not in there)
         if missing:
             _write_pages(record, replace(settings, formats=missing))
 

@@ -10,7 +10,7 @@ import pytest
 import app
 
 ROOT = Path(app.__file__).parent
-COMMANDS = ("chat", "ask", "report", "serve", "doctor", "keys", "users", "audit")
+COMMANDS = ("chat", "ask", "report", "serve", "deidentify", "doctor", "keys", "users", "audit")
 
 
 def run(*words, **options):

@@ -1,4 +1,4 @@
-"""The options of `serve`, and the commands around it; nothing but `argparse` is imported here."""
+"""The options of the larger commands, and the commands around them; nothing but `argparse` is imported here."""
 
 from __future__ import annotations
 
@@ -56,6 +56,45 @@ def add_access_commands(commands: Any, epilog: str) -> None:
     audit.add_argument("--head", metavar="HASH", help="a last hash that was noted elsewhere; it must be in the log")
 
 
+def add_dicomweb_options(parser: argparse.ArgumentParser) -> None:
+    """Add what lets `report` take its studies from an archive."""
+    parser.add_argument("--dicomweb", metavar="URL", help="take the studies from this archive instead of INPUT")
+    parser.add_argument("--query", default="", metavar="Q", help="which: Modality=CR,StudyDate=20240101-20240131")
+    parser.add_argument("--store", default="", metavar="LIST", help="store reports back: sr,dicom-pdf (default: none)")
+    parser.add_argument("--auth", type=Path, metavar="FILE", help="holds `Bearer TOKEN` or `name:password`")
+
+
+def add_deidentify_command(commands: Any, epilog: str) -> None:
+    """Add the command that takes names out of files.
+
+    Args:
+        commands: the subparsers of the program.
+        epilog: stands at the end of its help.
+    """
+    command = commands.add_parser(
+        "deidentify", help="take patients' names out of DICOM, pictures and texts", epilog=epilog
+    )
+    command.add_argument("inputs", nargs="+", metavar="IN", help="files and folders")
+    command.add_argument("--out", required=True, type=Path, metavar="DIR", help="a new folder for the results")
+    command.add_argument(
+        "--retain", default="", metavar="LIST",
+        help="let through, of PS3.15's options: uids,device,institution,patient,descriptors,structured (default: none)",
+    )  # fmt: skip
+    command.add_argument(
+        "--dates", choices=("shift", "remove", "keep"), default="shift",
+        help="shift all dates of a patient alike, remove or keep them (default: shift)",
+    )  # fmt: skip
+    command.add_argument(
+        "--pixels", choices=("clean", "keep"), default="clean",
+        help="black out text in pictures, or not (default: clean)",
+    )  # fmt: skip
+    command.add_argument("--salt", type=Path, metavar="FILE", help="secret for equal pseudonyms in several runs")
+    command.add_argument("--key", type=Path, metavar="FILE", help="write which input became which output; keep it safe")
+    command.add_argument("--dry-run", action="store_true", help="say what would be done, write nothing")
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+    command.add_argument("--verbose", action="store_true", help="show where an error arose")
+
+
 def serve_values(args: argparse.Namespace) -> dict[str, Any]:
     """Return the fields under `serve:` that the command line sets."""
     given = {name: getattr(args, name, None) for name in SERVE}
@@ -77,3 +116,34 @@ def add_slice_options(parser: argparse.ArgumentParser) -> None:
 def slice_values(args: argparse.Namespace) -> dict[str, object]:
     """Return what the command line says of slices, as `generation` of a settings file has it."""
     return {name: value for name in ("slices", "slice_choice") if (value := getattr(args, name, None)) is not None}
+
+
+def add_report_options(report: argparse.ArgumentParser) -> None:
+    """Add what `report` takes."""
+    report.add_argument("inputs", nargs="*", metavar="INPUT", help="files, folders, patterns, a DICOMDIR, a list")
+    report.add_argument("--status", action="store_true", help="tell how far the run in --out is, and what failed")
+    report.add_argument("--only-failed", action="store_true", help="try again what failed, quarantined studies too")
+    report.add_argument(
+        "--out", required=True, type=Path, metavar="DIR", help="where reports go; a rerun goes on there"
+    )
+    report.add_argument(
+        "--formats",
+        default="md",
+        metavar="LIST",
+        help="any of md,json,csv,html,docx,pdf,sr,dicom-pdf,fhir,hl7 (default: md)",
+    )
+    report.add_argument("--template", default="generic", metavar="NAME", help="report template (default: generic)")
+    report.add_argument("--batch-size", type=int, metavar="N", help="studies a batch (default: 16)")
+    report.add_argument("--window", type=window, metavar="W", help="for volumes: CENTRE,WIDTH or brain, lung, bone, …")
+    report.add_argument("--group", action="store_true", help="one report for all DICOM files of one study")
+
+
+def window(text: str) -> tuple[float, float] | str:
+    """Read `--window`: two numbers with a comma between, or a name that the imaging door knows."""
+    centre, comma, width = text.partition(",")
+    if not comma:
+        return text
+    try:
+        return float(centre), float(width)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not CENTRE,WIDTH, such as 40,400, nor a name") from None

@@ -25,7 +25,7 @@ from assistant.imaging.pixels import Layout, PixelElement, find_pixels, inflate,
 from assistant.imaging.reduce import reduce_area, reduction, to_rgb
 from assistant.imaging.window import WindowRequest
 
-_NOT_PICTURES = {
+NOT_PICTURES = {
     "1.2.840.10008.5.1.4.1.1.66.4": "a mask; give the image that it was drawn on",
     "1.2.840.10008.5.1.4.1.1.66.7": "a mask; give the image that it was drawn on",
     "1.2.840.10008.5.1.4.1.1.481.2": "a map of dose; give the image that it was planned on",
@@ -58,7 +58,7 @@ def read_dicom(
     """
     stream, dataset, element = open_dicom(stream, max_pixels)
     whole = Header(dataset)
-    if element is None or _kind(whole) in _NOT_PICTURES:
+    if element is None or _kind(whole) in NOT_PICTURES:
         raise ImageError(_why_no_picture(whole))
     layout = read_layout(whole, element, max_pixels)
     index = _choose_frame(whole, layout.frames, frame)
@@ -88,6 +88,25 @@ def read_dicom(
         patient_key=patient,
         cautions=tuple(cautions),
     )
+
+
+def stored_frames(stream: BinaryIO, max_pixels: int) -> tuple[Layout, list[np.ndarray]]:
+    """Decode all frames of a DICOM object and do nothing else to them.
+
+    Args:
+        stream: at its start.
+        max_pixels: the most pixels that one frame may have.
+    Returns:
+        how the pixels lie, and a frame each: (H, W) stored values or (H, W, 3) RGB.
+    Raises:
+        ImageError: no image in it, damaged or too large.
+    """
+    stream, dataset, element = open_dicom(stream, max_pixels)
+    whole = Header(dataset)
+    if element is None:
+        raise ImageError(_why_no_picture(whole))
+    layout = read_layout(whole, element, max_pixels)
+    return layout, [read_frame(stream, whole, element, layout, index) for index in range(layout.frames)]
 
 
 def open_dicom(stream: BinaryIO, max_pixels: int) -> tuple[BinaryIO, Dataset, PixelElement | None]:
@@ -145,8 +164,8 @@ def _why_no_picture(header: Header) -> str:
     """Say what a report, plan, signal or mask is, or that an image has lost its pixels."""
     sop = _kind(header)
     kind = sop.name if sop.is_valid and sop.name != str(sop) else ""
-    if sop in _NOT_PICTURES:
-        return f"the DICOM object is {kind}, {_NOT_PICTURES[sop]}."
+    if sop in NOT_PICTURES:
+        return f"the DICOM object is {kind}, {NOT_PICTURES[sop]}."
     if not kind and not header.text("Modality"):
         return (
             "there is no DICOM image in it (no pixel data, and no kind of object is named). "

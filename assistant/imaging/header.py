@@ -17,6 +17,7 @@ from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 
 from assistant.errors import ImageError
+from assistant.imaging.deidentify import may_pass
 from assistant.imaging.identity import key
 from assistant.imaging.terms import BODY_PARTS, VIEW_CODES, VIEWS
 from assistant.vocabulary import canonical_modality
@@ -41,7 +42,25 @@ class Header:
         self._layers += [*_groups(dataset, "SharedFunctionalGroupsSequence", 0), dataset]
 
     def get(self, keyword: str) -> Any:
-        """Return the element's value, or None if it is absent, empty, or cannot be read."""
+        """Return the element's value.
+
+        Args:
+            keyword: of the data dictionary.
+        Returns:
+            the value, or None if it is absent, empty, or cannot be read.
+        Raises:
+            ValueError: the element is one that de-identification takes out (PS3.15 Annex E); a fault of the caller.
+        """
+        if not may_pass(keyword):
+            raise ValueError(f"{keyword} may name somebody, so it is not read from a header.")
+        return self._first(keyword)
+
+    def identifier(self, keyword: str) -> str:
+        """Return an identifier, "" if there is none, for a one-way key and for nothing else."""
+        return str(self._first(keyword) or "")
+
+    def _first(self, keyword: str) -> Any:
+        """Return the value of the innermost layer that has one."""
         for layer in self._layers:
             value = _value(layer, keyword)
             if value is not None and value != "" and (not hasattr(value, "__len__") or len(value)):
@@ -227,8 +246,8 @@ def identity_keys(header: Header, salt: bytes) -> tuple[str | None, str | None]:
     Returns:
         the study's and the patient's key; None where the header holds no identifier.
     """
-    study = key(salt, "study", str(header.get("StudyInstanceUID") or ""))
-    issuer, patient = (str(header.get(k) or "") for k in ("IssuerOfPatientID", "PatientID"))
+    study = key(salt, "study", header.identifier("StudyInstanceUID"))
+    issuer, patient = (header.identifier(k) for k in ("IssuerOfPatientID", "PatientID"))
     return study, key(salt, "patient", issuer, patient)
 
 

@@ -14,6 +14,8 @@ import secrets
 from functools import lru_cache
 from pathlib import Path
 
+from assistant.errors import DataError
+
 SALT_BYTES = 32
 KEY_DIGITS = 16
 
@@ -40,6 +42,28 @@ def installation_salt(folder: Path | None = None) -> bytes:
         32 bytes, the same for every call of one process.
     """
     return _read_or_make((folder or state_folder()) / "salt")
+
+
+def create_salt(path: Path) -> bytes:
+    """Return the salt in a file, made there, for its owner alone, when the file does not exist.
+
+    Args:
+        path: the file; its folder is made too.
+    Returns:
+        32 bytes.
+    Raises:
+        OSError: it cannot be read or written.
+        DataError: it holds something else.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        _create(path, secrets.token_bytes(SALT_BYTES))
+    salt = path.read_bytes()
+    if len(salt) != SALT_BYTES:
+        raise DataError(
+            f"The salt file {path} has {len(salt)} bytes instead of {SALT_BYTES}. Name another, or a new one."
+        )
+    return salt
 
 
 @lru_cache(maxsize=8)

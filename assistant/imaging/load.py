@@ -126,6 +126,11 @@ def sniff(head: bytes) -> str | None:
     return None
 
 
+def is_bare_dicom(head: bytes) -> bool:
+    """Whether a file may be a data set without preamble: it begins with a first group of the standard."""
+    return head[:2] in _BARE_DICOM
+
+
 def _open(source: str | os.PathLike[str]) -> BinaryIO:
     """Open a regular file; anything else gets an ImageError."""
     try:
@@ -158,7 +163,7 @@ def _read(
         request = parse_request(window)
         stream.seek(0)
         with QUIET:
-            if kind == "DICOM" or (kind is None and head[:2] in _BARE_DICOM):
+            if kind == "DICOM" or (kind is None and is_bare_dicom(head)):
                 from assistant.imaging.dicom import read_dicom
 
                 return read_dicom(

@@ -45,7 +45,8 @@ def build_views(looking: Looking, box: gr.MultimodalTextbox) -> gr.State:
                 alt_text="The chosen frame in the chosen window",
             )  # fmt: skip
     outputs = [view, seen, group, frame, window, shown]
-    box.change(looking.look, [box, seen], outputs, trigger_mode="always_last", **_HIDDEN)
+    # Not queued: typing must never stand before, or beside, the question that it ends in.
+    box.change(looking.look, [box, seen], outputs, trigger_mode="always_last", queue=False, **_HIDDEN)
     gr.on(
         [frame.release, frame.input, window.input],
         looking.turn,

@@ -241,8 +241,8 @@ def test_an_interrupt_leaves_whole_batches(images, tmp_path):
 
 
 def test_settings_without_a_page_format_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match="formats is 'pdf'; use one or more of md, json"):
-        RunSettings(out=tmp_path, model="feed", formats=("pdf",))
+    with pytest.raises(ConfigError, match="formats is 'xls'; use one or more of md, json"):
+        RunSettings(out=tmp_path, model="feed", formats=("xls",))
     with pytest.raises(ConfigError, match="batch_size is 0 and loaders 2; each is 1 or more"):
         RunSettings(out=tmp_path, model="feed", batch_size=0)
 

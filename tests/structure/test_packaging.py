@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 PACKAGES = ("assistant", "retrieval", "data_recipes", "training")
-TESTED_EXTRAS = ("train", "dev")
+TESTED_EXTRAS = ("train", "pacs", "deid", "exports", "dev")
 
 
 @pytest.fixture(scope="module")

@@ -148,3 +148,13 @@ def test_only_what_failed_is_tried_again_on_request(opener, scans, make_file, tm
 def test_no_input_is_said_before_the_model_loads(tmp_path):
     with pytest.raises(WorklistError, match="No input was given"):
         run_report(CONFIG, lambda config: pytest.fail("loaded"), inputs=[], out=tmp_path / "out")
+
+
+def test_a_format_asked_for_later_is_written_without_another_report(opener, scans, tmp_path, capsys, caplog):
+    pytest.importorskip("highdicom", reason="writes the SR")
+    run_report(CONFIG, opener, inputs=[str(scans)], out=tmp_path / "out")
+    capsys.readouterr()
+    assert run_report(CONFIG, opener, inputs=[str(scans)], out=tmp_path / "out", formats=("fhir", "sr")) == 0
+    assert capsys.readouterr().out.startswith("0 reported, 0 failed, 3 done before")
+    assert len(list((tmp_path / "out" / "studies").glob("*.fhir.json"))) == 3
+    assert "has no sr: sr belongs into a DICOM study" in caplog.text

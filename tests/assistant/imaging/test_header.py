@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from assistant.imaging.header import plane
+from assistant.imaging.header import Header, plane
 from assistant.imaging.load import load_picture
 from assistant.vocabulary import DICOM_MODALITIES, MODALITIES
 
@@ -188,3 +188,9 @@ def test_functional_groups_are_read_for_the_frame_that_is_shown(dicom):
     x = pixels[2] * 2.0 - 100
     by_hand = np.clip((x + 20.5) / 99 + 0.5, 0, 1) * 255
     assert np.abs(last.pixels[..., 0] - by_hand).max() <= 0.501
+
+
+@pytest.mark.parametrize("keyword", ["PatientName", "StudyDescription", "StudyDate", "SeriesInstanceUID"])
+def test_what_deidentification_takes_out_cannot_be_read(keyword):
+    with pytest.raises(ValueError, match=f"{keyword} may name somebody"):
+        Header(Dataset()).get(keyword)

@@ -1,0 +1,63 @@
+"""What a page with headings holds, in order, whatever it is written as: HTML, DOCX and PDF show the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from assistant.conversation import NOT_FOR_CLINICAL_USE, SECTIONS
+from assistant.exports.markdown import EMPTY_SECTION
+from assistant.exports.wording import confidence_phrase, support_words
+
+TITLE = "Draft report"
+AI_NOTICE = "Written by a program (artificial intelligence). Not verified by a person."
+
+
+@dataclass(frozen=True)
+class Page:
+    """One report, laid out."""
+
+    facts: list[tuple[str, str]]
+    sections: list[tuple[str, str]]
+    cautions: list[str]
+    lists: list[tuple[str, list[str]]]
+    """Headings with their points, the cautions among them; none is empty."""
+    evidence: list[tuple[str, str, str]]
+    """Title, text, source with licence; numbered from 1."""
+    model: str
+
+
+def page(record: Mapping[str, Any]) -> Page:
+    """Lay a record out.
+
+    Args:
+        record: as the ledger keeps it.
+    Returns:
+        what the page says, the notices at its head left out: `AI_NOTICE` and `NOT_FOR_CLINICAL_USE`.
+    """
+    facts = []
+    if record.get("study"):
+        facts.append(("Study", str(record["study"])))
+    if record.get("priors"):
+        facts.append(("Compared with", f"{len(record['priors'])} earlier image(s)"))
+    if record.get("confidence") is not None:
+        facts.append(("Confidence", confidence_phrase(record["confidence"], bool(record.get("abstained")))))
+    sections = [(name.capitalize(), record["sections"].get(name) or EMPTY_SECTION) for name in SECTIONS]
+    cautions = [str(one) for one in record.get("cautions", ()) if one != NOT_FOR_CLINICAL_USE]
+    evidence = [
+        (str(one["title"]), " ".join(str(one["text"]).split()), f"{one['source']} ({one['licence']})")
+        for one in record.get("evidence", ())
+    ]
+    points = [
+        ("Cautions", cautions),
+        ("Sentence by sentence", [f"{one['sentence']} ({support_words(one)})" for one in record.get("grounds", ())]),
+        ("Nearest cases", [f"{one['title']}. Source: {one['source']}" for one in record.get("cases", ())]),
+    ]
+    return Page(facts, sections, cautions, [one for one in points if one[1]], evidence, model_line(record))
+
+
+def model_line(record: Mapping[str, Any]) -> str:
+    """Name the model that wrote the report, "" if the record does not."""
+    model = record.get("model")
+    return f"Model {model['name']}, fingerprint {model['fingerprint']}." if model else ""
