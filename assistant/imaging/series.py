@@ -81,7 +81,7 @@ def slice_head(path: Path) -> SliceHead | None:
     rows, columns = (header.numbers(name)[:1] or [0.0] for name in ("Rows", "Columns"))
     return SliceHead(
         path=path,
-        series=str(header.get("SeriesInstanceUID") or ""),
+        series=header.identifier("SeriesInstanceUID"),  # goes into a one-way key before anybody sees it
         modality=tags.modality(header),
         shape=(int(rows[0]), int(columns[0])),
         spacing=tags.spacing_mm(header),
