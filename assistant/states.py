@@ -193,10 +193,10 @@ class States:
             return dict(self._db.execute("SELECT study, key FROM studies WHERE state='done' ORDER BY rowid"))
 
     def failures(self) -> list[tuple[str, list[str], str]]:
-        """Return id, inputs and reason of failed and quarantined studies."""
+        """Return id, inputs and reason of failed and quarantined studies, in the order of their inputs."""
         with self._mutex:
             rows = self._db.execute(
-                "SELECT study, inputs, error FROM studies WHERE state IN ('failed', 'quarantined') ORDER BY rowid"
+                "SELECT study, inputs, error FROM studies WHERE state IN ('failed', 'quarantined') ORDER BY inputs, study"
             ).fetchall()
         return [(study, json.loads(inputs), error or "") for study, inputs, error in rows]
 
