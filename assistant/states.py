@@ -196,7 +196,8 @@ class States:
         """Return id, inputs and reason of failed and quarantined studies, in the order of their inputs."""
         with self._mutex:
             rows = self._db.execute(
-                "SELECT study, inputs, error FROM studies WHERE state IN ('failed', 'quarantined') ORDER BY inputs, study"
+                "SELECT study, inputs, error FROM studies WHERE state IN ('failed', 'quarantined') "
+                "ORDER BY inputs, study"
             ).fetchall()
         return [(study, json.loads(inputs), error or "") for study, inputs, error in rows]
 
