@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 
 import numpy as np
@@ -67,8 +68,9 @@ def test_a_worker_that_died_or_hangs_is_replaced(decoder, monkeypatch):
     decoder._worker.kill()
     decoder._worker.wait()
     assert decoder.decode(frame, options) is not None
-    monkeypatch.setattr(isolated, "TIMEOUT_S", 0.0)
-    assert decoder.decode(frame, options) is None  # ended before it could answer
+    monkeypatch.setattr(isolated, "TIMEOUT_S", 0.2)
+    decoder._worker.send_signal(signal.SIGSTOP)  # hangs for good, however fast the machine is
+    assert decoder.decode(frame, options) is None
     monkeypatch.undo()
     assert decoder.decode(frame, options) is not None
 
