@@ -42,7 +42,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing into $(VENV) with what tests and training need: about 6 GB the first time, a few minutes." >&2
-	$(PIP_INSTALL) ".[train,pacs,deid,exports,dev]"
+	$(PIP_INSTALL) ".[train,pacs,deid,exports,lance,pg,dev]"
 	@touch $(VENV)/.installed $@
 
 run: $(VENV)/.installed
