@@ -16,6 +16,8 @@ import numpy as np
 from assistant.errors import RetrievalError
 
 _MOST_TOKENS = 512
+# Files of the folder alone, and none that could run code as it is read.
+_LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 
 
 class Reranker(Protocol):
@@ -58,8 +60,10 @@ class CrossEncoder:
     def __init__(self, folder: Path) -> None:
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-        self._model: Any = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, **_LOCAL)
+        self._model: Any = AutoModelForSequenceClassification.from_pretrained(
+            folder, use_safetensors=True, **_LOCAL
+        ).eval()
         self._length = min(_MOST_TOKENS, int(self._model.config.max_position_embeddings))
 
     def score(self, query: str, texts: Sequence[str]) -> np.ndarray:
@@ -86,8 +90,8 @@ class LateInteraction:
     def __init__(self, folder: Path) -> None:
         from transformers import AutoModel, AutoTokenizer
 
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-        self._model: Any = AutoModel.from_pretrained(folder).eval()
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, **_LOCAL)
+        self._model: Any = AutoModel.from_pretrained(folder, use_safetensors=True, **_LOCAL).eval()
         self._length = min(_MOST_TOKENS, int(self._model.config.max_position_embeddings))
 
     def score(self, query: str, texts: Sequence[str]) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Directions of search and filters, over cards and cases together."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -109,6 +110,15 @@ def test_a_reranker_orders_what_was_found_by_its_own_scores(retriever, models, n
 def test_a_folder_that_is_no_model_is_refused(tmp_path):
     with pytest.raises(RetrievalError, match=r"is no model folder: its config\.json cannot be read"):
         open_reranker(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["cross", "late"])
+def test_a_reranker_with_pickled_weights_is_not_read(models, name, tmp_path):
+    folder = tmp_path / "pickled"
+    shutil.copytree(models / name, folder)
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(RetrievalError, match=r"cannot be opened as a .*safetensors"):
+        open_reranker(folder)
 
 
 def test_the_command_takes_filters_and_names_what_no_record_has(tiny_folder, cards, cases, tmp_path, capsys):

@@ -56,8 +56,8 @@ class CheXbert:
             raise ConfigError(
                 f"{folder} lacks {', '.join(missing)}, which chexbert needs. docs/evaluation.md tells how to make them."
             )
-        self._tokenizer = BertTokenizer.from_pretrained(folder)
-        config = BertConfig.from_pretrained(folder)
+        self._tokenizer = BertTokenizer.from_pretrained(folder, local_files_only=True)
+        config = BertConfig.from_pretrained(folder, local_files_only=True)
         self._bert: Any = BertModel(config, add_pooling_layer=False)
         heads = [torch.nn.Linear(config.hidden_size, 2 if name == "no finding" else 4) for name in CONDITIONS]
         self._heads = torch.nn.ModuleList(heads)
