@@ -104,19 +104,32 @@ def preferences(example: Example, rng: random.Random, *, length_matched: bool = 
             rejected = render_report(spoilt) if spoilt else answer
             near = abs(len(rejected.split()) - words) <= max(MOST_WORDS_OFF, LENGTH_SLACK * words)
             if rejected != answer and (near or not length_matched):
-                yield _pair(example, rejected, reason)
+                yield preference_of(example, rejected, reason)
     elif example.choices and rng.random() < QUESTION_SHARE:
         others = [one for one in example.choices if one.lower() != answer.lower()]
         if others:
-            yield _pair(example, rng.choice(others), WRONG_ANSWER)
+            yield preference_of(example, rng.choice(others), WRONG_ANSWER)
 
 
-def _pair(example: Example, rejected: str, reason: str) -> Preference:
+def preference_of(
+    example: Example, rejected: str, reason: str, *, chosen: str | None = None, mark: str | None = None
+) -> Preference:
+    """Return the preference of one answer to an example's question over another.
+
+    Args:
+        example: with its true answer as the last message.
+        rejected: the worse answer.
+        reason: why it is worse.
+        chosen: the better answer; the true one if None.
+        mark: end of the id; the reason if None.
+    Returns:
+        The pair, with the example's pictures, truth and origin.
+    """
     return Preference(
-        id=f"{example.id}~{reason.replace(' ', '-')}",
+        id=f"{example.id}~{mark or reason.replace(' ', '-')}",
         images=example.images,
         messages=example.messages[:-1],
-        chosen=example.messages[-1]["content"],
+        chosen=example.messages[-1]["content"] if chosen is None else chosen,
         rejected=rejected,
         reason=reason,
         source=example.source,

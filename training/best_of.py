@@ -10,6 +10,7 @@ from pathlib import Path
 
 from assistant.errors import ConfigError, DataError
 from data_recipes.instruct import place_image
+from data_recipes.preferences import preference_of
 from data_recipes.schema import Example, Preference, read_examples, write_preferences
 from training.checks import check_pictures
 from training.grpo_settings import REWARD_NAMES
@@ -102,21 +103,7 @@ def pair_of(example: Example, scores: Mapping[str, float], *, gap: float, reason
         ((one, other) for one in good for other in bad),
         key=lambda two: abs(len(answer_tokens(two[0])) - len(answer_tokens(two[1]))),
     )
-    return Preference(
-        id=f"{example.id}~own",
-        images=example.images,
-        messages=example.messages[:-1],
-        chosen=chosen,
-        rejected=rejected,
-        reason=reason,
-        source=example.source,
-        licence=example.licence,
-        truth=example.truth,
-        modality=example.modality,
-        anatomy=example.anatomy,
-        patient=example.patient,
-        site=example.site,
-    )
+    return preference_of(example, rejected, reason, chosen=chosen, mark="own")
 
 
 def draw(writer: Writer, examples: Sequence[Example], root: Path, drawing: Drawing) -> list[list[str]]:

@@ -37,7 +37,9 @@ class TextTower:
         import torch
         from transformers import AutoTokenizer, BertModel
 
-        bert: Any = BertModel.from_pretrained(folder, add_pooling_layer=False, dtype=torch.float32)
+        bert: Any = BertModel.from_pretrained(
+            folder, add_pooling_layer=False, dtype=torch.float32, use_safetensors=True
+        )
         bert.to(device)
         head = [
             projection[name].to(device, torch.float32)
