@@ -10,7 +10,7 @@ from assistant.evidence import Evidence
 from assistant.guard import Stop
 from assistant.imaging.picture import Picture
 from assistant.known import Sight
-from assistant.slices import SliceNote
+from assistant.slice_note import SliceNote
 
 if TYPE_CHECKING:
     from assistant.engine.features import PictureFeatures

@@ -9,7 +9,7 @@ from assistant.evidence import Evidence
 from assistant.grounding import Ground
 from assistant.imaging.picture import Picture
 from assistant.sampling import USUAL, Sampling
-from assistant.slices import SliceNote
+from assistant.slice_note import SliceNote
 
 NOT_FOR_CLINICAL_USE = (
     "Draft by a research model, not for clinical use. A qualified professional must check it against the image."

@@ -8,17 +8,13 @@ lesion does not. How relevant a slice is comes from the space that pictures and 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from assistant.case import Case
 from assistant.config import SLICE_CHOICES
 from assistant.errors import ConfigError
-from assistant.imaging.picture import Section
-
-if TYPE_CHECKING:
-    from assistant.case import Case
+from assistant.slice_note import SliceNote
 
 _REACHES = (1, 2, 3)
 _GRIDS = (16, 32)
@@ -30,22 +26,6 @@ _APART = 2
 """Chosen slices lie at least this many places apart, or one lesion would take all the room."""
 
 Embed = Callable[[list[str]], np.ndarray]
-
-
-@dataclass(frozen=True)
-class SliceNote:
-    """A slice that the model read, and why that one."""
-
-    section: Section
-    """Where it lies."""
-    why: str
-    """"unusual", "relevant" or "uniform"."""
-    score: float
-    """How far it stands out from the other slices, in standard deviations; 0 for an even spread."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form that answers and reports carry."""
-        return {**self.section.to_dict(), "chosen": self.why, "score": round(self.score, 2)}
 
 
 def choose_slices(case: Case, count: int, choice: str, embed: Embed) -> None:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from assistant.errors import AssistantError, DataError
 
 if TYPE_CHECKING:
-    from data_recipes.auditing.card import Findings
     from data_recipes.auditing.files import DataFile
+    from data_recipes.auditing.findings import Findings
     from data_recipes.auditing.tally import Tally
 
 logger = logging.getLogger("data_recipes.audit")
@@ -41,8 +41,8 @@ def audit(files: Sequence[DataFile], allowed: Mapping[str, str] | None = None, s
         DataError: a line breaks the format.
     """
     from data_recipes.auditing.blind import blind_baseline, verdicts
-    from data_recipes.auditing.card import Findings
     from data_recipes.auditing.files import read_rows
+    from data_recipes.auditing.findings import Findings
     from data_recipes.auditing.images import read_images
     from data_recipes.auditing.leaks import faults, find_leaks
     from data_recipes.auditing.tally import tally

@@ -18,8 +18,9 @@ from typing import Any
 from assistant.errors import DataError, ImageError
 from assistant.prompts import render_report, report_text
 from assistant.review import remove_change
-from data_recipes.dicom_reports import Report, pair_reports, read_reports
-from data_recipes.dicom_studies import Study, StudyImage, find_studies
+from data_recipes.dicom_records import Report, Study, StudyImage
+from data_recipes.dicom_reports import pair_reports, read_reports
+from data_recipes.dicom_studies import find_studies
 from data_recipes.own import FaultList, Options, add_common_options, needed_licence, split_files
 from data_recipes.report_sections import report_sections
 from data_recipes.schema import Example

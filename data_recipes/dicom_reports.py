@@ -6,15 +6,13 @@ import csv
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from assistant.errors import DataError
+from data_recipes.dicom_records import Report, Study
 from data_recipes.own import FaultList
-
-if TYPE_CHECKING:
-    from data_recipes.dicom_studies import Study
 
 REMOVED = "[removed]"
 """What stands in a report where a name or number stood."""
@@ -26,19 +24,6 @@ _WHO = re.compile(
     r"[ \t]*:.*$|^[ \t]*electronically signed.*$",
     re.IGNORECASE | re.MULTILINE,
 )
-
-
-@dataclass(frozen=True)
-class Report:
-    """One report and the study that it says it belongs to."""
-
-    study: str
-    """Id of the study, in lower case; in memory only."""
-    text: str
-    place: str
-    """File, and line of a list."""
-    removed: int = 0
-    """How many names and numbers were taken out."""
 
 
 def read_reports(path: Path, faults: FaultList, id_column: str, text_column: str, *, beside: bool) -> list[Report]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_recipes.dicom_reports import Report
+from data_recipes.dicom_records import Report, Study, StudyImage
 from data_recipes.own import FaultList
 
 if TYPE_CHECKING:
@@ -47,34 +46,6 @@ _NAMING = (
     "InstitutionName",
 )
 _NAMES = ("PatientName", "OtherPatientNames", "ReferringPhysicianName")
-
-
-@dataclass(frozen=True)
-class StudyImage:
-    """One image file of a study."""
-
-    path: Path
-    series: str
-    """Key of its series; groups images, never written."""
-    order: int
-    """(0020,0013) Instance Number, 0 if there is none."""
-    burned_in: bool
-    """(0028,0301) Burned In Annotation says so, or the modality often does."""
-
-
-@dataclass
-class Study:
-    """One study: what is written of it, and what it is paired by."""
-
-    key: str
-    """Salted one-way key of its Study Instance UID."""
-    patient: str | None
-    """Salted one-way key of the patient; None where the header names none."""
-    ids: set[str] = field(default_factory=set)
-    """What a report may call it, in lower case; in memory only."""
-    naming: set[str] = field(default_factory=set)
-    """Names and numbers to take out of its report; in memory only."""
-    images: list[StudyImage] = field(default_factory=list)
 
 
 def find_studies(source: Path, faults: FaultList, *, skip_broken: bool) -> tuple[list[Study], list[Report]]:

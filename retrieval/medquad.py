@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from retrieval.xml_files import inner_text
+from retrieval.xml_text import inner_text
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element

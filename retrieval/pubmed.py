@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from retrieval.passage import Passage
 from retrieval.reading import Faults, ReadOptions, Tally
-from retrieval.xml_files import inner_text
+from retrieval.xml_text import inner_text
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element

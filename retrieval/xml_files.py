@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 from xml.etree.ElementTree import ParseError
 
+from retrieval.medquad import medquad_records
 from retrieval.passage import Passage
+from retrieval.pubmed import jats_records, pubmed_record
 from retrieval.reading import Faults, ReadOptions, Tally
 
 if TYPE_CHECKING:
@@ -58,9 +60,6 @@ def _open(path: Path) -> IO[bytes]:
 
 def _records(events: Iterator[tuple[str, Element]], path: Path) -> Records:
     """Give each article or question as the fields of a JSONL record."""
-    from retrieval.medquad import medquad_records
-    from retrieval.pubmed import jats_records, pubmed_record
-
     event, root = next(events)
     whole: dict[str, Callable[[Element, Path], Records]] = {"Document": medquad_records, "article": jats_records}
     if root.tag in whole:
@@ -74,8 +73,3 @@ def _records(events: Iterator[tuple[str, Element]], path: Path) -> Records:
                 root.clear()  # what was read is let go of
     else:
         raise ValueError(f"its root is <{root.tag}>")
-
-
-def inner_text(element: Element | None) -> str:
-    """Return the text below an element with single spaces; "" for None."""
-    return " ".join("".join(element.itertext()).split()) if element is not None else ""

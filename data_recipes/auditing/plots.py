@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from data_recipes.auditing.card import Findings
+    from data_recipes.auditing.findings import Findings
 
 _MOST = 8
 _SHOWN_BELOW = 0x530
