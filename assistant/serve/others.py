@@ -59,7 +59,9 @@ def _request(body: ReportBody) -> ReportRequest:
         read_images([_source(one, f"{name}[{place}].url") for place, one in enumerate(images)])
         for name, images in (("images", body.images), ("priors", body.priors))
     )
-    return ReportRequest(pictures, priors, body.indication, body.template, sampling_of(body))
+    return ReportRequest(
+        pictures, priors, body.indication, history=body.history, template=body.template, sampling=sampling_of(body)
+    )
 
 
 def _source(image: ImageUrl, place: str) -> ImageSource:

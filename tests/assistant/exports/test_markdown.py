@@ -1,5 +1,6 @@
 from assistant.conversation import NOT_FOR_CLINICAL_USE
-from assistant.exports.markdown import EMPTY_SECTION, report_markdown
+from assistant.exports.markdown import report_markdown
+from assistant.exports.wording import EMPTY_SECTION
 
 RECORD = {
     "study": "0123456789abcdef",
