@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 LEAST_SLICES = 4
 """As many slices in different places make a series; fewer stay single images."""
-_SLICED = ("CT", "MRI", "Nuclear medicine")
+SLICED = ("CT", "MRI", "Nuclear medicine")
 _NEVER = ("a localizer", "a dose sheet", "a structured report")
 
 
@@ -56,7 +56,7 @@ def gather_series(studies: Sequence[Study], *, read_head: Callable[[Path], Slice
     ]
     members: dict[str, list[int]] = {}
     for place, head in enumerate(heads):
-        if head and head.series and not head.left_out and head.modality in _SLICED:
+        if head and head.series and not head.left_out and head.modality in SLICED:
             members.setdefault(head.series, []).append(place)
     joined: dict[int, list[int]] = {}
     for places in members.values():

@@ -100,7 +100,7 @@ def collect_studies(inputs: Sequence[str], *, leave_out: Path | None = None) -> 
     for given in inputs:
         for path in _expanded(given):
             if path.is_dir():
-                files, skipped = _folder_files(path, leave_out)
+                files, skipped = folder_files(path, leave_out)
                 passed_over += skipped
             elif is_dicomdir(path):
                 files = referenced_files(path)
@@ -133,7 +133,7 @@ def _expanded(given: str) -> list[Path]:
     raise WorklistError(f"{given} does not exist. Name a file, a folder, a pattern, or a .csv or .jsonl list.")
 
 
-def _folder_files(folder: Path, leave_out: Path | None) -> tuple[list[Path], int]:
+def folder_files(folder: Path, leave_out: Path | None) -> tuple[list[Path], int]:
     """Return the files under a folder that may be images, sorted, and how many others there are."""
     kept: list[Path] = []
     skipped = 0

@@ -70,7 +70,7 @@ class Summary:
 
 
 def run_worklist(
-    studies: Sequence[Study],
+    studies: Iterable[Study],
     reporter: Reporter,
     settings: RunSettings,
     *,
