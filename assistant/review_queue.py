@@ -189,6 +189,6 @@ def queue_text(rows: Sequence[ReviewRow], folder: Path, most: int = 20) -> str:
     for row in rows[:most]:
         first = row.inputs[0] if row.inputs else row.study
         lines.append(f"  {row.priority} {first}: {row.reasons[0]}")
-    if len(rows) > most:
+    if most and len(rows) > most:
         lines.append(f"  … and {len(rows) - most} more")
-    return "\n".join([*lines, f"All of them: {folder / CSV_NAME}, {folder / JSON_NAME}"]) + "\n"
+    return "\n".join([*lines, f"All of them, most urgent first: {folder / CSV_NAME}"]) + "\n"
