@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -20,6 +21,12 @@ NOT_FOR_CLINICAL_USE = (
 SECTIONS: tuple[str, ...] = ("technique", "findings", "impression")
 ALL_SECTIONS: tuple[str, ...] = ("technique", "comparison", "findings", "impression")
 """With the one that a report has only where a prior was given."""
+
+
+def three_sections(sections: Mapping[str, str]) -> dict[str, str]:
+    """Return a report's sections as three boxes show them: the comparison stands at the end of the findings."""
+    findings = " ".join(part for part in (sections.get("findings"), sections.get("comparison")) if part)
+    return {name: findings if name == "findings" else sections.get(name, "") for name in SECTIONS}
 
 
 @dataclass(frozen=True)

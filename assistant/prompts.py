@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from assistant.conversation import ALL_SECTIONS, SECTIONS, Turn
+from assistant.conversation import ALL_SECTIONS, SECTIONS, Turn, three_sections
 from assistant.evidence import Evidence
 
 PROMPT_VERSION = "1"
@@ -152,9 +152,7 @@ def conversation(
 
 def render_report(sections: dict[str, str]) -> str:
     """Return a report as the model writes it: one line a section, "Technique: …", the comparison after the findings."""
-    findings = " ".join(part for part in (sections.get("findings"), sections.get("comparison")) if part)
-    told = {**sections, "findings": findings}
-    return "\n".join(f"{name.capitalize()}: {told[name]}" for name in SECTIONS if told.get(name))
+    return "\n".join(f"{name.capitalize()}: {text}" for name, text in three_sections(sections).items() if text)
 
 
 def parse_report(text: str) -> dict[str, str]:

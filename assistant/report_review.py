@@ -9,7 +9,7 @@ import re
 
 from assistant import review
 from assistant.case import Case
-from assistant.conversation import SECTIONS
+from assistant.conversation import ALL_SECTIONS, SECTIONS
 from assistant.critical import CriticalFinding, calls_normal, critical_findings, says
 from assistant.header import header_modality
 from assistant.report_template import GENERIC, Asked, Check
@@ -31,7 +31,7 @@ def review_sections(case: Case, sections: dict[str, str]) -> dict[str, str]:
 
     Args:
         case: the report's; its cautions and doubts grow.
-        sections: as the model wrote them; changed in place.
+        sections: as the model wrote them.
     Returns:
         The sections, with `comparison` among them where there is a prior.
     """
@@ -55,7 +55,7 @@ def review_sections(case: Case, sections: dict[str, str]) -> dict[str, str]:
     if not sections["technique"] or (known and review.wrong_modality(sections["technique"], known)):
         named = known or case.modality
         sections["technique"] = f"{named}." if named else ""
-    return sections
+    return {name: sections[name] for name in ALL_SECTIONS if name in sections}
 
 
 def _compare(case: Case, sections: dict[str, str]) -> None:

@@ -66,11 +66,38 @@ def run_report(
     Raises:
         AssistantError: the inputs, the model, the index or the folder cannot be used.
     """
+    config, template, templates = with_template(config, template)
+    studies, volumes = _collected(inputs, out, group, only_failed, priors)
+    templates.check([study.template for study in studies if study.template])
+    series = f" ({volumes} of them a series of slices)" if volumes else ""
+    _tell(f"{len(studies)} studies{series}; loading {config.model} …")
+    opened = open_assistant(config)
+    settings = replace(
+        run_settings(config, opened, out, formats, template, window),
+        again=only_failed,
+        templates=templates,
+        priors=priors,
+    )
+    with _progress(len(studies)) as advance:
+        summary = run_worklist(studies, opened.assistant, settings, load=load_picture, on_progress=advance)
+    sys.stdout.write(_summary_text(summary, out) + _to_review(out))
+    return 1 if summary.failed else 0
+
+
+def _to_review(out: Path) -> str:
+    """Bring the review queue up to date, and return how many studies stand in it."""
+    queue = ReviewQueue(out)
+    queue.refresh(now=True)
+    return queue_text(queue.rows(), out, most=0)
+
+
+def _collected(
+    inputs: Sequence[str], out: Path, group: bool, only_failed: bool, priors: bool
+) -> tuple[list[Study], int]:
+    """Return the studies that the inputs name, and how many of them are series; say what is left out."""
     if not inputs:
         raise WorklistError("No input was given. Name files, folders, patterns or a list, or ask for --status.")
-    config, template, templates = with_template(config, template)
     collection = collect_studies(inputs, leave_out=out)
-    templates.check([study.template for study in collection.studies if study.template])
     if collection.passed_over:
         _tell(f"Passed over {collection.passed_over} file(s) that are no images by their names.")
     gathered = gather_series(collection.studies)
@@ -86,22 +113,7 @@ def run_report(
         studies = [study for study in studies if tuple(study.inputs) in wanted]
         if not studies:
             raise WorklistError(f"None of these inputs stands in {out / 'failures.jsonl'}: nothing failed.")
-    series = f" ({gathered.series} of them a series of slices)" if gathered.series else ""
-    _tell(f"{len(studies)} studies{series}; loading {config.model} …")
-    opened = open_assistant(config)
-    settings = replace(
-        run_settings(config, opened, out, formats, template, window),
-        again=only_failed,
-        templates=templates,
-        priors=priors,
-    )
-    with _progress(len(studies)) as advance:
-        summary = run_worklist(studies, opened.assistant, settings, load=load_picture, on_progress=advance)
-    sys.stdout.write(_summary_text(summary, out))
-    queue = ReviewQueue(out)
-    queue.refresh(now=True)
-    sys.stdout.write(queue_text(queue.rows(), out, most=0))
-    return 1 if summary.failed else 0
+    return studies, gathered.series
 
 
 def with_template(config: AssistantConfig, template: str) -> tuple[AssistantConfig, str, Templates]:
