@@ -173,12 +173,11 @@ def as_csv(rows: Sequence[ReviewRow]) -> bytes:
     return text.getvalue().encode()
 
 
-def queue_text(rows: Sequence[ReviewRow], folder: Path, most: int = 20) -> str:
+def queue_text(rows: Sequence[ReviewRow], most: int = 20) -> str:
     """Return the queue for a terminal.
 
     Args:
         rows: most urgent first.
-        folder: of the run.
         most: how many studies are shown.
     Returns:
         How many there are of each kind, then the first ones with their first reason.
@@ -191,4 +190,4 @@ def queue_text(rows: Sequence[ReviewRow], folder: Path, most: int = 20) -> str:
         lines.append(f"  {row.priority} {first}: {row.reasons[0]}")
     if most and len(rows) > most:
         lines.append(f"  … and {len(rows) - most} more")
-    return "\n".join([*lines, f"All of them, most urgent first: {folder / CSV_NAME}"]) + "\n"
+    return "\n".join([*lines, f"{CSV_NAME} and {JSON_NAME} there list them, most urgent first."]) + "\n"

@@ -88,7 +88,7 @@ def _to_review(out: Path) -> str:
     """Bring the review queue up to date, and return how many studies stand in it."""
     queue = ReviewQueue(out)
     queue.refresh(now=True)
-    return queue_text(queue.rows(), out, most=0)
+    return queue_text(queue.rows(), most=0)
 
 
 def _collected(

@@ -97,5 +97,5 @@ def run_review(out: Path) -> int:
         raise WorklistError(f"{out} holds no report run. Name the folder that was given to report as --out.")
     queue = ReviewQueue(out)
     queue.refresh(now=True)
-    sys.stdout.write(queue_text(queue.rows(), out))
+    sys.stdout.write(queue_text(queue.rows()))
     return 0

@@ -148,9 +148,8 @@ def build_report_tab(service: AssistantService) -> None:
                     label="Earlier images, to compare", file_count="multiple", file_types=kinds, height=140
                 )
                 indication = gr.Textbox("", label="Indication", placeholder="Why was the study made?", max_length=500)
-            template = gr.Dropdown(
-                template_choices(service.templates), value=AUTO, label="Template", elem_id="template"
-            )
+            choices = template_choices(service.templates)
+            template = gr.Dropdown(choices, value=AUTO, label="Template", elem_id="template")
             button = gr.Button("Draft report", variant="primary", elem_id="draft")
             previews = gr.Gallery(
                 label="Images as the model sees them",
