@@ -124,7 +124,9 @@ def test_questions_are_put_about_the_current_pictures_alone(make_picture):
     questions = (Asked("Is there a mass?", {"Yes": "A mass.", "No": "No mass."}),
                  Asked("Normal, benign or malignant?", {"normal": "a", "benign": "b", "malignant": "c"}))  # fmt: skip
     template = ReportTemplate("own", "Own", questions=questions, checks=(Check("cyst", "Is there a cyst?"),))
-    case = Case((before, now), request=ReportRequest((now,), (before,)), features=["first", "second"], template=template)
+    case = Case(
+        (before, now), request=ReportRequest((now,), (before,)), features=["first", "second"], template=template
+    )
     yes_no, choice = parts_of(case)
     (check,) = checks_of(case)
     assert all(one.pictures == (now,) and one.features == ["second"] for one in (yes_no, choice, check))

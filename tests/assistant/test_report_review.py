@@ -45,7 +45,9 @@ def test_a_finding_that_has_changed_stays_among_the_findings_too(case):
 
 
 def test_a_comparison_that_the_model_heads_itself_is_kept(case):
-    made = review_sections(case(prior=True), parse_report("Comparison: Unchanged.\nFindings: A nodule.\nImpression: N."))
+    made = review_sections(
+        case(prior=True), parse_report("Comparison: Unchanged.\nFindings: A nodule.\nImpression: N.")
+    )
     assert (made["comparison"], made["findings"]) == ("Unchanged.", "A nodule.")
 
 

@@ -3,7 +3,13 @@ import pytest
 from assistant.errors import ConfigError
 from assistant.report_template import HEADINGS, Asked, ReportTemplate, TemplateNote, template_of
 
-GOOD = {"name": "knee-xray", "title": "Knee X-ray", "modality": "X-ray", "anatomy": ["knee"], "views": ["AP", "lateral"]}
+GOOD = {
+    "name": "knee-xray",
+    "title": "Knee X-ray",
+    "modality": "X-ray",
+    "anatomy": ["knee"],
+    "views": ["AP", "lateral"],
+}
 
 
 def test_a_short_template_has_usual_headings_and_asks_nothing_of_its_own():
@@ -27,7 +33,8 @@ def test_every_mistake_is_named_at_once_with_what_is_allowed():
         "views": ["up"],
         "sections": {"findngs": "A"},
         "prompt": "Report.",
-        "questions": [{"ask": "", "section": "end", "answers": {True: "a", False: "b"}}, {"ask": "What?", "answers": {"A": "a"}}],
+        "questions": [{"ask": "", "section": "end", "answers": {True: "a", False: "b"}},
+                      {"ask": "What?", "answers": {"A": "a"}}],
         "checks": [{"finding": "fracture", "ask": "Where is the fracture?"}],
         "critical": [{"finding": "the"}],
         "normal": ["of the"],

@@ -67,7 +67,9 @@ def test_a_source_that_holds_nothing_is_refused(tmp_path):
 
 
 def test_unknown_names_are_told_with_the_nearest():
-    with pytest.raises(ConfigError, match=r"no report template 'chest-xry'. Did you mean 'chest-xray'\? Use auto or one"):
+    with pytest.raises(
+        ConfigError, match=r"no report template 'chest-xry'. Did you mean 'chest-xray'\? Use auto or one"
+    ):
         shipped().get("chest-xry")
     with pytest.raises(ConfigError, match=r"(?s)'spine'.*'foot'"):
         shipped().check(["auto", "spine", "generic", "foot", "spine"])
