@@ -95,6 +95,9 @@ def _shared_options() -> argparse.ArgumentParser:
     shared.add_argument(
         "--index", metavar="I", help="default, an index folder, lance:FOLDER, postgresql://… or none (default: default)"
     )
+    shared.add_argument(
+        "--templates", action="append", metavar="DIR", help="a folder with report templates of your own, .yaml files"
+    )
     shared.add_argument("--config", metavar="FILE", help="YAML settings; the options here go before them")
     shared.add_argument("--verbose", action="store_true", help="log what is done, and show where an error arose")
     return shared
@@ -160,20 +163,10 @@ def _run(args: argparse.Namespace) -> int:
             config, _open, images=args.images, question=args.question, frame=args.frame, window=args.window,
             as_json=args.json,
         )  # fmt: skip
-    if args.command == "report" and args.dicomweb:
-        from assistant.commands.dicomweb import run_from as run_dicomweb
-
-        return run_dicomweb(args, config, _open)
     if args.command == "report":
-        from assistant.commands.report import run_report, run_status
+        from assistant.commands.report_from import run_from as run_report
 
-        if args.status:
-            return run_status(args.out)
-        return run_report(
-            config, _open, inputs=args.inputs, out=args.out, template=args.template, group=args.group,
-            window=args.window, only_failed=args.only_failed,
-            formats=tuple(one.strip() for one in args.formats.split(",") if one.strip()),
-        )  # fmt: skip
+        return run_report(args, config, _open)
     if args.command == "doctor":
         from assistant.doctor import run_doctor
 
@@ -228,7 +221,7 @@ def _config(args: argparse.Namespace) -> AssistantConfig:
         from assistant.strict import read_yaml
 
         values = dict(read_yaml(Path(args.config)))
-    for name in ("model", "index", "host", "port", "login"):
+    for name in ("model", "index", "templates", "host", "port", "login"):
         given = getattr(args, name, None)
         if given is not None:
             values[name] = given
@@ -247,7 +240,9 @@ def _open(config: AssistantConfig) -> Opened:
     from assistant.chat import MedicalAssistant
     from assistant.commands.opened import Opened
     from assistant.model.load import load_model
+    from assistant.template_files import load_templates
 
+    templates = load_templates(config.templates)  # first: a mistake in one is told before the model loads
     model = load_model(config.model, device=config.device, dtype=config.dtype, quantization=config.quantization)
     retriever = _open_index(config.index, model)
     writer = None
@@ -256,7 +251,7 @@ def _open(config: AssistantConfig) -> Opened:
 
         writer = UpstreamWriter(config.serve, config.generation)
     return Opened(
-        assistant=MedicalAssistant(model, retriever, config.generation, writer),
+        assistant=MedicalAssistant(model, retriever, config.generation, writer, templates),
         model_name=model.name,
         model_fingerprint=model.fingerprint,
         index_fingerprint=retriever.fingerprint if retriever else None,

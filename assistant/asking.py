@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from assistant import prompts
 from assistant.case import Case
@@ -10,10 +11,16 @@ from assistant.config import GenerationConfig
 from assistant.conversation import Question, ReportRequest, Turn
 from assistant.engine.prompt import Prompt, PromptEncoder
 from assistant.evidence import Evidence
+from assistant.fitting import checks_of, parts_of
 from assistant.questions import newest, standalone
+from assistant.sampling import Sampling
 
 EVIDENCE_TOKENS = 256
 """Most tokens of evidence in a prompt, where neither settings nor the model's contract say."""
+
+
+SHORT_INDICATION = 60
+"""The most characters of a short indication."""
 
 
 class PromptMaker:
@@ -23,7 +30,8 @@ class PromptMaker:
         encoder: of the model.
         settings: how much history and evidence to put in.
         capabilities: the contract's; `history` "no" leaves earlier turns out, `system` is the system prompt,
-            `evidence_tokens` how much evidence the model was found to profit from.
+            `evidence_tokens` how much evidence the model was found to profit from, `indication` how much of
+            indication and history it reads: "whole", "short" or "no".
     """
 
     def __init__(self, encoder: PromptEncoder, settings: GenerationConfig, capabilities: Mapping[str, str]) -> None:
@@ -44,15 +52,42 @@ class PromptMaker:
         )
         return self._fitting(case, text, history)
 
+    def fill_report(self, case: Case, request: ReportRequest) -> None:
+        """Give a report's case its prompt, and the questions of its template each their own."""
+        case.parts = parts_of(case)
+        case.checks = checks_of(case) if self._settings.check_reports else []
+        for aside in case.asides:
+            if aside.question is not None:
+                aside.prompt = own_prompt(self.for_question(aside, aside.question), aside, request.sampling)
+        if not case.parts:
+            case.prompt = own_prompt(self.for_report(case, request), case, request.sampling)
+
     def for_report(self, case: Case, request: ReportRequest) -> Prompt:
         """Return the prompt for a report."""
+        told = self._told(request)
+        wording = case.template.prompt if case.template else None
         text = prompts.report_text(
-            indication=self._encoder.clean(request.indication) if request.indication else None,
+            indication=self._encoder.clean(told) if told else None,
             has_prior=bool(request.priors),
             evidence=self._evidence_lines(case.evidence),
             header=header_of(case),
+            wording=self._encoder.clean(wording) if wording else None,
         )
         return self._fitting(case, text, ())
+
+    def _told(self, request: ReportRequest) -> str | None:
+        """Return what the model reads of indication and history.
+
+        Training has both in one line. A model whose contract says `indication` "short" reads a short indication alone,
+        and so does one that is shown no evidence, unless its contract says "whole": on phantoms the findings of a
+        model that had seen no indication were as good with a short one, and worse with five sentences.
+        """
+        usual = "short" if self._can.get("evidence_in_prompt") == "no" else "whole"
+        reads = self._can.get("indication", usual)
+        if reads == "whole":
+            return " ".join(part for part in (request.indication, request.history) if part) or None
+        first = prompts.first_sentence(request.indication or "")
+        return first if reads == "short" and first and len(first) <= SHORT_INDICATION else None
 
     def _evidence_lines(self, evidence: Sequence[Evidence]) -> list[str]:
         asked = self._settings.evidence_tokens
@@ -73,6 +108,12 @@ class PromptMaker:
             if not turns or len(prompt.ids) + self._settings.max_new_tokens <= self._encoder.context:
                 return prompt
             turns = newest(turns, len(turns) - 1)
+
+
+def own_prompt(prompt: Prompt, case: Case, sampling: Sampling) -> Prompt:
+    """Return a prompt with its own sampling; among options nothing is worth reading before the choice."""
+    silent = replace(sampling, on_text=None) if case.options else sampling
+    return replace(prompt, pictures=case.pictures, sampling=silent)
 
 
 def header_of(case: Case) -> str | None:

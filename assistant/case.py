@@ -10,6 +10,7 @@ from assistant.evidence import Evidence
 from assistant.guard import Stop
 from assistant.imaging.picture import Picture
 from assistant.known import Sight
+from assistant.report_template import Asked, Check, ReportTemplate
 from assistant.slice_note import SliceNote
 
 if TYPE_CHECKING:
@@ -45,7 +46,19 @@ class Case:
     """Log-probability of each form of each option, in the order of `forms`."""
     forms: list[tuple[str, str]] = field(default_factory=list)
     """(option, one way to write it)."""
+    template: ReportTemplate | None = None
+    """What the report is written by; None for a question."""
+    chosen_by: str = ""
+    """Who chose the template: "name", "header" or "look"."""
+    parts: list[Case] = field(default_factory=list)
+    """The questions of a template that asks them one by one."""
+    checks: list[Case] = field(default_factory=list)
+    """The questions that its template asks beside the report."""
+    asked: Asked | Check | None = None
+    """Of a part or a check: the template's question that it puts."""
     cautions: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+    """Those cautions for which a person should look at the report first."""
     seconds: float = 0.0
     """Time spent on it, for the reader."""
     stop: Stop | None = None
@@ -68,9 +81,19 @@ class Case:
             return Usage()
         return Usage(len(self.prompt.ids), len(self.generated.log_probs), self.generated.finished)
 
+    @property
+    def asides(self) -> list[Case]:
+        """What is asked for this case besides its own prompt."""
+        return [*self.parts, *self.checks]
+
     def warn(self, *cautions: str | None) -> None:
         """Add what the reader should know; what is said already, or is None, is left out."""
         self.cautions.extend(caution for caution in dict.fromkeys(cautions) if caution and caution not in self.cautions)
+
+    def doubt(self, *cautions: str | None) -> None:
+        """Add cautions that bring the report into the review queue."""
+        self.warn(*cautions)
+        self.doubts.extend(one for one in dict.fromkeys(cautions) if one and one not in self.doubts)
 
     def option_scores(self) -> list[float]:
         """Return the log-probability of each option, its ways to write it taken together."""

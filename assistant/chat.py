@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from assistant.asking import PromptMaker
+from assistant.asking import PromptMaker, own_prompt
 from assistant.batches import in_batches, timed
 from assistant.case import Case
 from assistant.config import GenerationConfig
@@ -21,6 +21,7 @@ from assistant.engine.row import Writer
 from assistant.errors import ConfigError
 from assistant.evidence import Retriever
 from assistant.finish import Finisher
+from assistant.fitting import set_template
 from assistant.guard import Stop, check_familiar, check_header, check_premise, check_prior, check_text, modality_of
 from assistant.knowledge import FINDING_QUESTION, asks_knowledge
 from assistant.known import KnownPictures
@@ -30,14 +31,13 @@ from assistant.questions import options_of, written_forms
 from assistant.review import without_citations
 from assistant.scope import check_scope
 from assistant.slices import choose_slices
+from assistant.template_files import Templates, shipped
 
 if TYPE_CHECKING:
     from assistant.engine.features import PictureFeatures
     from assistant.engine.occlusion import Heat
-    from assistant.engine.prompt import Prompt
     from assistant.imaging.picture import Picture
     from assistant.model.loaded import LoadedModel
-    from assistant.sampling import Sampling
 
 
 class MedicalAssistant:
@@ -48,6 +48,7 @@ class MedicalAssistant:
         retriever: where evidence is searched; None goes without.
         settings: how answers are made; the usual ones if None.
         writer: what writes the text; the model's own language model if None.
+        templates: of reports; those that ship with the package if None.
     """
 
     def __init__(
@@ -56,8 +57,10 @@ class MedicalAssistant:
         retriever: Retriever | None = None,
         settings: GenerationConfig | None = None,
         writer: Writer | None = None,
+        templates: Templates | None = None,
     ) -> None:
         self.model = model
+        self.templates = templates or shipped()
         self.retriever = retriever
         self.settings = settings or GenerationConfig()
         can = model.contract.capabilities
@@ -188,6 +191,7 @@ class MedicalAssistant:
             started = time.perf_counter()
             cases = self._report_cases(batch)
             self._generate(cases, max_new_tokens=self.settings.report_max_new_tokens)
+            self._generate([aside for case in cases for aside in case.asides])
             reports = [self._finisher.report(case) for case in cases]
             yield from timed(reports, started, "drafted %d report(s) in %.2f s")
 
@@ -211,7 +215,7 @@ class MedicalAssistant:
                     question = Question(FINDING_QUESTION, question.pictures)
                 case.options = options_of(question)
                 case.forms = [(option, form) for option in case.options for form in written_forms(option)]
-                case.prompt = self._own(self._prompts.for_question(case, question), case, question.sampling)
+                case.prompt = own_prompt(self._prompts.for_question(case, question), case, question.sampling)
         return cases
 
     def _report_cases(self, requests: Sequence[ReportRequest]) -> list[Case]:
@@ -222,15 +226,11 @@ class MedicalAssistant:
         cases = [Case((*request.priors, *request.pictures), request=request) for request in requests]
         self._see(cases)
         for case, request in zip(cases, requests, strict=True):
+            set_template(case, request.template, self.templates, self._lookup.domain(case))
             if case.stop is None:
                 self._ground(case)
-                case.prompt = self._own(self._prompts.for_report(case, request), case, request.sampling)
+                self._prompts.fill_report(case, request)
         return cases
-
-    def _own(self, prompt: Prompt, case: Case, sampling: Sampling) -> Prompt:
-        """Return a prompt with its own sampling; among options nothing is worth reading before the choice."""
-        silent = replace(sampling, on_text=None) if case.options else sampling
-        return replace(prompt, pictures=case.pictures, sampling=silent)
 
     def _see(self, cases: Sequence[Case]) -> None:
         """Encode all pictures together, and stop the cases whose pictures are unlike anything known."""
@@ -241,12 +241,12 @@ class MedicalAssistant:
             case.warn(*(caution for picture in case.pictures for caution in picture.cautions))
             if self._known is not None:
                 case.sights = [self._known.look(one) for one in case.features]
-                case.warn(*map(check_header, case.pictures, case.sights))
+                case.doubt(*map(check_header, case.pictures, case.sights))
                 if self.settings.check_images:
                     case.stop = check_familiar(
                         case.sights, self._known.names, self.model.contract.calibration, preset_names()
                     )
-            case.warn(*self._lookup.conflicts(case))
+            case.doubt(*self._lookup.conflicts(case))
             case.modality = modality_of(case.pictures, case.sights)
 
     def _guard_question(self, case: Case, question: Question) -> None:

@@ -46,6 +46,8 @@ class GenerationConfig:
     """The most earlier turns of a conversation that go into a prompt, newest kept."""
     abstain_below: float | None = None
     """Confidence under which the assistant abstains; null takes the model's own calibrated thresholds, 0 never."""
+    check_reports: bool = True
+    """Ask the questions that a report's template has for checks, and hold the report against the answers."""
     check_images: bool = True
     """Abstain on pictures unlike anything that the model has seen."""
     slices: int | None = None
@@ -106,6 +108,8 @@ class AssistantConfig:
     """TCP port the page listens on."""
     login: str | None = None
     """Path of a file with one `name:password` a line; required when `host` is reachable from other machines."""
+    templates: tuple[str, ...] = ()
+    """Folders and `.yaml` files with report templates, beside those that ship or in place of them."""
     generation: GenerationConfig = field(default_factory=GenerationConfig)
     """How answers and reports are made."""
     serve: ServeConfig = field(default_factory=ServeConfig)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from assistant.critical import CriticalFinding
 from assistant.evidence import Evidence
 from assistant.grounding import Ground
 from assistant.imaging.picture import Picture
+from assistant.report_template import AUTO, TemplateNote
 from assistant.sampling import USUAL, Sampling
 from assistant.slice_note import SliceNote
 
@@ -16,6 +19,14 @@ NOT_FOR_CLINICAL_USE = (
 )
 
 SECTIONS: tuple[str, ...] = ("technique", "findings", "impression")
+ALL_SECTIONS: tuple[str, ...] = ("technique", "comparison", "findings", "impression")
+"""With the one that a report has only where a prior was given."""
+
+
+def three_sections(sections: Mapping[str, str]) -> dict[str, str]:
+    """Return a report's sections as three boxes show them: the comparison stands at the end of the findings."""
+    findings = " ".join(part for part in (sections.get("findings"), sections.get("comparison")) if part)
+    return {name: findings if name == "findings" else sections.get(name, "") for name in SECTIONS}
 
 
 @dataclass(frozen=True)
@@ -91,7 +102,10 @@ class ReportRequest:
     pictures: tuple[Picture, ...]
     priors: tuple[Picture, ...] = ()
     indication: str | None = None
-    template: str = "generic"
+    history: str | None = None
+    """What is known of the patient; see `PromptMaker.for_report` for what of it the model reads."""
+    template: str = AUTO
+    """Name of a report template, or `auto`."""
     sampling: Sampling = USUAL
     """How the report is written, where it differs from the settings."""
 
@@ -101,7 +115,7 @@ class Report:
     """A drafted report."""
 
     sections: dict[str, str]
-    """Keys are `SECTIONS`, in that order."""
+    """Keys are `SECTIONS`, in that order; `comparison` too where a prior was given."""
     confidence: float
     abstained: bool
     evidence: tuple[Evidence, ...]
@@ -117,10 +131,18 @@ class Report:
     usage: Usage = Usage()
     slices: tuple[SliceNote, ...] = ()
     """Of a volume: which slices the model read, the one that stands out most first."""
+    template: TemplateNote | None = None
+    """What it was written by."""
+    critical: tuple[CriticalFinding, ...] = ()
+    """What in it must not wait."""
+    doubts: tuple[str, ...] = ()
+    """Those cautions for which a person should look at it before others."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form that a worklist writes, less the study's own fields."""
         return {
+            **({"template": asdict(self.template)} if self.template else {}),
+            "critical": [one.to_dict() for one in self.critical],
             "sections": dict(self.sections),
             "confidence": round(self.confidence, 4),
             "abstained": self.abstained,
@@ -129,6 +151,7 @@ class Report:
             "cases": [one.to_dict() for one in self.cases],
             **({"slices": [one.to_dict() for one in self.slices]} if self.slices else {}),
             "cautions": list(self.cautions),
+            "doubts": list(self.doubts),
             "model": {"name": self.model_name, "fingerprint": self.model_fingerprint},
             "seconds": round(self.seconds, 3),
         }

@@ -15,13 +15,15 @@ from assistant.decide import decide
 from assistant.entail import Entailment
 from assistant.grounding import Ground, ground
 from assistant.guard import Stop, larger_model
-from assistant.header import answer_from_header, header_modality
+from assistant.header import answer_from_header
 from assistant.knowledge import about_finding, is_nothing
 from assistant.lookup import Lookup, statement_of
 from assistant.model.presets import preset_names
 from assistant.prompts import parse_report
 from assistant.questions import YES_NO, options_of, standalone
 from assistant.quote import Quote, best_sentences, telling_sentences
+from assistant.report_review import hold_against, mark_critical, measures, review_sections, sections_of_answers
+from assistant.report_template import TemplateNote
 from assistant.review import without_citations
 from assistant.vocabulary import canonical_modality
 from assistant.words import sentences
@@ -98,17 +100,16 @@ class Finisher:
             The report.
         """
         case.seconds = seconds
-        if case.stop is not None or case.generated is None:
+        if case.stop is not None or (case.generated is None and not case.parts):
             return self._no_report(case, case.stop or _NOTHING, 0.0)
-        if not case.generated.finished:
-            case.warn("The report was cut at the token limit and may be incomplete.")
-        sections = self._reviewed_sections(case, parse_report(case.generated.text))
-        confidence = calibrate(raw_confidence(case.generated.log_probs), "report", self._model.contract.calibration)
+        written, confidence = self._written_report(case)
+        sections = review_sections(case, written)
         if review.is_empty(sections["findings"] + sections["impression"]):
             return self._no_report(case, _NOTHING, 0.0)
-        unsure = self._unsure(confidence, "report")
+        unsure = None if case.parts else self._unsure(confidence, "report")
         if unsure is not None:
             return self._no_report(case, unsure, confidence)
+        hold_against(case, sections, [self.sureness(one)[:2] for one in case.checks])
         if not case.evidence:
             told = sections["impression"] or sections["findings"]
             case.evidence = self._lookup.about(case, review.named_findings(told) or told)
@@ -118,6 +119,15 @@ class Finisher:
             for sentence in sentences(sections["impression"])
         )
         return self._report(case, sections, confidence, abstained=False)
+
+    def _written_report(self, case: Case) -> tuple[dict[str, str], float]:
+        """Return the sections as the model wrote them, or made of its answers, and how sure it was."""
+        if case.generated is None:
+            return sections_of_answers(case, [self.sureness(part) for part in case.parts])
+        if not case.generated.finished:
+            case.doubt("The report was cut at the token limit and may be incomplete.")
+        raw = raw_confidence(case.generated.log_probs)
+        return parse_report(case.generated.text), calibrate(raw, "report", self._model.contract.calibration)
 
     def _told_by_header(self, case: Case) -> Answer | None:
         """Answer from the file's own word; what the model would have said is told where it differs."""
@@ -194,44 +204,12 @@ class Finisher:
     def _reviewed(self, case: Case, text: str) -> str:
         """Return an answer after review; what was found goes to the case's cautions."""
         text, caution = review.check_citations(review.drop_repeats(text), case.evidence)
-        case.warn(caution, review.wrong_modality(text, case.modality), self._measures(case, text))
+        case.warn(caution, review.wrong_modality(text, case.modality), measures(case, text))
         if len(case.pictures) == 1 and review.change_sentences(text):
             case.warn("The answer speaks of change, but no prior image was given.")
         if case.generated is not None and not case.generated.finished and not case.options:
             case.warn("The answer was cut at the token limit and may be incomplete.")
         return text
-
-    def _reviewed_sections(self, case: Case, sections: dict[str, str]) -> dict[str, str]:
-        """Return a report's sections after review; what was found goes to the case's cautions."""
-        has_prior = bool(case.request and case.request.priors)
-        removed = 0
-        for name in SECTIONS:
-            text, caution = review.check_citations(review.drop_repeats(sections[name]), case.evidence)
-            if not has_prior:
-                text, count = review.remove_change(text)
-                removed += count
-            sections[name] = text
-            case.warn(caution)
-        whole = " ".join(sections.values())
-        if removed:
-            case.warn(f"{removed} sentence(s) about change were removed, because no prior image was given.")
-        moved = review.side_conflicts(sections["findings"], sections["impression"])
-        denied = review.denied_findings(sections["findings"], sections["impression"])
-        case.warn(
-            review.wrong_modality(whole, case.modality),
-            self._measures(case, whole),
-            f"Findings and impression disagree on the side of: {', '.join(moved)}." if moved else None,
-            f"The impression names what the findings deny: {', '.join(denied)}." if denied else None,
-        )
-        known = header_modality(case.pictures)
-        if not sections["technique"] or (known and review.wrong_modality(sections["technique"], known)):
-            named = known or case.modality
-            sections["technique"] = f"{named}." if named else ""
-        return sections
-
-    def _measures(self, case: Case, text: str) -> str | None:
-        known = case.current is not None and case.current.pixel_spacing_mm is not None
-        return review.measure_caution(text, spacing_known=known)
 
     def _unsure(self, confidence: float, kind: Kind) -> Stop | None:
         least = threshold(kind, self._model.contract.calibration, self._settings.abstain_below)
@@ -277,6 +255,7 @@ class Finisher:
         )
 
     def _report(self, case: Case, sections: dict[str, str], confidence: float, *, abstained: bool) -> Report:
+        critical = () if abstained else mark_critical(case, sections)
         case.warn(NOT_FOR_CLINICAL_USE)
         return Report(
             sections=sections,
@@ -291,4 +270,7 @@ class Finisher:
             cases=case.cases,
             usage=case.usage,
             slices=case.slices,
+            template=TemplateNote.of(case.template, case.chosen_by) if case.template else None,
+            critical=critical,
+            doubts=tuple(case.doubts),
         )

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from assistant.studies import Study
 
+if TYPE_CHECKING:
+    from assistant.imaging.series import SliceHead
+    from assistant.imaging.visit import Visit
+
 LEAST_SLICES = 4
 """As many slices in different places make a series; fewer stay single images."""
-_SLICED = ("CT", "MRI", "Nuclear medicine")
+SLICED = ("CT", "MRI", "Nuclear medicine")
 _NEVER = ("a localizer", "a dose sheet", "a structured report")
 
 
@@ -22,6 +28,8 @@ class Gathered:
     """In the order of their first file."""
     left_out: Counter[str]
     """How many files were left out, by what they are: "a localizer", …"""
+    visits: dict[Path, Visit] = field(default_factory=dict, repr=False)
+    """Of each file whose header was read."""
 
     @property
     def series(self) -> int:
@@ -29,24 +37,26 @@ class Gathered:
         return sum(study.volume and len(study.images) > 1 for study in self.studies)
 
 
-def gather_series(studies: Sequence[Study]) -> Gathered:
+def gather_series(studies: Sequence[Study], *, read_head: Callable[[Path], SliceHead | None] | None = None) -> Gathered:
     """Join the slices of each cross-sectional series, and leave out what was found but is nothing to report on.
 
     Args:
         studies: from `collect_studies`. Those of a list stay as they are; a localizer, dose sheet or structured
             report that was named itself stays too.
+        read_head: reads the head of one file; `series.slice_head` if None.
     Returns:
         The studies, each series as one, its files sorted by path.
     """
     from assistant.imaging.nifti import is_nifti
-    from assistant.imaging.series import SliceHead, slice_head
+    from assistant.imaging.series import slice_head
 
+    read = read_head or slice_head
     heads: list[SliceHead | None] = [
-        slice_head(study.images[0]) if study.is_single and not is_nifti(study.images[0]) else None for study in studies
+        read(study.images[0]) if study.is_single and not is_nifti(study.images[0]) else None for study in studies
     ]
     members: dict[str, list[int]] = {}
     for place, head in enumerate(heads):
-        if head and head.series and not head.left_out and head.modality in _SLICED:
+        if head and head.series and not head.left_out and head.modality in SLICED:
             members.setdefault(head.series, []).append(place)
     joined: dict[int, list[int]] = {}
     for places in members.values():
@@ -65,4 +75,5 @@ def gather_series(studies: Sequence[Study]) -> Gathered:
             kept.append(replace(study, images=tuple(files), volume=True))
         elif place not in later:
             kept.append(study)
-    return Gathered(tuple(kept), left_out)
+    visits = {head.path: head.visit for head in heads if head is not None}
+    return Gathered(tuple(kept), left_out, visits)

@@ -107,6 +107,11 @@ def check_header(picture: Picture, sight: Sight) -> str | None:
     return f"The file's header says {picture.modality}, but the image looks like {seen}. The header was believed."
 
 
+def are_alike(kinds: set[str]) -> bool:
+    """Tell whether one of these kinds of image may be named by a slip for the others."""
+    return any(kinds <= group for group in _ALIKE)
+
+
 def check_premise(text: str, modality: str | None) -> Stop | str | None:
     """Compare the modality that a question takes for granted with the picture's.
 
@@ -122,7 +127,7 @@ def check_premise(text: str, modality: str | None) -> Stop | str | None:
         return None
     (claimed,) = named
     said = f"The question speaks of {claimed}, but the image looks like {modality}."
-    if modality not in MODALITIES or any({claimed, modality} <= group for group in _ALIKE):
+    if modality not in MODALITIES or are_alike({claimed, modality}):
         return said
     return Stop(said, f"Ask about it as {modality}, or send the image that was meant.")
 

@@ -13,6 +13,7 @@ import fcntl
 import json
 import logging
 import os
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,6 +90,16 @@ def _parsed(line: bytes) -> Record | None:
 
 def _as_lines(records: Iterable[Mapping[str, Any]]) -> str:
     return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+
+
+def page_name(record: Mapping[str, Any]) -> str:
+    """Return the file name, less its ending, of a study's page."""
+    first = Path(record["inputs"][0])
+    # The slices of a series lie in a folder that says more than the name of its first file.
+    unnamed = first.parent.name if record.get("slices") and len(record["inputs"]) > 1 else first.stem
+    title = unnamed if record["key"].startswith(record["study"]) else record["study"]
+    readable = re.sub(r"[^A-Za-z0-9._-]+", "-", title).strip("-.")[:60] or "study"
+    return f"{readable}-{record['key'][:8]}"
 
 
 class Ledger:

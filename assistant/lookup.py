@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from assistant.case import Case
 from assistant.config import GenerationConfig
 from assistant.conversation import Question
-from assistant.domain import Routes, conflict
+from assistant.domain import Domain, Routes, conflict
 from assistant.evidence import Evidence, Retriever
 from assistant.guard import Stop, check_header, premised_modalities
 from assistant.questions import YES_NO, standalone
@@ -48,6 +48,12 @@ class Lookup:
             if picture.modality is not None and not warned:
                 found.append(conflict(picture.modality, self._retriever.route(features.joint)))
         return [caution for caution in found if caution]
+
+    def domain(self, case: Case) -> Domain | None:
+        """Return what the search takes the case's current picture for; None where it cannot tell."""
+        if not isinstance(self._retriever, Routes) or not self.is_open or not case.features:
+            return None
+        return self._retriever.route(case.features[-1].joint)
 
     def about(self, case: Case, said: str = "") -> tuple[Evidence, ...]:
         """Search for evidence on a case.

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from assistant.conversation import SECTIONS, Turn
+from assistant.conversation import ALL_SECTIONS, SECTIONS, Turn, three_sections
 from assistant.evidence import Evidence
 
 PROMPT_VERSION = "1"
@@ -20,7 +20,8 @@ Message = dict[str, Any]
 CountTokens = Callable[[str], int]
 
 REPORT_REQUEST = "Write a report."
-COMPARE_REQUEST = "Write a report. The first image is the prior, the last is the current one."
+_ORDER = "The first image is the prior, the last is the current one."
+COMPARE_REQUEST = f"{REPORT_REQUEST} {_ORDER}"
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 
@@ -88,14 +89,26 @@ def report_text(
     has_prior: bool = False,
     evidence: Sequence[str] = (),
     header: str | None = None,
+    wording: str | None = None,
 ) -> str:
-    """Return the text part of a request for a report."""
+    """Return the text part of a request for a report.
+
+    Args:
+        indication: why the study was made.
+        has_prior: a prior stands before the current images.
+        evidence: numbered lines.
+        header: line on what the file's header tells.
+        wording: asked in place of `REPORT_REQUEST`, which is what models are trained on.
+    Returns:
+        The text.
+    """
     parts = [header] if header else []
     if evidence:
         parts.append("Evidence:\n" + "\n".join(evidence))
     if indication:
         parts.append(f"Indication: {' '.join(indication.split())}")
-    parts.append(COMPARE_REQUEST if has_prior else REPORT_REQUEST)
+    asked = " ".join((wording or REPORT_REQUEST).split())
+    parts.append(f"{asked} {_ORDER}" if has_prior else asked)
     return "\n".join(parts)
 
 
@@ -138,18 +151,18 @@ def conversation(
 
 
 def render_report(sections: dict[str, str]) -> str:
-    """Return a report as the model writes it: one line a section, "Technique: …"."""
-    return "\n".join(f"{name.capitalize()}: {sections[name]}" for name in SECTIONS if sections.get(name))
+    """Return a report as the model writes it: one line a section, "Technique: …", the comparison after the findings."""
+    return "\n".join(f"{name.capitalize()}: {text}" for name, text in three_sections(sections).items() if text)
 
 
 def parse_report(text: str) -> dict[str, str]:
     """Return the sections of a report that a model wrote; text before any heading counts as findings."""
     sections = dict.fromkeys(SECTIONS, "")
-    heading = re.compile(rf"^\s*\**({'|'.join(SECTIONS)})\**\s*:\s*", re.IGNORECASE)
+    heading = re.compile(rf"^\s*\**({'|'.join(ALL_SECTIONS)})\**\s*:\s*", re.IGNORECASE)
     current = "findings"
     for line in text.splitlines():
         match = heading.match(line)
         if match:
             current, line = match.group(1).lower(), line[match.end() :]
-        sections[current] = f"{sections[current]} {line}".strip()
+        sections[current] = f"{sections.get(current, '')} {line}".strip()
     return sections

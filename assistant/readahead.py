@@ -8,7 +8,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,10 @@ from assistant.imaging.images import is_volume, load_images, load_volume, series
 from assistant.imaging.picture import Picture
 from assistant.imaging.window import WindowRequest
 from assistant.ledger import Record
+from assistant.report_template import AUTO
 from assistant.states import Claim
 from assistant.studies import Study, shown
+from assistant.template_files import Templates, shipped
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +49,12 @@ class RunSettings:
     """Fingerprint of the index, None when the run has none."""
     generation: str = ""
     """Fingerprint of the settings that shape a report's text."""
-    template: str = "generic"
+    template: str = AUTO
     """Report template of the studies that name none."""
+    templates: Templates = field(default_factory=shipped)
+    """What template names stand for."""
+    priors: bool = True
+    """Whether priors are found in the list."""
     formats: tuple[str, ...] = ("md",)
     """Which pages each study gets, of `exports.registry.FORMATS`."""
     batch_size: int = 16
@@ -90,7 +96,7 @@ class Prepared:
 
 def holds_volume(study: Study) -> bool:
     """Tell whether a study's images or priors hold a volume."""
-    return study.volume or any(is_volume(path) for path in (*study.images, *study.priors))
+    return study.volume or study.prior_volume or any(is_volume(path) for path in (*study.images, *study.priors))
 
 
 def read_ahead(studies: Iterable[Study], settings: RunSettings, load: LoadPicture, claim: AskFor) -> Iterator[Prepared]:
@@ -149,17 +155,29 @@ def _prepare(study: Study, settings: RunSettings, load: LoadPicture, claim: AskF
     try:
         chosen = study.images if study.volume else _thinned(study.images)
         pictures = load_volume(chosen, window=settings.window) if study.volume else _loaded(chosen, settings, load)
-        priors = _loaded(_thinned(study.priors), settings, load)
+        priors, cautions = _priors(study, settings, load)
     except (AssistantError, OSError) as error:
         return Prepared(study, name, key, error=str(error), for_good=isinstance(error, AssistantError))
     except Exception as error:  # a decoder's own fault must cost one study, not the run
         logger.exception("a picture could not be read")
         return Prepared(study, name, key, error=f"The image could not be read ({type(error).__name__}: {error}).")
-    cautions: tuple[str, ...] = ()
     if len(chosen) < len(study.images):
-        cautions = (f"The model saw {len(chosen)} of the study's {len(study.images)} images, evenly chosen.",)
-    request = ReportRequest(pictures, priors, study.indication, study.template or settings.template)
+        cautions += (f"The model saw {len(chosen)} of the study's {len(study.images)} images, evenly chosen.",)
+    template = study.template or settings.template
+    request = ReportRequest(pictures, priors, study.indication, history=study.history, template=template)
     return Prepared(study, name, key, request, cautions)
+
+
+def _priors(study: Study, settings: RunSettings, load: LoadPicture) -> tuple[tuple[Picture, ...], tuple[str, ...]]:
+    """Read a study's priors; one that was found and cannot be read costs the comparison, not the report."""
+    try:
+        if study.prior_volume:
+            return load_volume(study.priors, window=settings.window), ()
+        return _loaded(_thinned(study.priors), settings, load), ()
+    except (AssistantError, OSError):
+        if not study.priors_found:
+            raise
+        return (), ("An earlier study of this patient is in the list, but cannot be read: nothing was compared.",)
 
 
 def _loaded(paths: Sequence[Path], settings: RunSettings, load: LoadPicture) -> tuple[Picture, ...]:
@@ -174,9 +192,9 @@ def _study_key(study: Study, settings: RunSettings) -> str:
     """Return 64 hexadecimal digits that stand for the study's names and bytes and for who reports on it."""
     parts: dict[str, Any] = {
         "images": [(shown(path), _file_digest(path)) for path in study.images],
-        "priors": [(shown(path), _file_digest(path)) for path in study.priors],
+        "priors": [(shown(path), _file_digest(path)) for path in study.priors if not study.priors_found],
         "indication": study.indication,
-        "template": study.template or settings.template,
+        "template": settings.templates.key(study.template or settings.template),
         "study": study.name,
         "model": settings.model,
         "index": settings.index,
@@ -184,6 +202,10 @@ def _study_key(study: Study, settings: RunSettings) -> str:
     }
     if settings.window is not None:
         parts["window"] = settings.window
+    if study.history is not None:
+        parts["history"] = study.history
+    if not settings.priors:
+        parts["find priors"] = False
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

@@ -27,11 +27,23 @@ def build(cls: type[T], values: Mapping[str, Any], *, where: str) -> T:
     Raises:
         ConfigError: lists every unknown key, missing key, wrong type and refused value.
     """
-    faults: list[str] = []
-    made = _dataclass(cls, values, "", faults)
+    made, faults = attempt(cls, values)
     if faults:
         raise ConfigError(f"{where} has {len(faults)} mistake(s):\n" + "\n".join(f"  - {fault}" for fault in faults))
     return typing.cast(T, made)
+
+
+def attempt(cls: type[T], values: Mapping[str, Any]) -> tuple[T | None, list[str]]:
+    """Make `cls` from `values` as `build` does, and leave the mistakes to the caller.
+
+    Args:
+        cls: as for `build`.
+        values: as for `build`.
+    Returns:
+        The dataclass, None where there are mistakes; and the mistakes, one line each.
+    """
+    faults: list[str] = []
+    return _dataclass(cls, values, "", faults), faults
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

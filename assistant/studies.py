@@ -15,7 +15,9 @@ from typing import Any
 from assistant.dicomdir import is_dicomdir, referenced_files
 from assistant.errors import WorklistError
 
-LIST_COLUMNS: tuple[str, ...] = ("images", "priors", "indication", "template", "study")
+LIST_COLUMNS: tuple[str, ...] = ("images", "priors", "indication", "history", "template", "study")
+LONGEST_TOLD = 500
+"""Characters of an indication or history that are kept."""
 LIST_SUFFIXES = frozenset({".csv", ".jsonl"})
 _TEXT = {".txt", ".md", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".toml", ".ini", ".log"}
 _OFFICE = {".pdf", ".doc", ".docx", ".xls", ".xlsx", ".ppt", ".pptx", ".html", ".htm", ".css"}
@@ -32,12 +34,18 @@ class Study:
     images: tuple[Path, ...]
     priors: tuple[Path, ...] = ()
     indication: str | None = None
+    history: str | None = None
+    """What is known of the patient, scrubbed like the indication."""
     template: str | None = None
     """None: the run's own template."""
     name: str | None = None
     """The person's own id for the study, from a list; None: an id is made from the content."""
     volume: bool = False
     """Whether `images` are the slices of one DICOM series."""
+    prior_volume: bool = False
+    """Whether `priors` are the slices of one DICOM series."""
+    priors_found: bool = False
+    """Whether the priors were found in the list, and not named. They are no part of the study's identity."""
     found: bool = False
     """Whether it was found in a folder or by a pattern, and not named itself."""
 
@@ -49,7 +57,7 @@ class Study:
     @property
     def listed(self) -> bool:
         """Whether a list tells more of it than its file."""
-        return self.indication is not None or self.template is not None
+        return any(told is not None for told in (self.indication, self.history, self.template))
 
     @property
     def inputs(self) -> list[str]:
@@ -92,7 +100,7 @@ def collect_studies(inputs: Sequence[str], *, leave_out: Path | None = None) -> 
     for given in inputs:
         for path in _expanded(given):
             if path.is_dir():
-                files, skipped = _folder_files(path, leave_out)
+                files, skipped = folder_files(path, leave_out)
                 passed_over += skipped
             elif is_dicomdir(path):
                 files = referenced_files(path)
@@ -125,7 +133,7 @@ def _expanded(given: str) -> list[Path]:
     raise WorklistError(f"{given} does not exist. Name a file, a folder, a pattern, or a .csv or .jsonl list.")
 
 
-def _folder_files(folder: Path, leave_out: Path | None) -> tuple[list[Path], int]:
+def folder_files(folder: Path, leave_out: Path | None) -> tuple[list[Path], int]:
     """Return the files under a folder that may be images, sorted, and how many others there are."""
     kept: list[Path] = []
     skipped = 0
@@ -147,8 +155,9 @@ def _is_clearly_no_image(name: str) -> bool:
 def read_list(path: Path) -> list[Study]:
     """Read a `.csv` or `.jsonl` list of studies.
 
-    Columns or keys: `images` (needed), `priors`, `indication`, `template`, `study`. Several paths stand in a JSON
-    list, or in one cell with `;` between them. Relative paths start at the list's own folder.
+    Columns or keys: `images` (needed), `priors`, `indication`, `history`, `template`, `study`. Several paths stand in a
+    JSON list, or in one cell with `;` between them. Relative paths start at the list's own folder. What names somebody
+    is taken out of indication and history by the rules of `deidentify`.
 
     Args:
         path: the list.
@@ -197,13 +206,33 @@ def _study_of_row(row: Mapping[str, Any], path: Path, number: int) -> Study:
     if not images:
         raise WorklistError(f"{where} names no image. Put one path, or several with ; between them, under images.")
     texts: dict[str, str | None] = {}
-    for column in ("indication", "template", "study"):
+    for column in ("indication", "history", "template", "study"):
         value = row.get(column)
         if value is not None and not isinstance(value, str):
             raise WorklistError(f"{where}, {column} is {value!r}. Write text, or leave it out.")
         texts[column] = value.strip() or None if value else None
     priors = _paths(row.get("priors"), path.parent, f"{where}, priors")
-    return Study(images, priors, texts["indication"], texts["template"], texts["study"])
+    return Study(images, priors, told(texts["indication"]), told(texts["history"]), texts["template"], texts["study"])
+
+
+def told(text: str | None) -> str | None:
+    """Return an indication or history as it may go on: scrubbed, on one line, cut at a word to `LONGEST_TOLD`.
+
+    Args:
+        text: as the list has it.
+    Returns:
+        The text, None for none.
+    """
+    if text is None:
+        return None
+    from assistant.deidentify.scrub import Scrubber
+
+    # By lines, for the rules go by what a line begins with; a line break or control character must not break a page.
+    scrubbed = " ".join(Scrubber().scrub(line)[0] for line in text.splitlines())
+    flat = " ".join("".join(char if char.isprintable() else " " for char in scrubbed).split())
+    if len(flat) <= LONGEST_TOLD:
+        return flat or None
+    return f"{flat[: LONGEST_TOLD - 2].rsplit(' ', 1)[0]} …"
 
 
 def _paths(value: Any, folder: Path, where: str) -> tuple[Path, ...]:

@@ -9,19 +9,20 @@ same folder goes on where the first one ended, and the same file under two names
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Protocol
 
 from assistant.conversation import Report, ReportRequest
 from assistant.errors import AssistantError, ExportError, WorklistError
 from assistant.exports.registry import ending, render
-from assistant.ledger import Ledger, Record, write_atomically
+from assistant.ledger import Ledger, Record, page_name, write_atomically
 from assistant.readahead import LoadPicture, Prepared, RunSettings, holds_volume, read_ahead
+from assistant.review_queue import ReviewQueue
 from assistant.studies import Study, shown
+
+__all__ = ["Reporter", "Summary", "grouped_by_study", "page_name", "run_worklist"]
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ class Summary:
 
 
 def run_worklist(
-    studies: Sequence[Study],
+    studies: Iterable[Study],
     reporter: Reporter,
     settings: RunSettings,
     *,
@@ -95,6 +96,7 @@ def run_worklist(
     times: list[float] = []
     with Ledger(settings.out, again=settings.again) as ledger:
         _restore_pages(ledger, settings)
+        queue = ReviewQueue(settings.out)
         for batch in _batches(read_ahead(studies, settings, load, ledger.claim), settings.batch_size):
             ready = [one for one in batch if one.request is not None]
             failures = [one.failure(one.error) for one in batch if one.error is not None]
@@ -110,6 +112,7 @@ def run_worklist(
                 _write_pages(record, settings)
             ledger.add_reports(records)
             ledger.add_failures(failures, for_good=[one.id for one in batch if one.for_good])
+            queue.refresh()
             elsewhere = sum(one.elsewhere for one in batch)
             known = len(batch) - len(records) - len(failures) - elsewhere
             found = {"reported": len(records), "failed": len(failures), "done before": known, "elsewhere": elsewhere}
@@ -117,6 +120,7 @@ def run_worklist(
                 counts[name] += count
                 for _ in range(count):
                     on_progress(name)
+        queue.refresh(now=True)
     seconds = time.perf_counter() - started
     done, failed, before, elsewhere = counts.values()
     return Summary(done, failed, before, images, seconds, tuple(times), elsewhere)
@@ -161,19 +165,12 @@ def _record(prepared: Prepared, report: Report, settings: RunSettings) -> Record
     body = report.to_dict()
     body["cautions"] = [*body["cautions"], *prepared.cautions]
     record: dict[str, Any] = {"study": prepared.id, "inputs": prepared.study.inputs}
-    if prepared.study.priors:
-        record["priors"] = [shown(path) for path in prepared.study.priors]
+    study = prepared.study
+    if study.priors and prepared.request is not None and prepared.request.priors:
+        record["priors"] = [shown(path) for path in study.priors]
+        record |= {"priors_found": True} if study.priors_found else {}
+    record |= {name: told for name in ("indication", "history") if (told := getattr(study, name))}
     return {**record, **body, "index": settings.index, "key": prepared.key}
-
-
-def page_name(record: Record) -> str:
-    """Return the file name, less its ending, of a study's page."""
-    first = Path(record["inputs"][0])
-    # The slices of a series lie in a folder that says more than the name of its first file.
-    unnamed = first.parent.name if record.get("slices") and len(record["inputs"]) > 1 else first.stem
-    title = unnamed if record["key"].startswith(record["study"]) else record["study"]
-    readable = re.sub(r"[^A-Za-z0-9._-]+", "-", title).strip("-.")[:60] or "study"
-    return f"{readable}-{record['key'][:8]}"
 
 
 def _write_pages(record: Record, settings: RunSettings) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from assistant.commands.opened import Opener
 from assistant.config import LOOPBACK, AssistantConfig
 from assistant.errors import ConfigError
+from assistant.template_files import load_templates
 from assistant.ui.login import read_login
 from assistant.ui.server import serve
 from assistant.ui.service import AssistantService
@@ -34,7 +35,7 @@ def run_chat(config: AssistantConfig, open_assistant: Opener) -> int:
             "Put a TLS proxy in front of it where patients' images are sent.\n"
         )
     serve(
-        AssistantService(lambda: open_assistant(config)),
+        AssistantService(lambda: open_assistant(config), load_templates(config.templates)),
         host=config.host, port=config.port, login=login, loopback=loopback,
     )  # fmt: skip
     return 0

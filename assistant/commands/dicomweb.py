@@ -15,6 +15,7 @@ from assistant.errors import ConfigError
 from assistant.exports.registry import ending
 from assistant.ledger import read_lines
 from assistant.pacs import Archive
+from assistant.report_template import AUTO
 from assistant.worklist import page_name
 
 STORABLE = ("sr", "dicom-pdf")
@@ -34,6 +35,7 @@ def run_from(args: argparse.Namespace, config: AssistantConfig, open_assistant: 
         auth=args.auth,
         formats=_listed(args.formats),
         template=args.template,
+        priors=not args.no_priors,
     )
 
 
@@ -51,7 +53,8 @@ def run_dicomweb(
     store: Sequence[str] = (),
     auth: Path | None = None,
     formats: tuple[str, ...] = ("md",),
-    template: str = "generic",
+    template: str = AUTO,
+    priors: bool = True,
 ) -> int:
     """Report on the studies of an archive.
 
@@ -64,7 +67,8 @@ def run_dicomweb(
         store: of `STORABLE`, what is stored back; nothing if empty.
         auth: see `Archive`.
         formats: which pages each study gets.
-        template: of the reports.
+        template: of the reports: a name, a `.yaml` file, or `auto`.
+        priors: look for earlier studies of the same patient among those fetched.
     Returns:
         0 when every study has its report, 1 when some failed.
     Raises:
@@ -85,7 +89,7 @@ def run_dicomweb(
     wanted = tuple(dict.fromkeys((*formats, *store)))
     code = run_report(
         config, open_assistant, inputs=[str(out / "incoming")], out=out / "reports", formats=wanted,
-        template=template, group=True,
+        template=template, group=True, priors=priors,
     )  # fmt: skip
     if store:
         sys.stdout.write(f"{_store(archive, out / 'reports', store)} objects stored in {url}\n")

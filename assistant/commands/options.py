@@ -114,8 +114,9 @@ def add_slice_options(parser: argparse.ArgumentParser) -> None:
 
 
 def slice_values(args: argparse.Namespace) -> dict[str, object]:
-    """Return what the command line says of slices, as `generation` of a settings file has it."""
-    return {name: value for name in ("slices", "slice_choice") if (value := getattr(args, name, None)) is not None}
+    """Return what the command line says of slices and checks, as `generation` of a settings file has it."""
+    given = {name: value for name in ("slices", "slice_choice") if (value := getattr(args, name, None)) is not None}
+    return {**given, **({"check_reports": False} if getattr(args, "no_checks", False) else {})}
 
 
 def add_report_options(report: argparse.ArgumentParser) -> None:
@@ -123,19 +124,40 @@ def add_report_options(report: argparse.ArgumentParser) -> None:
     report.add_argument("inputs", nargs="*", metavar="INPUT", help="files, folders, patterns, a DICOMDIR, a list")
     report.add_argument("--status", action="store_true", help="tell how far the run in --out is, and what failed")
     report.add_argument("--only-failed", action="store_true", help="try again what failed, quarantined studies too")
-    report.add_argument(
-        "--out", required=True, type=Path, metavar="DIR", help="where reports go; a rerun goes on there"
-    )
+    report.add_argument("--out", type=Path, metavar="DIR", help="where reports go; a rerun goes on there")
     report.add_argument(
         "--formats",
         default="md",
         metavar="LIST",
         help="any of md,json,csv,html,docx,pdf,sr,dicom-pdf,fhir,hl7 (default: md)",
     )
-    report.add_argument("--template", default="generic", metavar="NAME", help="report template (default: generic)")
+    report.add_argument(
+        "--template", default="auto", metavar="T", help="a template's name, a .yaml file, or auto (default: auto)"
+    )
+    report.add_argument("--list-templates", action="store_true", help="tell which templates there are, and end")
+    report.add_argument("--no-checks", action="store_true", help="do not ask a template's questions beside the report")
+    report.add_argument("--no-priors", action="store_true", help="do not look for earlier studies among the inputs")
+    report.add_argument("--review", action="store_true", help="tell which reports in --out to look at first, and end")
+    report.add_argument("--watch", action="store_true", help="report on what comes into the INPUT folders, until ended")
+    report.add_argument(
+        "--every", type=duration, default=5.0, metavar="T", help="between two looks with --watch (default: 5s)"
+    )
+    report.add_argument(
+        "--settled", type=duration, default=10.0, metavar="T",
+        help="a file unchanged for so long is complete, with --watch (default: 10s)",
+    )  # fmt: skip
     report.add_argument("--batch-size", type=int, metavar="N", help="studies a batch (default: 16)")
     report.add_argument("--window", type=window, metavar="W", help="for volumes: CENTRE,WIDTH or brain, lung, bone, …")
     report.add_argument("--group", action="store_true", help="one report for all DICOM files of one study")
+
+
+def duration(text: str) -> float:
+    """Read a time in seconds from "5", "5s", "2m" or "1h"."""
+    unit = {"s": 1.0, "m": 60.0, "h": 3600.0}.get(text[-1:], 0.0)
+    try:
+        return float(text[:-1]) * unit if unit else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time, such as 5s, 2m or 1h") from None
 
 
 def window(text: str) -> tuple[float, float] | str:

@@ -15,19 +15,23 @@ from pathlib import Path
 from assistant.commands.opened import Opened, Opener
 from assistant.config import AssistantConfig, GenerationConfig
 from assistant.errors import WorklistError
-from assistant.gather import gather_series
+from assistant.gather import Gathered, gather_series
 from assistant.imaging.load import load_picture
 from assistant.imaging.window import WindowRequest, parse_request
 from assistant.ledger import Ledger, read_lines
+from assistant.priors import find_priors
 from assistant.readahead import RunSettings
-from assistant.studies import collect_studies
+from assistant.report_template import AUTO
+from assistant.review_queue import ReviewQueue, queue_text
+from assistant.studies import Study, collect_studies
+from assistant.template_files import Templates, load_templates, read_templates
 from assistant.worklist import Summary, grouped_by_study, run_worklist
 
 logger = logging.getLogger(__name__)
 
 _NOT_IN_THE_TEXT = ("batch_size", "picture_cache")
 """Settings that change speed or memory only; a rerun with others goes on with the same studies."""
-_ADDED_LATER = ("slices", "slice_choice")
+_ADDED_LATER = ("slices", "slice_choice", "check_reports")
 """Settings that earlier versions had not: at their usual values they leave the studies' ids as they were."""
 
 
@@ -38,10 +42,11 @@ def run_report(
     inputs: Sequence[str],
     out: Path,
     formats: tuple[str, ...] = ("md",),
-    template: str = "generic",
+    template: str = AUTO,
     group: bool = False,
     window: WindowRequest = None,
     only_failed: bool = False,
+    priors: bool = True,
 ) -> int:
     """Report on every study that the inputs name and that `out` has no report on yet.
 
@@ -51,15 +56,45 @@ def run_report(
         inputs: files, folders, patterns and lists.
         out: the run's folder; made when missing.
         formats: which pages each study gets.
-        template: of the studies that name none.
+        template: of the studies that name none: a name, a `.yaml` file, or `auto`.
         group: files of one study, by their DICOM headers, get one report together.
         window: what volumes are shown in; None takes the organ's own.
         only_failed: try the studies that failed, quarantined ones too, and no others.
+        priors: look for earlier studies of the same patient among the inputs.
     Returns:
         0 when every study has its report, 1 when some failed.
     Raises:
         AssistantError: the inputs, the model, the index or the folder cannot be used.
     """
+    config, template, templates = with_template(config, template)
+    studies, volumes = _collected(inputs, out, group, only_failed, priors)
+    templates.check([study.template for study in studies if study.template])
+    series = f" ({volumes} of them a series of slices)" if volumes else ""
+    _tell(f"{len(studies)} studies{series}; loading {config.model} …")
+    opened = open_assistant(config)
+    settings = replace(
+        run_settings(config, opened, out, formats, template, window),
+        again=only_failed,
+        templates=templates,
+        priors=priors,
+    )
+    with _progress(len(studies)) as advance:
+        summary = run_worklist(studies, opened.assistant, settings, load=load_picture, on_progress=advance)
+    sys.stdout.write(_summary_text(summary, out) + _to_review(out))
+    return 1 if summary.failed else 0
+
+
+def _to_review(out: Path) -> str:
+    """Bring the review queue up to date, and return how many studies stand in it."""
+    queue = ReviewQueue(out)
+    queue.refresh(now=True)
+    return queue_text(queue.rows(), most=0)
+
+
+def _collected(
+    inputs: Sequence[str], out: Path, group: bool, only_failed: bool, priors: bool
+) -> tuple[list[Study], int]:
+    """Return the studies that the inputs name, and how many of them are series; say what is left out."""
     if not inputs:
         raise WorklistError("No input was given. Name files, folders, patterns or a list, or ask for --status.")
     collection = collect_studies(inputs, leave_out=out)
@@ -71,21 +106,54 @@ def run_report(
     if not gathered.studies:
         raise WorklistError("Nothing is left to report on: the inputs hold no picture besides what was left out.")
     studies = grouped_by_study(gathered.studies, load_picture) if group else list(gathered.studies)
+    if priors:
+        studies = with_priors(studies, gathered)
     if only_failed:
         wanted = {tuple(one["inputs"]) for one in read_lines(out / "failures.jsonl")}
         studies = [study for study in studies if tuple(study.inputs) in wanted]
         if not studies:
             raise WorklistError(f"None of these inputs stands in {out / 'failures.jsonl'}: nothing failed.")
-    series = f" ({gathered.series} of them a series of slices)" if gathered.series else ""
-    _tell(f"{len(studies)} studies{series}; loading {config.model} …")
-    opened = open_assistant(config)
-    settings = replace(
-        _settings(config, opened, out, formats, template), window=parse_request(window), again=only_failed
-    )
-    with _progress(len(studies)) as advance:
-        summary = run_worklist(studies, opened.assistant, settings, load=load_picture, on_progress=advance)
-    sys.stdout.write(_summary_text(summary, out))
-    return 1 if summary.failed else 0
+    return studies, gathered.series
+
+
+def with_template(config: AssistantConfig, template: str) -> tuple[AssistantConfig, str, Templates]:
+    """Read the templates that a run may use; a file that is named becomes one of them.
+
+    Args:
+        config: names folders of templates.
+        template: a name, a `.yaml` file, or `auto`.
+    Returns:
+        The settings with the file among them, the template's name, and the templates.
+    Raises:
+        ConfigError: a template has mistakes, or there is none of this name.
+    """
+    if template.lower().endswith((".yaml", ".yml")):
+        config = replace(config, templates=(*config.templates, template))
+        (template,) = read_templates([Path(template).expanduser()])
+    templates = load_templates(config.templates)
+    templates.check([template])
+    return config, template, templates
+
+
+def with_priors(studies: Sequence[Study], gathered: Gathered, *, told: bool = True) -> list[Study]:
+    """Return the studies with the earlier ones that are among them.
+
+    Args:
+        studies: all of the run.
+        gathered: has the heads that were read already.
+        told: say how many were found.
+    """
+    compared = find_priors(studies, gathered.visits)
+    if not told:
+        return list(compared.studies)
+    if compared.found:
+        _tell(f"{compared.found} studies are compared with an earlier one of the same patient.")
+    if compared.unclear:
+        _tell(
+            f"{compared.unclear} studies have an earlier one of the same kind, but a header does not say of which "
+            "region: not compared. A list names priors itself."
+        )
+    return list(compared.studies)
 
 
 def run_status(out: Path) -> int:
@@ -109,9 +177,15 @@ def run_status(out: Path) -> int:
     return 1 if counts.get("failed", 0) + counts.get("quarantined", 0) else 0
 
 
-def _settings(
-    config: AssistantConfig, opened: Opened, out: Path, formats: tuple[str, ...], template: str
+def run_settings(
+    config: AssistantConfig,
+    opened: Opened,
+    out: Path,
+    formats: tuple[str, ...],
+    template: str,
+    window: WindowRequest = None,
 ) -> RunSettings:
+    """Return the settings of a run that an opened assistant makes; see `run_report` for the arguments."""
     return RunSettings(
         out=out,
         model=opened.model_fingerprint,
@@ -120,6 +194,7 @@ def _settings(
         template=template,
         formats=formats,
         batch_size=config.generation.batch_size,
+        window=parse_request(window),
     )
 
 

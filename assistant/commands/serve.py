@@ -10,6 +10,7 @@ from assistant.commands.opened import Opener
 from assistant.config import LOOPBACK, AssistantConfig
 from assistant.errors import ConfigError
 from assistant.imaging.identity import state_folder
+from assistant.template_files import load_templates
 from assistant.ui.login import plain_passwords, read_login
 from assistant.ui.server import serve
 
@@ -57,6 +58,7 @@ def run_serve(config: AssistantConfig, open_assistant: Opener) -> int:
     audit = AuditLog(Path(settings.audit).expanduser() if settings.audit else state_folder() / "audit.jsonl")
     calls = Calls(audit, Metrics())
     service = QueuedService(lambda: open_assistant(config), settings, calls, batch_size=config.generation.batch_size)
+    service.templates = load_templates(config.templates)
 
     def api(app: FastAPI) -> tuple[str, ...]:
         from assistant.serve.routes import OPENED, add_api

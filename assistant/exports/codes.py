@@ -24,11 +24,13 @@ class Code:
 REPORT = Code("18748-4", "LN", "Diagnostic Imaging Report", "DICOM PS3.16 CID 7000")
 HEADINGS: dict[str, Code] = {
     "technique": Code("55111-9", "LN", "Current Procedure Descriptions", "DICOM PS3.16 CID 7001"),
+    "comparison": Code("18834-2", "LN", "Previous Findings", "DICOM PS3.16 CID 7001"),
     "findings": Code("59776-5", "LN", "Findings", "DICOM PS3.16 CID 7001"),
     "impression": Code("19005-8", "LN", "Impressions", "DICOM PS3.16 CID 7001"),
 }
 ELEMENTS: dict[str, Code] = {
     "technique": Code("121065", "DCM", "Procedure Description", "DICOM PS3.16 CID 7002"),
+    "comparison": Code("121069", "DCM", "Previous Finding", "DICOM PS3.16 CID 7002"),
     "findings": Code("121071", "DCM", "Finding", "DICOM PS3.16 CID 7002"),
     "impression": Code("121073", "DCM", "Impression", "DICOM PS3.16 CID 7002"),
 }

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 from assistant import __version__
-from assistant.conversation import NOT_FOR_CLINICAL_USE, SECTIONS
+from assistant.conversation import ALL_SECTIONS, NOT_FOR_CLINICAL_USE
 from assistant.exports.codes import HEADINGS, MODALITIES, REPORT, Code
 from assistant.exports.layout import AI_NOTICE, page
 from assistant.exports.markdown import report_markdown
@@ -31,6 +31,12 @@ _BY_AI = {"system": f"{_TERMS}/v3-ObservationValue", "code": "AIAST", "display":
 _RADIOLOGY = {"system": f"{_TERMS}/v2-0074", "code": "RAD", "display": "Radiology"}
 _ASSEMBLER = {"system": f"{_TERMS}/provenance-participant-type", "code": "assembler", "display": "Assembler"}
 _IMAGING = {"system": f"{_TERMS}/observation-category", "code": "imaging", "display": "Imaging"}
+_URGENT: dict[str, Any] = {
+    "interpretation": [
+        {"coding": [{"system": f"{_TERMS}/v3-ObservationInterpretation", "code": "AA", "display": "Critical abnormal"}]}
+    ]
+}
+"""Of an impression with a critical finding."""
 _DCM = "http://dicom.nema.org/resources/ontology/DCM"
 _GENDERS = {"M": "male", "F": "female", "O": "other"}
 
@@ -47,7 +53,7 @@ def render(record: Mapping[str, Any], source: Source) -> bytes:
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     names = {
         part: f"urn:uuid:{made_uuid(record, part)}"
-        for part in ("report", "device", "patient", "study", "by", *SECTIONS)
+        for part in ("report", "device", "patient", "study", "by", *ALL_SECTIONS)
     }
     subject = {"subject": {"reference": names["patient"]}} if source.first is not None else {}
     effective = _date(source.text("StudyDate"))
@@ -56,14 +62,15 @@ def render(record: Mapping[str, Any], source: Source) -> bytes:
     if source.first is not None:
         resources["patient"] = _patient(source)
         resources["study"] = _study(source, names["patient"])
-    shown = {name: record["sections"].get(name, "") for name in SECTIONS}
+    shown = {name: record["sections"].get(name, "") for name in ALL_SECTIONS}
     for name, text in shown.items():
         if text:
-            resources[name] = _observation(name, text, names["device"], subject | when)
+            urgent = _URGENT if name == "impression" and record.get("critical") else {}
+            resources[name] = _observation(name, text, names["device"], subject | when | urgent)
     resources["report"] = _report(record, names, list(resources), subject | when, now)
     resources["by"] = {
         "resourceType": "Provenance",
-        "target": [{"reference": names[one]} for one in resources if one in ("report", *SECTIONS)],
+        "target": [{"reference": names[one]} for one in resources if one in ("report", *ALL_SECTIONS)],
         "recorded": now,
         "agent": [{"type": {"coding": [_ASSEMBLER]}, "who": {"reference": names["device"]}}],
     }
@@ -176,8 +183,9 @@ def _observation(name: str, text: str, device: str, more: Resource) -> Resource:
 def _report(record: Mapping[str, Any], names: dict[str, str], there: list[str], more: Resource, now: str) -> Resource:
     """Join the sections."""
     made = page(record)
-    sections = [f"{heading}: {text}" for heading, text in made.sections]
-    results = [{"reference": names[one]} for one in SECTIONS if one in there]
+    sections = [f"{name}: {value}" for name, value in made.facts if name == "Critical finding"]
+    sections += [f"{heading}: {text}" for heading, text in made.sections]
+    results = [{"reference": names[one]} for one in ALL_SECTIONS if one in there]
     body: Resource = {
         "resourceType": "DiagnosticReport",
         "meta": {"security": [_BY_AI]},

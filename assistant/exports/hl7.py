@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from assistant import __version__
-from assistant.conversation import NOT_FOR_CLINICAL_USE, SECTIONS
+from assistant.conversation import ALL_SECTIONS, NOT_FOR_CLINICAL_USE, SECTIONS
 from assistant.exports.codes import COMMENT, HEADINGS, REPORT, Code
-from assistant.exports.layout import AI_NOTICE, page
+from assistant.exports.layout import AI_NOTICE, REMARKED, page
 from assistant.exports.source import Source, made_uuid
 
 _ESCAPES = {"\\": "\\E\\", "|": "\\F\\", "^": "\\S\\", "&": "\\T\\", "~": "\\R\\"}
 _LONGEST_ID = 20
+_ABNORMAL = "AA"
+"""OBX-8 of an impression with a critical finding: very abnormal, the word for what is no number (HL7 table 0078)."""
 _NAMELESS = "^^^^^^U"
 _SEXES = {"M": "M", "F": "F", "O": "O"}
 
@@ -36,16 +38,18 @@ def render(record: Mapping[str, Any], source: Source) -> bytes:
     segments = [_segment("MSH", "^~\\&", "medassist", "", "", *header), *_patient(source)]
     segments.append(_segment("OBR", "1", *order, *[""] * 14, now, "", "RAD", "P"))
     results = [(COMMENT, f"{AI_NOTICE} {NOT_FOR_CLINICAL_USE}")]
-    results += [(HEADINGS[name], record["sections"].get(name) or "None.") for name in SECTIONS]
+    shown = [name for name in ALL_SECTIONS if name in SECTIONS or record["sections"].get(name)]
+    results += [(HEADINGS[name], record["sections"].get(name) or "None.") for name in shown]
     made = page(record)
-    results += [(COMMENT, f"{name}: {value}") for name, value in made.facts if name == "Confidence"]
+    results += [(COMMENT, f"{name}: {value}") for name, value in made.facts if name in REMARKED]
     results += [(COMMENT, f"Caution: {one}") for one in made.cautions]
     results += [(COMMENT, f"Evidence [{n}]: {one[0]}. {one[2]}") for n, one in enumerate(made.evidence, start=1)]
     results.append((COMMENT, f"{made.model} medassist {__version__}.".strip()))
+    urgent = _ABNORMAL if record.get("critical") else ""
     for number, (code, text) in enumerate(results, start=1):
-        segments.append(
-            _segment("OBX", str(number), "TX", _coded(code), str(number), escaped(text), *[""] * 5, "P", "", "", now)
-        )
+        flag = urgent if code == HEADINGS["impression"] else ""
+        value = ("TX", _coded(code), str(number), escaped(text))
+        segments.append(_segment("OBX", str(number), *value, "", "", flag, "", "", "P", "", "", now))
     return "".join(f"{segment}\r" for segment in segments).encode()
 
 

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from assistant.conversation import NOT_FOR_CLINICAL_USE, SECTIONS
-from assistant.exports.markdown import EMPTY_SECTION
-from assistant.exports.wording import confidence_phrase, support_words
+from assistant.conversation import NOT_FOR_CLINICAL_USE
+from assistant.exports.wording import confidence_phrase, critical_names, shown_sections, support_words, told_of_study
 
 TITLE = "Draft report"
+REMARKED = ("Critical finding", "Indication", "History", "Confidence")
+"""Facts that messages and structured reports carry as remarks; the others stand in fields of their own."""
 AI_NOTICE = "Written by a program (artificial intelligence). Not verified by a person."
 
 
@@ -39,11 +40,14 @@ def page(record: Mapping[str, Any]) -> Page:
     facts = []
     if record.get("study"):
         facts.append(("Study", str(record["study"])))
+    if named := critical_names(record):
+        facts.append(("Critical finding", named))
+    facts += told_of_study(record)
     if record.get("priors"):
         facts.append(("Compared with", f"{len(record['priors'])} earlier image(s)"))
     if record.get("confidence") is not None:
         facts.append(("Confidence", confidence_phrase(record["confidence"], bool(record.get("abstained")))))
-    sections = [(name.capitalize(), record["sections"].get(name) or EMPTY_SECTION) for name in SECTIONS]
+    sections = [(heading, text) for _, heading, text in shown_sections(record)]
     cautions = [str(one) for one in record.get("cautions", ()) if one != NOT_FOR_CLINICAL_USE]
     evidence = [
         (str(one["title"]), " ".join(str(one["text"]).split()), f"{one['source']} ({one['licence']})")

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from assistant.conversation import NOT_FOR_CLINICAL_USE, SECTIONS
-from assistant.exports.wording import confidence_phrase, support_words
+from assistant.conversation import NOT_FOR_CLINICAL_USE
+from assistant.exports.wording import (
+    confidence_phrase,
+    critical_names,
+    plain_markdown,
+    shown_sections,
+    support_words,
+    title_of,
+    told_of_study,
+)
 
 _PATHS_SHOWN = 6
-
-EMPTY_SECTION = "Nothing drafted."
 
 
 def report_markdown(record: Mapping[str, Any]) -> str:
@@ -21,19 +27,23 @@ def report_markdown(record: Mapping[str, Any]) -> str:
     Returns:
         Markdown that ends with a line break.
     """
-    lines = ["# Draft report", "", f"> {NOT_FOR_CLINICAL_USE}", ""]
+    lines = [f"# {plain_markdown(title_of(record))}", "", f"> {NOT_FOR_CLINICAL_USE}", ""]
+    if named := critical_names(record):
+        lines += [f"> **Critical finding: {plain_markdown(named)}.** Have the image read at once.", ""]
     if record.get("study"):
         lines += [f"- Study: `{record['study']}`"]
     if record.get("inputs"):
         lines += [f"- Images: {_named(record['inputs'])}"]
     if record.get("priors"):
-        lines += [f"- Compared with: {', '.join(f'`{one}`' for one in record['priors'])}"]
+        how = ", found by patient and date" if record.get("priors_found") else ""
+        lines += [f"- Compared with: {_named(record['priors'])}{how}"]
+    lines += [f"- {name}: {plain_markdown(text)}" for name, text in told_of_study(record)]
     if record.get("confidence") is not None:
         lines += [f"- Confidence: {confidence_phrase(record['confidence'], bool(record.get('abstained')))}"]
     if lines[-1]:
         lines += [""]
-    for name in SECTIONS:
-        lines += [f"## {name.capitalize()}", "", record["sections"].get(name) or EMPTY_SECTION, ""]
+    for _, heading, text in shown_sections(record):
+        lines += [f"## {plain_markdown(heading)}", "", text, ""]
     lines += _slices(record.get("slices", ()))
     lines += _cautions(record.get("cautions", ()))
     lines += _grounds(record.get("grounds", ()))
@@ -41,8 +51,17 @@ def report_markdown(record: Mapping[str, Any]) -> str:
     lines += _cases(record.get("cases", ()))
     model = record.get("model")
     if model:
-        lines += ["---", f"Model {model['name']}, fingerprint `{model['fingerprint']}`.", ""]
+        lines += ["---", f"Model {model['name']}, fingerprint `{model['fingerprint']}`.{_template(record)}", ""]
     return "\n".join(lines)
+
+
+def _template(record: Mapping[str, Any]) -> str:
+    """Return which template was used, and how it was chosen; "" where the record does not tell."""
+    used = record.get("template")
+    if not used:
+        return ""
+    how = {"name": "named", "header": "chosen by the header", "look": "chosen by the look of the image"}
+    return f" Template `{used['name']}`, {how.get(used['chosen_by'], used['chosen_by'])}."
 
 
 def _named(paths: Sequence[str]) -> str:

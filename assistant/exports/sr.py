@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from assistant import __version__
-from assistant.conversation import NOT_FOR_CLINICAL_USE, SECTIONS
+from assistant.conversation import ALL_SECTIONS, NOT_FOR_CLINICAL_USE, SECTIONS
 from assistant.exports.codes import COMMENT, ELEMENTS, HEADINGS, REPORT, Code
-from assistant.exports.layout import AI_NOTICE, page
+from assistant.exports.layout import AI_NOTICE, REMARKED, page
 from assistant.exports.source import Source, made_uid
 from assistant.imaging.quiet import QUIET
 
@@ -90,7 +90,7 @@ def _content(record: Mapping[str, Any], evidence: list[Any]) -> Dataset:
     ]
     children: list[Any] = [item for template in items for item in template]
     children.append(_text(COMMENT, f"{AI_NOTICE} {NOT_FOR_CLINICAL_USE}"))
-    for name in SECTIONS:
+    for name in (one for one in ALL_SECTIONS if one in SECTIONS or record["sections"].get(one)):
         container = sr.ContainerContentItem(name=_coded(HEADINGS[name]), relationship_type=contains)
         container.ContentSequence = sr.ContentSequence([_text(ELEMENTS[name], record["sections"].get(name) or "None.")])
         children.append(container)
@@ -110,7 +110,7 @@ def _content(record: Mapping[str, Any], evidence: list[Any]) -> Dataset:
 def _remarks(record: Mapping[str, Any]) -> list[str]:
     """Return confidence, cautions, evidence and model, each as one text."""
     made = page(record)
-    remarks = [f"{name}: {value}" for name, value in made.facts if name == "Confidence"]
+    remarks = [f"{name}: {value}" for name, value in made.facts if name in REMARKED]
     remarks += [f"Caution: {one}" for one in made.cautions]
     remarks += [
         f"Evidence [{number}]: {title}. {origin}" for number, (title, _, origin) in enumerate(made.evidence, start=1)

@@ -7,11 +7,13 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
-from assistant.conversation import NOT_FOR_CLINICAL_USE, SECTIONS
+from assistant.conversation import ALL_SECTIONS, NOT_FOR_CLINICAL_USE
 from assistant.exports.source import Source
+from assistant.exports.wording import critical_names
 
 COLUMNS = (
-    "study", "inputs", *SECTIONS, "confidence", "abstained", "evidence", "cautions", "model", "fingerprint", "notice",
+    "study", "inputs", "template", *ALL_SECTIONS, "critical", "confidence", "abstained", "evidence", "cautions",
+    "model", "fingerprint", "notice",
 )  # fmt: skip
 
 
@@ -28,7 +30,9 @@ def render(record: Mapping[str, Any], source: Source) -> bytes:
     row = {
         "study": record.get("study", ""),
         "inputs": "; ".join(record.get("inputs", ())),
-        **{name: record["sections"].get(name, "") for name in SECTIONS},
+        "template": (record.get("template") or {}).get("name", ""),
+        **{name: record["sections"].get(name, "") for name in ALL_SECTIONS},
+        "critical": critical_names(record),
         "confidence": record.get("confidence", ""),
         "abstained": record.get("abstained", ""),
         "evidence": "; ".join(f"[{n}] {one['title']}" for n, one in enumerate(record.get("evidence", ()), start=1)),
@@ -40,10 +44,10 @@ def render(record: Mapping[str, Any], source: Source) -> bytes:
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS)
     writer.writeheader()
-    writer.writerow({name: _safe(value) for name, value in row.items()})
+    writer.writerow({name: safe_cell(value) for name, value in row.items()})
     return text.getvalue().encode()
 
 
-def _safe(value: object) -> object:
-    """Keep a spreadsheet from running a cell."""
+def safe_cell(value: object) -> object:
+    """Return a cell that no spreadsheet runs as a formula."""
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
+
+from assistant.conversation import ALL_SECTIONS, SECTIONS
+
+EMPTY_SECTION = "Nothing drafted."
 
 _STEPS: tuple[tuple[float, str], ...] = ((0.9, "high"), (0.7, "fairly high"), (0.5, "moderate"), (0.3, "low"))
 
@@ -23,6 +28,45 @@ def confidence_phrase(confidence: float, abstained: bool) -> str:
     """Return words and percentage, such as "high (93 %)", and say so when the assistant abstained."""
     phrase = f"{confidence_words(confidence)} ({round(100 * confidence)} %)"
     return f"{phrase}, so it gives no answer of its own" if abstained else phrase
+
+
+def shown_sections(record: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Return the sections of a report as they are shown.
+
+    Args:
+        record: as the ledger keeps it.
+    Returns:
+        Name, heading and text of each, in order; the comparison only where the report has one.
+    """
+    headings = (record.get("template") or {}).get("headings", {})
+    texts = record["sections"]
+    return [
+        (name, headings.get(name) or name.capitalize(), texts.get(name) or EMPTY_SECTION)
+        for name in ALL_SECTIONS
+        if name in SECTIONS or texts.get(name)
+    ]
+
+
+def title_of(record: Mapping[str, Any]) -> str:
+    """Return the head of a report, such as "Draft report: Chest X-ray"."""
+    title = (record.get("template") or {}).get("title")
+    return f"Draft report: {title}" if title else "Draft report"
+
+
+def critical_names(record: Mapping[str, Any]) -> str:
+    """Return the critical findings of a report, "" if it states none."""
+    found = record.get("critical", ())
+    return ", ".join(f"possible {one['finding']}" if one.get("possible") else str(one["finding"]) for one in found)
+
+
+def told_of_study(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return indication and history as they were given with the study, scrubbed; none where none were."""
+    return [(name.capitalize(), str(record[name])) for name in ("indication", "history") if record.get(name)]
+
+
+def plain_markdown(text: str) -> str:
+    """Return text that Markdown shows as it is, on one line."""
+    return re.sub(r"([\\`*_\[\]<>#|])", r"\\\1", " ".join(text.split()))
 
 
 def support_words(ground: Mapping[str, Any]) -> str:

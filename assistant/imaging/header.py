@@ -56,7 +56,7 @@ class Header:
         return self._first(keyword)
 
     def identifier(self, keyword: str) -> str:
-        """Return an identifier, "" if there is none, for a one-way key and for nothing else."""
+        """Return an identifier or date, "" if there is none, for a one-way key or an order in memory alone."""
         return str(self._first(keyword) or "")
 
     def _first(self, keyword: str) -> Any:

@@ -22,6 +22,7 @@ from assistant.imaging.identity import installation_salt, key
 from assistant.imaging.load import MAX_PIXELS
 from assistant.imaging.pixels import read_frame, read_layout
 from assistant.imaging.quiet import QUIET
+from assistant.imaging.visit import Visit, visit_of
 from assistant.imaging.volume import MAX_VOXELS, PLANES, Volume, check_affine, spacing_notes, upright
 
 _SAME_PLACE_MM = 0.05
@@ -50,6 +51,8 @@ class SliceHead:
     """Instance Number."""
     left_out: str | None
     """Why this is no slice of a volume: "a localizer", …; None for a slice."""
+    visit: Visit
+    """Whose it is and from when, as one-way keys and an order."""
 
     @property
     def place(self) -> float:
@@ -89,6 +92,7 @@ def slice_head(path: Path) -> SliceHead | None:
         position=_numbers(header, "ImagePositionPatient", 3),
         number=int(numbers[0]) if numbers else None,
         left_out=_why_left_out(header, element is not None),
+        visit=visit_of(header),
     )
 
 

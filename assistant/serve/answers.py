@@ -84,6 +84,9 @@ class ReportAnswer(BaseModel):
     abstained: bool
     evidence: list[dict[str, Any]]
     cautions: list[str]
+    doubts: list[str] = []
+    critical: list[dict[str, Any]] = []
+    template: dict[str, Any] | None = None
     model: dict[str, str]
     seconds: float
     index: str | None = None

@@ -43,6 +43,7 @@ def reports_router(service: QueuedService) -> APIRouter:
         if count > images:
             raise ApiError(400, f"{count} images were sent. Send at most {images} with one request.",
                            code="too_many_images", param="images")  # fmt: skip
+        opened.assistant.templates.check([body.template])  # here, for a batch holds several people's requests
         with service.calls.watched("reports", request.scope[CLIENT], images=count) as call:
             asked = await run_sync(_request, body)
             made: Report = await result_of(service.ask("reports", call.who, asked), request, service)
@@ -59,7 +60,9 @@ def _request(body: ReportBody) -> ReportRequest:
         read_images([_source(one, f"{name}[{place}].url") for place, one in enumerate(images)])
         for name, images in (("images", body.images), ("priors", body.priors))
     )
-    return ReportRequest(pictures, priors, body.indication, body.template, sampling_of(body))
+    return ReportRequest(
+        pictures, priors, body.indication, history=body.history, template=body.template, sampling=sampling_of(body)
+    )
 
 
 def _source(image: ImageUrl, place: str) -> ImageSource:

@@ -136,7 +136,8 @@ class ReportBody(Wishes):
     images: list[ImageUrl] = Field(min_length=1, max_length=32)
     priors: list[ImageUrl] = Field(default_factory=list, max_length=32)
     indication: Annotated[str, Field(max_length=2000)] | None = None
-    template: Annotated[str, Field(max_length=64)] = "generic"
+    history: Annotated[str, Field(max_length=2000)] | None = None
+    template: Annotated[str, Field(max_length=64)] = "auto"
 
 
 class EmbeddingsRequest(Strict):

@@ -9,10 +9,12 @@ from typing import Any
 
 import gradio as gr
 
-from assistant.conversation import SECTIONS, Report, ReportRequest
+from assistant.conversation import SECTIONS, Report, ReportRequest, three_sections
 from assistant.errors import AssistantError, ImageError
 from assistant.evidence import pictures_of
 from assistant.exports.markdown import report_markdown
+from assistant.report_template import AUTO
+from assistant.template_files import Templates
 from assistant.ui.panels import cases_html, error_html, grounds_html, panel_html
 from assistant.ui.service import AssistantService
 from assistant.ui.session import asker, preview_file, read_uploads, user_of
@@ -45,6 +47,7 @@ class Drafting:
         files: list[str] | None,
         priors: list[str] | None,
         indication: str | None,
+        template: str = AUTO,
         request: gr.Request | None = None,
     ) -> Iterator[Shown]:
         """Draft a report about the uploaded images.
@@ -53,6 +56,7 @@ class Drafting:
             files: the study's images.
             priors: earlier images to compare with.
             indication: why the study was made; may be empty.
+            template: name of a report template, or `auto`.
             request: says who asks.
         Yields:
             Previews, the three sections, the record, the panel and the two emptied upload boxes.
@@ -67,7 +71,8 @@ class Drafting:
             sides = [("Earlier", one) for one in earlier] + [("Current", one) for one in pictures]
             previews = [(preview_file(one, user), side if earlier else "") for side, one in sides]
             yield (previews, "", "", "", None, WORKING, None, None)
-            study = ReportRequest(tuple(pictures), tuple(earlier), (indication or "").strip() or None)
+            why = (indication or "").strip() or None
+            study = ReportRequest(tuple(pictures), tuple(earlier), why, template=template)
             report = self.service.report(study, asker(request))
             yield _drafted(previews, report, pictures_of(report.cases, self.service.get().assistant.retriever))
         except ImageError as error:
@@ -88,7 +93,7 @@ def _drafted(previews: list[Any], report: Report, near: Mapping[str, bytes]) -> 
         report.grounds,
         cases_html(report.cases, near),
     )
-    technique, findings, impression = (report.sections.get(name, "") for name in SECTIONS)
+    technique, findings, impression = three_sections(report.sections).values()
     return previews, technique, findings, impression, report.to_dict(), panel, None, None
 
 
@@ -110,11 +115,18 @@ def edited_markdown(record: dict[str, Any] | None, technique: str, findings: str
     if record is None:
         return ""
     sections = dict(zip(SECTIONS, (technique, findings, impression), strict=True))
-    changed = [name for name in SECTIONS if sections[name].strip() != record["sections"].get(name, "").strip()]
+    drafted = three_sections(record["sections"])
+    changed = [name for name in SECTIONS if sections[name].strip() != drafted[name].strip()]
     cautions = list(record["cautions"])
     if changed:
         cautions.append(f"Edited by a person after drafting: {', '.join(changed)}.")
     return report_markdown({**record, "sections": sections, "cautions": cautions})
+
+
+def template_choices(templates: Templates) -> list[tuple[str, str]]:
+    """Return the templates for a menu, the automatic choice first: what is shown, and the name."""
+    named = sorted((one.title, one.name) for one in templates)
+    return [("Chosen by header and look of the image", AUTO), *named]
 
 
 def build_report_tab(service: AssistantService) -> None:
@@ -136,6 +148,8 @@ def build_report_tab(service: AssistantService) -> None:
                     label="Earlier images, to compare", file_count="multiple", file_types=kinds, height=140
                 )
                 indication = gr.Textbox("", label="Indication", placeholder="Why was the study made?", max_length=500)
+            choices = template_choices(service.templates)
+            template = gr.Dropdown(choices, value=AUTO, label="Template", elem_id="template")
             button = gr.Button("Draft report", variant="primary", elem_id="draft")
             previews = gr.Gallery(
                 label="Images as the model sees them",
@@ -156,7 +170,7 @@ def build_report_tab(service: AssistantService) -> None:
     sections = [technique, findings, impression]
     button.click(
         tab.draft,
-        [files, priors, indication],
+        [files, priors, indication, template],
         [previews, *sections, record, panel, files, priors],
         concurrency_id="model",
         **hidden,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from assistant.commands.opened import Opened
 from assistant.conversation import Answer, Question, Report, ReportRequest
 from assistant.errors import AssistantError
+from assistant.template_files import Templates, shipped
 
 if TYPE_CHECKING:
     from assistant.engine.occlusion import Heat
@@ -23,12 +24,14 @@ State = Literal["loading", "ready", "failed"]
 class AssistantService:
     """Loads an assistant once, in a thread of its own, and hands it to whoever asks."""
 
-    def __init__(self, load: Callable[[], Opened]) -> None:
+    def __init__(self, load: Callable[[], Opened], templates: Templates | None = None) -> None:
         """Keep how to load; `start` begins it.
 
         Args:
             load: gives the assistant; an `AssistantError` of it is shown on the page.
+            templates: that reports may be asked by; those that ship if None.
         """
+        self.templates = templates or shipped()
         self._load = load
         self._opened: Opened | None = None
         self._failure: str | None = None

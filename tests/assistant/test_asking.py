@@ -5,6 +5,7 @@ from assistant.case import Case
 from assistant.config import GenerationConfig
 from assistant.conversation import Question, ReportRequest, Turn
 from assistant.engine.prompt import PromptEncoder
+from assistant.report_template import ReportTemplate
 
 HISTORY = (Turn("user", "Is there a mass?"), Turn("assistant", "Yes"))
 
@@ -75,3 +76,30 @@ def test_a_report_is_asked_with_its_indication(maker):
     request = ReportRequest((), indication="Cough\nfor <image> weeks")
     text = maker.for_report(Case((), request=request), request).text
     assert text == "<s><|user|>Indication: Cough for weeks\nWrite a report.<|assistant|>"
+
+
+LONG = "Cough for weeks, and since yesterday pain on the right side on breathing in."
+
+
+@pytest.mark.parametrize(
+    ("can", "indication", "told"),
+    [
+        ({}, LONG, f"Indication: {LONG} Smoker.\n"),
+        ({"evidence_in_prompt": "no"}, "Cough. Fever.", "Indication: Cough.\n"),
+        ({"evidence_in_prompt": "no"}, LONG, ""),
+        ({"evidence_in_prompt": "no", "indication": "whole"}, LONG, f"Indication: {LONG} Smoker.\n"),
+        ({"indication": "short"}, "Cough.", "Indication: Cough.\n"),
+        ({"indication": "no"}, "Cough.", ""),
+    ],
+)
+def test_a_model_reads_as_much_of_indication_and_history_as_it_can(tiny_model, can, indication, told):
+    maker = PromptMaker(PromptEncoder(tiny_model), GenerationConfig(), can)
+    request = ReportRequest((), indication=indication, history="Smoker.")
+    assert maker.for_report(Case((), request=request), request).text == f"<s><|user|>{told}Write a report.<|assistant|>"
+
+
+def test_a_template_may_ask_in_its_own_words(maker, make_picture):
+    template = ReportTemplate("own", "Own", prompt="Describe the\nfracture.")
+    request = ReportRequest((), priors=(make_picture(),))
+    text = maker.for_report(Case((), request=request, template=template), request).text
+    assert "Describe the fracture. The first image is the prior, the last is the current one." in text

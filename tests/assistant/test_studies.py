@@ -3,7 +3,7 @@ import json
 import pytest
 
 from assistant.errors import WorklistError
-from assistant.studies import collect_studies, read_list, shown
+from assistant.studies import LONGEST_TOLD, collect_studies, read_list, shown, told
 
 
 @pytest.fixture
@@ -131,3 +131,24 @@ def test_a_name_that_is_no_utf8_is_shown_as_text(tmp_path):
     assert shown(tmp_path / b"scan-\xff.png".decode("utf-8", "surrogateescape")).endswith(
         "scan-\N{REPLACEMENT CHARACTER}.png"
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (None, None),
+        ("  ", None),
+        ("Cough,\n three\tweeks", "Cough, three weeks"),
+        ("Name: Jane Doe\nCough", "Name: [removed] Cough"),
+        ("Seen by Dr Miller on 2024-03-01", "Seen by [name] on [date]"),
+        ("a\x00b\u202ec", "a b c"),
+    ],
+)
+def test_what_a_list_tells_is_scrubbed_and_on_one_line(given, kept):
+    assert told(given) == kept
+
+
+def test_a_long_history_is_cut_at_a_word():
+    kept = told("cough and fever " * 60)
+    assert len(kept) <= LONGEST_TOLD
+    assert kept.endswith(("cough …", "and …", "fever …"))

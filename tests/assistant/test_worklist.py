@@ -64,8 +64,7 @@ def test_every_image_gets_a_line_and_a_page(images, tmp_path):
     assert [one["inputs"] for one in records] == [[f"images/image{number:03d}.png"] for number in range(7)]
     assert set(records[0]) == {
         "study", "inputs", "sections", "confidence", "abstained", "evidence", "grounds", "cases", "cautions", "model",
-        "index", "seconds",
-        "key",
+        "index", "seconds", "key", "critical", "doubts",
     }  # fmt: skip
     assert records[0]["sections"]["findings"] == "Mean 1.0."
     for record in records:

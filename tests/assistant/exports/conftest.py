@@ -73,3 +73,25 @@ def record_of_png(tmp_path: Path) -> dict[str, Any]:
 
     Image.fromarray(np.arange(384, dtype=np.uint16).astype(np.uint8).reshape(16, 24)).save(tmp_path / "a.png")
     return {**RECORD, "inputs": [str(tmp_path / "a.png")]}
+
+
+URGENT: dict[str, Any] = {
+    **RECORD,
+    "template": {
+        "name": "pathology", "title": "Histopathology", "chosen_by": "look",
+        "headings": {"technique": "Specimen", "findings": "Microscopy", "impression": "Diagnosis"},
+    },
+    "sections": {**RECORD["sections"], "comparison": "The nodule is larger."},
+    "critical": [{"finding": "malignancy", "possible": True, "sentence": "Possible malignancy."}],
+    "priors": ["scans/b.png"],
+    "priors_found": True,
+    "indication": "Cough <b>*bold*</b>",
+    "history": "Smoker.",
+}  # fmt: skip
+"""With a template, a prior, a critical finding, and what was told of the study."""
+
+
+@pytest.fixture
+def urgent() -> dict[str, Any]:
+    """`URGENT`."""
+    return URGENT

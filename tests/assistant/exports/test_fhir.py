@@ -79,3 +79,13 @@ def test_the_page_within_names_no_path(record):
 def test_without_dicom_there_is_neither_patient_nor_study(record_of_png):
     assert of(record_of_png, "Patient") == of(record_of_png, "ImagingStudy") == []
     assert "subject" not in of(record_of_png, "DiagnosticReport")[0]
+
+
+def test_a_critical_finding_is_the_interpretation_of_the_impression(urgent):
+    observations = {one["code"]["text"]: one for one in of(urgent, "Observation")}
+    assert observations["Impressions"]["interpretation"][0]["coding"][0]["code"] == "AA"
+    assert "interpretation" not in observations["Findings"]
+    assert observations["Previous Findings"]["valueString"] == "The nodule is larger."
+    (report,) = of(urgent, "DiagnosticReport")
+    assert "Critical finding: possible malignancy" in report["text"]["div"]
+    assert "scans/" not in base64.b64decode(report["presentedForm"][0]["data"]).decode()

@@ -37,3 +37,17 @@ def test_a_patient_without_a_name_is_said_to_have_none(record, image):
 
 def test_text_cannot_smuggle_in_a_segment():
     assert escaped("a\rOBX|1\n\\x~") == r"a OBX\F\1 \E\x\R" + "\\"
+
+
+def test_a_critical_finding_flags_the_impression_and_is_told_in_words(urgent):
+    flagged = [row for row in fields(urgent, "OBX") if row[8] == "AA"]
+    assert [row[5] for row in flagged] == ["Nodule."]
+    told = message(urgent)
+    assert "Critical finding: possible malignancy" in told
+    assert "18834-2^Previous Findings^LN" in told
+    assert "|The nodule is larger.|" in told
+    assert "Indication: Cough" in told
+
+
+def test_nothing_is_flagged_without_a_critical_finding(record_of_png):
+    assert [row[8] for row in fields(record_of_png, "OBX") if row[8]] == []

@@ -1,5 +1,6 @@
 from assistant.conversation import NOT_FOR_CLINICAL_USE
-from assistant.exports.markdown import EMPTY_SECTION, report_markdown
+from assistant.exports.markdown import report_markdown
+from assistant.exports.wording import EMPTY_SECTION
 
 RECORD = {
     "study": "0123456789abcdef",
@@ -40,3 +41,19 @@ def test_sections_alone_make_a_page():
     assert "Clear lungs." in page
     assert "## Evidence" not in page
     assert "## Cautions" not in page
+
+
+def test_a_template_heads_the_page_and_a_critical_finding_stands_first(urgent):
+    page = report_markdown(urgent)
+    assert page.startswith("# Draft report: Histopathology\n")
+    assert page.index("> **Critical finding: possible malignancy.**") < page.index("## Specimen")
+    heads = [line for line in page.splitlines() if line.startswith("## ")]
+    assert heads[:4] == ["## Specimen", "## Comparison", "## Microscopy", "## Diagnosis"]
+    assert "- Compared with: `scans/b.png`, found by patient and date" in page
+    assert "Template `pathology`, chosen by the look of the image." in page
+
+
+def test_what_was_told_of_the_study_cannot_write_markup(urgent):
+    page = report_markdown(urgent)
+    assert "- Indication: Cough \\<b\\>\\*bold\\*\\</b\\>" in page
+    assert "- History: Smoker." in page

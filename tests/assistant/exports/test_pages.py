@@ -79,3 +79,13 @@ def test_codes_are_those_of_the_standard():
         assert known[code.value] == code.meaning
     modalities = {value for word in concepts["DCM"].values() for value, (_, cids) in word.items() if 29 in cids}
     assert modalities >= MODALITIES
+
+
+def test_pages_and_rows_show_headings_and_critical_findings(urgent):
+    page = render("html", urgent).decode()
+    assert "<dt>Critical finding</dt><dd>possible malignancy</dd>" in page
+    assert page.index("Specimen") < page.index("Comparison") < page.index("Microscopy") < page.index("Diagnosis")
+    (row,) = csv.DictReader(io.StringIO(render("csv", urgent).decode()))
+    assert (row["template"], row["critical"], row["comparison"]) == (
+        "pathology", "possible malignancy", "The nodule is larger."
+    )  # fmt: skip

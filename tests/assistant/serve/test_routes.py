@@ -73,7 +73,7 @@ def test_a_report_has_its_sections_and_grounds(http, image_url):
     made = http.post("/v1/reports", json=body)
     told = made.json()
     assert made.status_code == 200
-    assert list(told["sections"]) == ["technique", "findings", "impression"]
+    assert list(told["sections"]) == ["technique", "comparison", "findings", "impression"]
     assert told["object"] == "report"
     assert {"confidence", "abstained", "evidence", "cautions", "usage"} <= set(told)
 

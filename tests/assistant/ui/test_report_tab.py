@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from assistant.ui.report_tab import Drafting, edited_markdown
+from assistant.template_files import shipped
+from assistant.ui.report_tab import Drafting, edited_markdown, template_choices
 
 RECORD = {
     "sections": {"technique": "A film.", "findings": "Clear.", "impression": "Normal."},
@@ -62,3 +63,25 @@ def test_a_draft_without_edits_says_nothing_of_them():
 
 def test_without_a_draft_there_is_nothing_to_download():
     assert edited_markdown(None, "", "", "") == ""
+
+
+def test_the_menu_offers_auto_and_every_template():
+    choices = template_choices(shipped())
+    assert choices[0][1] == "auto"
+    assert ("Chest X-ray", "chest-xray") in choices
+    assert len(choices) == len(shipped().by_name) + 1
+
+
+def test_the_chosen_template_is_the_reports(tab, upload):
+    *_, last = tab.draft([upload("a.png")], None, None, "generic")
+    assert last[4]["template"]["name"] == "generic"
+    assert last[4]["template"]["chosen_by"] == "name"
+
+
+def test_a_comparison_stands_in_the_findings_and_is_not_lost(tab, upload):
+    *_, last = tab.draft([upload("a.png")], [upload("b.png")], None)
+    sections = last[4]["sections"]
+    assert last[2] == f"{sections['findings']} {sections['comparison']}".strip()
+    page = edited_markdown(last[4], last[1], last[2], last[3])
+    assert sections["comparison"] in page
+    assert "Edited by a person" not in page
