@@ -48,6 +48,7 @@ def run_serve(config: AssistantConfig, open_assistant: Opener) -> int:
             "Put a TLS proxy in front of it where patients' images are sent."
         )
     # Everything that a mistake could be in is opened before the libraries are loaded, which takes seconds.
+    from assistant.feedback.desk import open_desk
     from assistant.serve.audit import AuditLog
     from assistant.serve.calls import Calls
     from assistant.serve.engine import QueuedService
@@ -57,7 +58,10 @@ def run_serve(config: AssistantConfig, open_assistant: Opener) -> int:
     keys = KeyRing(Path(settings.keys).expanduser()) if settings.keys else None
     audit = AuditLog(Path(settings.audit).expanduser() if settings.audit else state_folder() / "audit.jsonl")
     calls = Calls(audit, Metrics())
-    service = QueuedService(lambda: open_assistant(config), settings, calls, batch_size=config.generation.batch_size)
+    desk = open_desk(config.feedback, config.feedback_days, calls.note_feedback)
+    service = QueuedService(
+        lambda: open_assistant(config), settings, calls, batch_size=config.generation.batch_size, feedback=desk
+    )
     service.templates = load_templates(config.templates)
 
     def api(app: FastAPI) -> tuple[str, ...]:
@@ -75,6 +79,8 @@ def run_serve(config: AssistantConfig, open_assistant: Opener) -> int:
     finally:
         service.queue.close()
         audit.close()
+        if desk is not None:
+            desk.store.close()
     return 0
 
 
