@@ -103,6 +103,12 @@ def build(
                 pairs.setdefault(split, []).append((change, pair))
         counts = writer.counts
     _tell(left, len(records), counts)
+    return counts | _write_pairs(out, pairs)
+
+
+def _write_pairs(out: Path, pairs: Mapping[str, list[tuple[int, Preference]]]) -> dict[str, int]:
+    """Write the pairs of each split, those that change the findings most first."""
+    counts = {}
     for split, found in pairs.items():
         ranked = [pair for _, pair in sorted(found, key=lambda one: (-one[0], one[1].id))]
         counts[PAIRS.format(split)] = write_preferences(out / PAIRS.format(split), ranked)
