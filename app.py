@@ -20,6 +20,7 @@ from assistant.commands.options import (
     add_access_commands,
     add_deidentify_command,
     add_dicomweb_options,
+    add_feedback_command,
     add_listening_options,
     add_report_options,
     add_serve_options,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from assistant.evidence import Retriever
     from assistant.model.load import LoadedModel
 
-COMMANDS = ("chat", "ask", "report", "serve", "deidentify", "doctor", "keys", "users", "audit")
+COMMANDS = ("chat", "ask", "report", "serve", "deidentify", "doctor", "keys", "users", "audit", "feedback")
 DISCLAIMER = "For research. Not for clinical use: every answer and report is a draft for a professional to check."
 
 
@@ -85,6 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true", help="print one JSON object")
     add_access_commands(commands, DISCLAIMER)
     add_deidentify_command(commands, DISCLAIMER)
+    add_feedback_command(commands, DISCLAIMER)
     return parser
 
 
@@ -149,6 +151,10 @@ def _run(args: argparse.Namespace) -> int:
         from assistant.commands.access import run_access
 
         return run_access(args.command, args.action, args.file, args.name)
+    if args.command == "feedback":
+        from assistant.commands.feedback import run_from as run_feedback
+
+        return run_feedback(args)
     _quiet(args)
     if args.command == "deidentify":
         from assistant.commands.deidentify import run_from
@@ -221,7 +227,7 @@ def _config(args: argparse.Namespace) -> AssistantConfig:
         from assistant.strict import read_yaml
 
         values = dict(read_yaml(Path(args.config)))
-    for name in ("model", "index", "templates", "host", "port", "login"):
+    for name in ("model", "index", "templates", "host", "port", "login", "feedback"):
         given = getattr(args, name, None)
         if given is not None:
             values[name] = given

@@ -35,7 +35,7 @@ from assistant.template_files import Templates, shipped
 
 if TYPE_CHECKING:
     from assistant.engine.features import PictureFeatures
-    from assistant.engine.occlusion import Heat
+    from assistant.engine.occlusion import Heat, Occlusion
     from assistant.imaging.picture import Picture
     from assistant.model.loaded import LoadedModel
 
@@ -152,13 +152,17 @@ class MedicalAssistant:
         Returns:
             The heat over the last picture; None where the model was not asked, or there is no picture.
         """
-        from assistant.engine.occlusion import occlusion_heat
+        work = self.heat_work(question, answer)
+        return work.finish() if work is not None else None
+
+    def heat_work(self, question: Question, answer: str) -> Occlusion | None:
+        """Return the same work in parts, none of them done yet; None as `heat` does."""
+        from assistant.engine.occlusion import Occlusion
 
         (case,) = self._question_cases([question])
-        said = without_citations(answer)
-        if case.prompt is None or not case.pictures or not said:
+        if case.prompt is None or not case.pictures or not (said := without_citations(answer)):
             return None
-        return occlusion_heat(self.model, self._local, case.prompt, case.pictures, said)
+        return Occlusion(self.model, self._local, case.prompt, case.pictures, said)
 
     def report(self, request: ReportRequest) -> Report:
         """Draft one report.
@@ -210,7 +214,7 @@ class MedicalAssistant:
             if case.stop is None:
                 self._ground(case)
             if case.stop is None and not (self._quotes and not case.pictures):
-                case.knowledge = self._quotes and self._lookup.is_open and asks_knowledge(question)
+                case.knowledge = self._quotes and self._lookup.serves(question) and asks_knowledge(question)
                 if case.knowledge:
                     question = Question(FINDING_QUESTION, question.pictures)
                 case.options = options_of(question)

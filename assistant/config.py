@@ -110,6 +110,11 @@ class AssistantConfig:
     """Path of a file with one `name:password` a line; required when `host` is reachable from other machines."""
     templates: tuple[str, ...] = ()
     """Folders and `.yaml` files with report templates, beside those that ship or in place of them."""
+    feedback: str = "default"
+    """Where what people say of answers is kept: `default` (feedback.sqlite in the state folder), a file,
+    `sqlite:///PATH`, `postgresql://…`, or `none`, which takes no feedback."""
+    feedback_days: int | None = None
+    """Feedback older than this is deleted at each start; null keeps it until `app.py feedback purge`."""
     generation: GenerationConfig = field(default_factory=GenerationConfig)
     """How answers and reports are made."""
     serve: ServeConfig = field(default_factory=ServeConfig)
@@ -127,6 +132,8 @@ class AssistantConfig:
         ]
         if not 0 <= self.port <= 65535:
             faults.append(f"port is {self.port}; use 1 to 65535, or 0 for any free one.")
+        if self.feedback_days is not None and self.feedback_days < 1:
+            faults.append(f"feedback_days is {self.feedback_days}; use 1 or more, or null.")
         if self.dtype == "float16" and self.device == "cpu":
             faults.append("dtype is float16 on a cpu, where it is very slow; use bfloat16 or float32.")
         keys_only = self.serve.keys is not None and not self.serve.page

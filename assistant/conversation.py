@@ -48,6 +48,8 @@ class Question:
     """For a multiple-choice question: the answers to choose from."""
     sampling: Sampling = USUAL
     """How the answer is written, where it differs from the settings."""
+    evidence: bool = True
+    """Whether the index is searched, where there is one."""
 
 
 @dataclass(frozen=True)

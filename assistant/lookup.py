@@ -35,6 +35,10 @@ class Lookup:
         """Whether there is anything to search."""
         return self._retriever is not None and self._count > 0
 
+    def serves(self, question: Question) -> bool:
+        """Whether there is anything to search, and the asker wants it searched."""
+        return self.is_open and question.evidence
+
     def conflicts(self, case: Case) -> list[str]:
         """Return a caution for each picture whose header names one modality while the search is sure of another.
 
@@ -75,7 +79,7 @@ class Lookup:
         query = " ".join(part for part in (asked, said, modality) if part)
         joint = case.features[-1].joint if case.features else None
         patient = case.current.patient_key if case.current else None
-        if self._retriever is None or not self.is_open:
+        if self._retriever is None or not self.is_open or not _wanted(case.question):
             return ()
         return tuple(
             self._retriever.search(
@@ -112,6 +116,9 @@ class Lookup:
 
     def on_subject(self, question: Question) -> tuple[Evidence, ...] | Stop:
         """Return evidence on a question without a picture, or a stop that says why there is none."""
+        if not _wanted(question):
+            return Stop("There is no image, and the search for evidence is off, so there is nothing to answer from.",
+                        "Send the image it is about, or switch the search on.")  # fmt: skip
         if self._retriever is None or not self.is_open:
             return Stop(
                 "There is no image, and no evidence index is loaded, so there is nothing to answer from.", _HELP
@@ -124,6 +131,11 @@ class Lookup:
         if not found:
             return Stop("There is no image, and the search found no evidence on this question.", _HELP)
         return tuple(found)
+
+
+def _wanted(question: Question | None) -> bool:
+    """Whether evidence may be searched: a report always wants it."""
+    return question is None or question.evidence
 
 
 def reworded(asked: str, found: Sequence[Evidence]) -> str:

@@ -1,7 +1,7 @@
 """Scores of answers and of phantoms' reports against the truth. Pure functions of one pair of texts.
 
 BLEU, ROUGE-L and METEOR stand in `training.evaluation.text_scores`, the findings of any report in
-`training.evaluation.findings`.
+`assistant.findings`.
 """
 
 from __future__ import annotations

@@ -34,8 +34,13 @@ def run_chat(config: AssistantConfig, open_assistant: Opener) -> int:
             f"Listening on {config.host}: others on the network can reach this page, over plain HTTP. "
             "Put a TLS proxy in front of it where patients' images are sent.\n"
         )
+    from assistant.feedback.desk import open_desk
+
     serve(
-        AssistantService(lambda: open_assistant(config), load_templates(config.templates)),
+        AssistantService(
+            lambda: open_assistant(config), load_templates(config.templates),
+            open_desk(config.feedback, config.feedback_days),
+        ),
         host=config.host, port=config.port, login=login, loopback=loopback,
     )  # fmt: skip
     return 0

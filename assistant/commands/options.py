@@ -17,6 +17,10 @@ def add_listening_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--login", metavar="FILE", help="who may see the page, from `users add`; needed to listen beyond this machine"
     )
+    parser.add_argument(
+        "--feedback", metavar="URL", help="where what people say of answers is kept: a file, postgresql://… or none "
+        "(default: feedback.sqlite in the state folder)",
+    )  # fmt: skip
 
 
 def add_serve_options(parser: argparse.ArgumentParser) -> None:
@@ -54,6 +58,27 @@ def add_access_commands(commands: Any, epilog: str) -> None:
     audit.add_argument("action", choices=("verify",))
     audit.add_argument("file", type=Path, metavar="LOG", help="audit.jsonl")
     audit.add_argument("--head", metavar="HASH", help="a last hash that was noted elsewhere; it must be in the log")
+
+
+def add_feedback_command(commands: Any, epilog: str) -> None:
+    """Add the command that lists, exports and deletes feedback.
+
+    Args:
+        commands: the subparsers of the program.
+        epilog: stands at the end of its help.
+    """
+    command = commands.add_parser("feedback", help="list, export or delete what people said of answers", epilog=epilog)
+    command.add_argument("action", choices=("list", "export", "purge"))
+    command.add_argument(
+        "--feedback", metavar="URL", default="default",
+        help="a file or postgresql://… (default: feedback.sqlite in the state folder)",
+    )  # fmt: skip
+    command.add_argument("--json", action="store_true", help="list: one JSON object a line, with the texts")
+    command.add_argument("--out", type=Path, metavar="DIR", help="export: a new folder for feedback.jsonl and pictures")
+    command.add_argument("--older-than", type=int, metavar="DAYS", help="purge: what is older than this")
+    command.add_argument("--id", action="append", default=[], dest="ids", metavar="ID", help="purge: this one")
+    command.add_argument("--all", action="store_true", help="purge: everything")
+    command.add_argument("--pictures", action="store_true", help="purge: the pictures alone; the texts stay")
 
 
 def add_dicomweb_options(parser: argparse.ArgumentParser) -> None:

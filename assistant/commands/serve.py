@@ -11,7 +11,7 @@ from assistant.config import LOOPBACK, AssistantConfig
 from assistant.errors import ConfigError
 from assistant.imaging.identity import state_folder
 from assistant.template_files import load_templates
-from assistant.ui.login import plain_passwords, read_login
+from assistant.ui.login import Login, plain_passwords, read_login
 from assistant.ui.server import serve
 
 if TYPE_CHECKING:
@@ -39,15 +39,14 @@ def run_serve(config: AssistantConfig, open_assistant: Opener) -> int:
         from assistant.serve.upstream import check_address
 
         check_address(settings.upstream, settings.upstream_hosts)
-    login = read_login(Path(config.login).expanduser()) if config.login and settings.page else None
-    if login is not None and plain_passwords(Path(str(config.login)).expanduser()):
-        _tell(f"{config.login} holds passwords as they are. Keep hashes instead: python app.py users add FILE NAME")
+    login = _login(config)
     if not loopback:
         _tell(
             f"Listening on {config.host}: others on the network can reach it, over plain HTTP. "
             "Put a TLS proxy in front of it where patients' images are sent."
         )
     # Everything that a mistake could be in is opened before the libraries are loaded, which takes seconds.
+    from assistant.feedback.desk import open_desk
     from assistant.serve.audit import AuditLog
     from assistant.serve.calls import Calls
     from assistant.serve.engine import QueuedService
@@ -57,7 +56,10 @@ def run_serve(config: AssistantConfig, open_assistant: Opener) -> int:
     keys = KeyRing(Path(settings.keys).expanduser()) if settings.keys else None
     audit = AuditLog(Path(settings.audit).expanduser() if settings.audit else state_folder() / "audit.jsonl")
     calls = Calls(audit, Metrics())
-    service = QueuedService(lambda: open_assistant(config), settings, calls, batch_size=config.generation.batch_size)
+    desk = open_desk(config.feedback, config.feedback_days, calls.note_feedback)
+    service = QueuedService(
+        lambda: open_assistant(config), settings, calls, batch_size=config.generation.batch_size, feedback=desk
+    )
     service.templates = load_templates(config.templates)
 
     def api(app: FastAPI) -> tuple[str, ...]:
@@ -75,7 +77,20 @@ def run_serve(config: AssistantConfig, open_assistant: Opener) -> int:
     finally:
         service.queue.close()
         audit.close()
+        if desk is not None:
+            desk.store.close()
     return 0
+
+
+def _login(config: AssistantConfig) -> Login | None:
+    """Read who may see the page."""
+    if not config.login or not config.serve.page:
+        return None
+    path = Path(config.login).expanduser()
+    login = read_login(path)
+    if plain_passwords(path):
+        _tell(f"{config.login} holds passwords as they are. Keep hashes instead: python app.py users add FILE NAME")
+    return login
 
 
 def _tell(text: str) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from assistant.engine.prompt import Prompt
     from assistant.model.loaded import LoadedModel
 
+_PART = 8
+"""Windows of one part."""
 GRID = 8
 """Places along a side; a window is two places wide."""
 _BLUR = 0.15
@@ -43,6 +45,74 @@ class Heat:
         return (float(row) + 0.5) / self.nats.shape[0], (float(column) + 0.5) / self.nats.shape[1]
 
 
+class Occlusion:
+    """The work of one heat, cut into parts, so that others can have their turn between them.
+
+    Args:
+        model: that answers.
+        generator: of the same model.
+        prompt: that was answered.
+        pictures: of the prompt, in its order.
+        answer: the text whose probability is watched.
+        place: which of the pictures to look into.
+        grid: places along a side, 2 or more; (grid + 1)^2 windows go through the model.
+    """
+
+    def __init__(
+        self,
+        model: LoadedModel,
+        generator: Generator,
+        prompt: Prompt,
+        pictures: Sequence[Picture],
+        answer: str,
+        *,
+        place: int = -1,
+        grid: int = GRID,
+    ) -> None:
+        self._encoder = PictureEncoder(model, max_items=1, batch_size=_PART)
+        self._generator, self._prompt, self._answer = generator, prompt, answer
+        self._place, self._grid = place, grid
+        picture = _reduced(pictures[place], 2 * model.contract.image_size)
+        self._shown = [picture, *_occluded(picture, grid)]
+        self._scores: list[float] = []
+
+    @property
+    def done(self) -> bool:
+        """Whether all parts were worked on."""
+        return len(self._scores) == len(self._shown)
+
+    def step(self) -> None:
+        """Work on the next part, if one is left: it takes about as long as a batch of short answers."""
+        if self.done:
+            return
+        start = len(self._scores)
+        prompts = []
+        for features in self._encoder.encode(self._shown[start : start + _PART]):
+            seen = list(self._prompt.features)
+            seen[self._place] = features
+            prompts.append(replace(self._prompt, features=tuple(seen)))
+        self._scores += [one for (one,) in self._generator.score(prompts, [(self._answer,)] * len(prompts))]
+
+    def finish(self) -> Heat:
+        """Work on all parts that are left, and return the heat."""
+        while not self.done:
+            self.step()
+        return self.heat()
+
+    def heat(self) -> Heat:
+        """Return the heat over the picture, once all parts are done.
+
+        Returns:
+            The heat.
+        Raises:
+            ValueError: some are not.
+        """
+        if not self.done:
+            raise ValueError(f"{len(self._scores)} of {len(self._shown)} windows are done; call step until done.")
+        drops = self._scores[0] - np.asarray(self._scores[1:], dtype=np.float32)
+        return Heat(_spread(drops[1:], self._grid), float(drops[0]))
+
+
 def occlusion_heat(
     model: LoadedModel,
     generator: Generator,
@@ -53,7 +123,7 @@ def occlusion_heat(
     place: int = -1,
     grid: int = GRID,
 ) -> Heat:
-    """Work out what in one of a prompt's pictures an answer rests on.
+    """Work out what in one of a prompt's pictures an answer rests on, in one go; as `Occlusion`.
 
     Args:
         model: that answers.
@@ -62,23 +132,11 @@ def occlusion_heat(
         pictures: of the prompt, in its order.
         answer: the text whose probability is watched.
         place: which of the pictures to look into.
-        grid: places along a side, 2 or more; (grid + 1)^2 windows go through the model.
+        grid: places along a side, 2 or more.
     Returns:
         The heat over that picture.
     """
-    encoder = PictureEncoder(model, max_items=1, batch_size=16)
-    picture = _reduced(pictures[place], 2 * model.contract.image_size)
-    shown = [picture, *_occluded(picture, grid)]
-    scores: list[float] = []
-    for start in range(0, len(shown), 16):
-        prompts = []
-        for features in encoder.encode(shown[start : start + 16]):
-            seen = list(prompt.features)
-            seen[place] = features
-            prompts.append(replace(prompt, features=tuple(seen)))
-        scores += [one for (one,) in generator.score(prompts, [(answer,)] * len(prompts))]
-    drops = scores[0] - np.asarray(scores[1:], dtype=np.float32)
-    return Heat(_spread(drops[1:], grid), float(drops[0]))
+    return Occlusion(model, generator, prompt, pictures, answer, place=place, grid=grid).finish()
 
 
 def _reduced(picture: Picture, side: int) -> Picture:

@@ -11,7 +11,7 @@ from assistant import __version__
 from assistant.exports import pdf
 from assistant.exports.codes import REPORT
 from assistant.exports.source import Source, made_uid
-from assistant.exports.sr import DESCRIPTION
+from assistant.exports.sr import description
 from assistant.imaging.quiet import QUIET
 
 _CLASS = "1.2.840.10008.5.1.4.1.1.104.1"
@@ -52,12 +52,12 @@ def render(record: Mapping[str, Any], source: Source) -> bytes:
                 setattr(made, keyword, None)
         made.SOPClassUID, made.SOPInstanceUID = _CLASS, made_uid(record, "dicom-pdf")
         made.SeriesInstanceUID, made.SeriesNumber = made_uid(record, "dicom-pdf series"), _SERIES_NUMBER
-        made.Modality, made.SeriesDescription, made.InstanceNumber = "DOC", DESCRIPTION, 1
+        made.Modality, made.SeriesDescription, made.InstanceNumber = "DOC", description(record), 1
         made.Manufacturer, made.ManufacturerModelName, made.SoftwareVersions = "medassist", "medassist", __version__
         made.ConversionType, made.BurnedInAnnotation = "WSD", "YES"
         made.ContentDate, made.ContentTime = f"{now:%Y%m%d}", f"{now:%H%M%S}"
         made.AcquisitionDateTime = None
-        made.DocumentTitle, made.VerificationFlag = DESCRIPTION, "UNVERIFIED"
+        made.DocumentTitle, made.VerificationFlag = description(record), "UNVERIFIED"
         made.ConceptNameCodeSequence = Sequence([_code()])
         made.SourceInstanceSequence = Sequence([_reference(one) for one in images])
         made.MIMETypeOfEncapsulatedDocument = "application/pdf"

@@ -7,9 +7,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from assistant.conversation import NOT_FOR_CLINICAL_USE
-from assistant.exports.layout import AI_NOTICE, TITLE, page
+from assistant.exports.layout import page
+from assistant.exports.notices import origin_notice, use_notice
 from assistant.exports.source import Source
+from assistant.exports.wording import title_of
 
 _WIDTH_CM = 12
 _NO_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
@@ -29,10 +30,10 @@ def render(record: Mapping[str, Any], source: Source) -> bytes:
 
     made = page(record)
     document = docx.Document()
-    document.core_properties.author, document.core_properties.title = "medassist", TITLE
-    document.core_properties.comments = NOT_FOR_CLINICAL_USE
-    document.add_heading(TITLE, level=0)
-    document.add_paragraph().add_run(f"{AI_NOTICE} {NOT_FOR_CLINICAL_USE}").bold = True
+    document.core_properties.author, document.core_properties.title = "medassist", title_of(record)
+    document.core_properties.comments = use_notice(record)
+    document.add_heading(title_of(record), level=0)
+    document.add_paragraph().add_run(_plain(f"{origin_notice(record)} {use_notice(record)}")).bold = True
     for name, value in made.facts:
         document.add_paragraph(_plain(f"{name}: {value}"))
     for heading, text in made.sections:
@@ -49,7 +50,7 @@ def render(record: Mapping[str, Any], source: Source) -> bytes:
         for title, text, origin in made.evidence:
             document.add_paragraph(_plain(f"{title}. {text} Source: {origin}"), style="List Number")
     document.add_paragraph(_plain(made.model))
-    document.sections[0].footer.paragraphs[0].text = NOT_FOR_CLINICAL_USE
+    document.sections[0].footer.paragraphs[0].text = use_notice(record)
     stream = io.BytesIO()
     document.save(stream)
     return stream.getvalue()

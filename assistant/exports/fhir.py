@@ -20,9 +20,11 @@ from urllib.parse import quote
 from assistant import __version__
 from assistant.conversation import ALL_SECTIONS, NOT_FOR_CLINICAL_USE
 from assistant.exports.codes import HEADINGS, MODALITIES, REPORT, Code
-from assistant.exports.layout import AI_NOTICE, page
+from assistant.exports.layout import page
 from assistant.exports.markdown import report_markdown
+from assistant.exports.notices import is_accepted, origin_notice, use_notice
 from assistant.exports.source import Source, made_uuid
+from assistant.exports.wording import title_of
 
 Resource = dict[str, Any]
 
@@ -30,6 +32,7 @@ _TERMS = "http://terminology.hl7.org/CodeSystem"
 _BY_AI = {"system": f"{_TERMS}/v3-ObservationValue", "code": "AIAST", "display": "Artificial Intelligence asserted"}
 _RADIOLOGY = {"system": f"{_TERMS}/v2-0074", "code": "RAD", "display": "Radiology"}
 _ASSEMBLER = {"system": f"{_TERMS}/provenance-participant-type", "code": "assembler", "display": "Assembler"}
+_VERIFIER = {"system": f"{_TERMS}/provenance-participant-type", "code": "verifier", "display": "Verifier"}
 _IMAGING = {"system": f"{_TERMS}/observation-category", "code": "imaging", "display": "Imaging"}
 _URGENT: dict[str, Any] = {
     "interpretation": [
@@ -66,17 +69,24 @@ def render(record: Mapping[str, Any], source: Source) -> bytes:
     for name, text in shown.items():
         if text:
             urgent = _URGENT if name == "impression" and record.get("critical") else {}
-            resources[name] = _observation(name, text, names["device"], subject | when | urgent)
+            resources[name] = _observation(record, name, text, names["device"], subject | when | urgent)
     resources["report"] = _report(record, names, list(resources), subject | when, now)
     resources["by"] = {
         "resourceType": "Provenance",
         "target": [{"reference": names[one]} for one in resources if one in ("report", *ALL_SECTIONS)],
         "recorded": now,
-        "agent": [{"type": {"coding": [_ASSEMBLER]}, "who": {"reference": names["device"]}}],
+        "agent": [{"type": {"coding": [_ASSEMBLER]}, "who": {"reference": names["device"]}}, *_person(record)],
     }
     entries = [_entry(part, body, names[part], source) for part, body in resources.items()]
     bundle = {"resourceType": "Bundle", "type": "transaction", "meta": {"security": [_BY_AI]}, "entry": entries}
     return (json.dumps(bundle, ensure_ascii=False, indent=1) + "\n").encode()
+
+
+def _person(record: Mapping[str, Any]) -> list[Resource]:
+    """Return who accepted the report, as one more agent; nobody behind a draft."""
+    if not is_accepted(record):
+        return []
+    return [{"type": {"coding": [_VERIFIER]}, "who": {"display": str(record["accepted"]["by"])}}]
 
 
 def _entry(part: str, body: Resource, name: str, source: Source) -> Resource:
@@ -164,19 +174,19 @@ def _instances(headers: list[Any]) -> list[Resource]:
     ]
 
 
-def _observation(name: str, text: str, device: str, more: Resource) -> Resource:
+def _observation(record: Mapping[str, Any], name: str, text: str, device: str, more: Resource) -> Resource:
     """State one section, as text: no code is guessed for what is found."""
     return {
         "resourceType": "Observation",
         "meta": {"security": [_BY_AI]},
-        "text": _narrative(text, NOT_FOR_CLINICAL_USE),
+        "text": _narrative(text, use_notice(record)),
         "status": "preliminary",
         "category": [{"coding": [_IMAGING]}],
         "code": _concept(HEADINGS[name]),
         **more,
         "device": {"reference": device},
         "valueString": text,
-        "note": [{"text": f"{AI_NOTICE} {NOT_FOR_CLINICAL_USE}"}],
+        "note": [{"text": f"{origin_notice(record)} {use_notice(record)}"}],
     }
 
 
@@ -189,7 +199,7 @@ def _report(record: Mapping[str, Any], names: dict[str, str], there: list[str], 
     body: Resource = {
         "resourceType": "DiagnosticReport",
         "meta": {"security": [_BY_AI]},
-        "text": _narrative(AI_NOTICE, NOT_FOR_CLINICAL_USE, *sections),
+        "text": _narrative(origin_notice(record), use_notice(record), *sections),
         "status": "preliminary",
         "category": [{"coding": [_RADIOLOGY]}],
         "code": _concept(REPORT),
@@ -201,10 +211,10 @@ def _report(record: Mapping[str, Any], names: dict[str, str], there: list[str], 
     if "study" in there:
         body["imagingStudy"] = [{"reference": names["study"]}]
     if conclusion := record["sections"].get("impression"):
-        body["conclusion"] = f"{conclusion} ({NOT_FOR_CLINICAL_USE})"
+        body["conclusion"] = f"{conclusion} ({use_notice(record)})"
     shown = {name: value for name, value in record.items() if name not in ("inputs", "priors")}  # paths stay here
     text = report_markdown(shown).encode()
-    form = {"contentType": "text/markdown", "title": "Draft report", "data": base64.b64encode(text).decode()}
+    form = {"contentType": "text/markdown", "title": title_of(record), "data": base64.b64encode(text).decode()}
     return {**body, "presentedForm": [form]}
 
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from assistant import __version__
-from assistant.conversation import ALL_SECTIONS, NOT_FOR_CLINICAL_USE, SECTIONS
+from assistant.conversation import ALL_SECTIONS, SECTIONS
 from assistant.exports.codes import COMMENT, HEADINGS, REPORT, Code
-from assistant.exports.layout import AI_NOTICE, REMARKED, page
+from assistant.exports.layout import REMARKED, page
+from assistant.exports.notices import origin_notice, use_notice
 from assistant.exports.source import Source, made_uuid
 
 _ESCAPES = {"\\": "\\E\\", "|": "\\F\\", "^": "\\S\\", "&": "\\T\\", "~": "\\R\\"}
@@ -37,7 +38,7 @@ def render(record: Mapping[str, Any], source: Source) -> bytes:
     order = (accession, escaped(str(record.get("study") or control)), _coded(REPORT), "", "", study or now)
     segments = [_segment("MSH", "^~\\&", "medassist", "", "", *header), *_patient(source)]
     segments.append(_segment("OBR", "1", *order, *[""] * 14, now, "", "RAD", "P"))
-    results = [(COMMENT, f"{AI_NOTICE} {NOT_FOR_CLINICAL_USE}")]
+    results = [(COMMENT, f"{origin_notice(record)} {use_notice(record)}")]
     shown = [name for name in ALL_SECTIONS if name in SECTIONS or record["sections"].get(name)]
     results += [(HEADINGS[name], record["sections"].get(name) or "None.") for name in shown]
     made = page(record)

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from assistant.conversation import NOT_FOR_CLINICAL_USE
-from assistant.exports.layout import AI_NOTICE, TITLE, page
+from assistant.exports.layout import page
+from assistant.exports.notices import origin_notice, use_notice
 from assistant.exports.source import Source
+from assistant.exports.wording import title_of
 
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a}"
@@ -28,15 +29,15 @@ def render(record: Mapping[str, Any], source: Source) -> bytes:
     Returns:
         UTF-8.
     """
-    made = page(record)
+    made, title = page(record), title_of(record)
     lines = [
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8">',
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
         '<meta name="viewport" content="width=device-width,initial-scale=1">',
-        f"<title>{TITLE}</title><style>{_STYLE}</style></head><body><main>",
-        f"<h1>{TITLE}</h1>",
-        f'<p class="notice" role="note">{escape(AI_NOTICE)}<br>{escape(NOT_FOR_CLINICAL_USE)}</p>',
+        f"<title>{title}</title><style>{_STYLE}</style></head><body><main>",
+        f"<h1>{title}</h1>",
+        f'<p class="notice" role="note">{escape(origin_notice(record))}<br>{escape(use_notice(record))}</p>',
         "<dl>",
         *(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in made.facts),
         "</dl>",
@@ -50,10 +51,8 @@ def render(record: Mapping[str, Any], source: Source) -> bytes:
         lines += [f"<h2>{heading}</h2>", "<ul>", *(f"<li>{escape(one)}</li>" for one in points), "</ul>"]
     if made.evidence:
         lines += ["<h2>Evidence</h2>", "<ol>"]
-        for title, text, origin in made.evidence:
-            lines.append(
-                f"<li><strong>{escape(title)}.</strong> {escape(text)}<br><small>{escape(origin)}</small></li>"
-            )
+        for name, text, origin in made.evidence:
+            lines.append(f"<li><strong>{escape(name)}.</strong> {escape(text)}<br><small>{escape(origin)}</small></li>")
         lines.append("</ol>")
     lines += [f"<footer><small>{escape(made.model)}</small></footer>", "</main></body></html>", ""]
     return "\n".join(lines).encode()

@@ -9,10 +9,8 @@ from typing import Any
 from assistant.conversation import NOT_FOR_CLINICAL_USE
 from assistant.exports.wording import confidence_phrase, critical_names, shown_sections, support_words, told_of_study
 
-TITLE = "Draft report"
 REMARKED = ("Critical finding", "Indication", "History", "Confidence")
 """Facts that messages and structured reports carry as remarks; the others stand in fields of their own."""
-AI_NOTICE = "Written by a program (artificial intelligence). Not verified by a person."
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ def page(record: Mapping[str, Any]) -> Page:
     Args:
         record: as the ledger keeps it.
     Returns:
-        what the page says, the notices at its head left out: `AI_NOTICE` and `NOT_FOR_CLINICAL_USE`.
+        what the page says, the notices at its head left out: `origin_notice` and `use_notice`.
     """
     facts = []
     if record.get("study"):

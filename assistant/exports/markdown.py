@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from assistant.conversation import NOT_FOR_CLINICAL_USE
+from assistant.exports.notices import is_accepted, origin_notice, use_notice
 from assistant.exports.wording import (
     confidence_phrase,
     critical_names,
@@ -27,9 +28,11 @@ def report_markdown(record: Mapping[str, Any]) -> str:
     Returns:
         Markdown that ends with a line break.
     """
-    lines = [f"# {plain_markdown(title_of(record))}", "", f"> {NOT_FOR_CLINICAL_USE}", ""]
+    lines = [f"# {plain_markdown(title_of(record))}", "", f"> {use_notice(record)}", ""]
     if named := critical_names(record):
         lines += [f"> **Critical finding: {plain_markdown(named)}.** Have the image read at once.", ""]
+    if is_accepted(record):
+        lines += [f"- {plain_markdown(origin_notice(record))}"]
     if record.get("study"):
         lines += [f"- Study: `{record['study']}`"]
     if record.get("inputs"):

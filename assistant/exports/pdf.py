@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 from xml.sax.saxutils import escape
 
-from assistant.conversation import NOT_FOR_CLINICAL_USE
-from assistant.exports.layout import AI_NOTICE, TITLE, page
+from assistant.exports.layout import page
+from assistant.exports.notices import origin_notice, use_notice
 from assistant.exports.source import Source
+from assistant.exports.wording import title_of
 
 _WIDTH_CM, _HEIGHT_CM = 14.0, 11.0
 
@@ -30,8 +31,8 @@ def render(record: Mapping[str, Any], source: Source) -> bytes:
 
     made, styles = page(record), getSampleStyleSheet()
     story: list[Any] = [
-        Paragraph(TITLE, styles["Title"]),
-        Paragraph(f"<b>{_markup(AI_NOTICE)} {_markup(NOT_FOR_CLINICAL_USE)}</b>", styles["BodyText"]),
+        Paragraph(title_of(record), styles["Title"]),
+        Paragraph(f"<b>{_markup(origin_notice(record))} {_markup(use_notice(record))}</b>", styles["BodyText"]),
         *(Paragraph(_markup(f"{name}: {value}"), styles["BodyText"]) for name, value in made.facts),
     ]
     for heading, text in made.sections:
@@ -51,8 +52,13 @@ def render(record: Mapping[str, Any], source: Source) -> bytes:
         story.append(Paragraph(line, styles["BodyText"]))
     story.append(Paragraph(_markup(made.model), styles["BodyText"]))
     stream = io.BytesIO()
-    document = SimpleDocTemplate(stream, pagesize=A4, title=TITLE, author="medassist", subject=NOT_FOR_CLINICAL_USE)
-    document.build(story, onFirstPage=_footer, onLaterPages=_footer)
+    use = use_notice(record)
+    document = SimpleDocTemplate(stream, pagesize=A4, title=title_of(record), author="medassist", subject=use)
+
+    def footer(canvas: Any, document: Any) -> None:
+        _footer(canvas, document, use)
+
+    document.build(story, onFirstPage=footer, onLaterPages=footer)
     return stream.getvalue()
 
 
@@ -61,10 +67,10 @@ def _markup(text: str) -> str:
     return escape(text.encode("cp1252", "replace").decode("cp1252"))
 
 
-def _footer(canvas: Any, document: Any) -> None:
+def _footer(canvas: Any, document: Any, notice: str) -> None:
     """Put the notice and the page's number below each page."""
     canvas.saveState()
     canvas.setFont("Helvetica", 7)
-    canvas.drawString(document.leftMargin, 28, NOT_FOR_CLINICAL_USE)
+    canvas.drawString(document.leftMargin, 28, notice)
     canvas.drawRightString(document.pagesize[0] - document.rightMargin, 28, str(canvas.getPageNumber()))
     canvas.restoreState()

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from assistant import __version__
-from assistant.conversation import ALL_SECTIONS, NOT_FOR_CLINICAL_USE, SECTIONS
+from assistant.conversation import ALL_SECTIONS, SECTIONS
 from assistant.exports.codes import COMMENT, ELEMENTS, HEADINGS, REPORT, Code
-from assistant.exports.layout import AI_NOTICE, REMARKED, page
+from assistant.exports.layout import REMARKED, page
+from assistant.exports.notices import is_accepted, origin_notice, use_notice
 from assistant.exports.source import Source, made_uid
 from assistant.imaging.quiet import QUIET
 
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
 
 _SERIES_NUMBER = 9901
 DESCRIPTION = "AI draft report, unverified"
+ACCEPTED_DESCRIPTION = "AI report accepted by a person"
+"""Accepted on a page, which is no signature: the standard's own flags stay at unverified and preliminary."""
+
+
+def description(record: Mapping[str, Any]) -> str:
+    """Return the series description of a report."""
+    return ACCEPTED_DESCRIPTION if is_accepted(record) else DESCRIPTION
 
 
 def render(record: Mapping[str, Any], source: Source) -> bytes:
@@ -51,7 +59,7 @@ def render(record: Mapping[str, Any], source: Source) -> bytes:
             is_final=False,
             is_verified=False,
         )
-        report.SeriesDescription = DESCRIPTION
+        report.SeriesDescription = description(record)
         report.ManufacturerModelName, report.SoftwareVersions = "medassist", __version__
         report.PreliminaryFlag = "PRELIMINARY"
         stream = io.BytesIO()
@@ -89,7 +97,7 @@ def _content(record: Mapping[str, Any], evidence: list[Any]) -> Dataset:
         sr.ObserverContext(sr.CodedConcept("121007", "DCM", "Device"), device),
     ]
     children: list[Any] = [item for template in items for item in template]
-    children.append(_text(COMMENT, f"{AI_NOTICE} {NOT_FOR_CLINICAL_USE}"))
+    children.append(_text(COMMENT, f"{origin_notice(record)} {use_notice(record)}"))
     for name in (one for one in ALL_SECTIONS if one in SECTIONS or record["sections"].get(one)):
         container = sr.ContainerContentItem(name=_coded(HEADINGS[name]), relationship_type=contains)
         container.ContentSequence = sr.ContentSequence([_text(ELEMENTS[name], record["sections"].get(name) or "None.")])

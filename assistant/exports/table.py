@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from assistant.conversation import ALL_SECTIONS, NOT_FOR_CLINICAL_USE
+from assistant.exports.notices import is_accepted, origin_notice, use_notice
 from assistant.exports.source import Source
 from assistant.exports.wording import critical_names
 
@@ -39,7 +40,7 @@ def render(record: Mapping[str, Any], source: Source) -> bytes:
         "cautions": " ".join(one for one in record.get("cautions", ()) if one != NOT_FOR_CLINICAL_USE),
         "model": model.get("name", ""),
         "fingerprint": model.get("fingerprint", ""),
-        "notice": NOT_FOR_CLINICAL_USE,
+        "notice": f"{origin_notice(record)} {use_notice(record)}" if is_accepted(record) else NOT_FOR_CLINICAL_USE,
     }
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS)

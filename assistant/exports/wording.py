@@ -48,9 +48,10 @@ def shown_sections(record: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def title_of(record: Mapping[str, Any]) -> str:
-    """Return the head of a report, such as "Draft report: Chest X-ray"."""
+    """Return the head of a report, such as "Draft report: Chest X-ray"; an accepted one is no draft."""
     title = (record.get("template") or {}).get("title")
-    return f"Draft report: {title}" if title else "Draft report"
+    what = "Report accepted by a person" if record.get("accepted") else "Draft report"
+    return f"{what}: {title}" if title else what
 
 
 def critical_names(record: Mapping[str, Any]) -> str:

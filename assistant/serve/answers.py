@@ -128,3 +128,13 @@ class Models(BaseModel):
 
     object: Literal["list"]
     data: list[ModelCard]
+
+
+class FeedbackKept(BaseModel):
+    """What was kept of a client's word on an answer."""
+
+    id: str
+    object: Literal["feedback"]
+    kind: Literal["answer", "report"]
+    pictures_kept: int
+    notice: str

@@ -64,6 +64,10 @@ class Calls:
         if self.audit is not None:
             self.audit.append(what, who=who, **fields)
 
+    def note_feedback(self, who: str, name: str, kind: str) -> None:
+        """Note that feedback was given, on which id; nothing of what was said."""
+        self.note("feedback", who, id=name, kind=kind)
+
     @contextmanager
     def watched(self, what: str, who: str, *, images: int = 0, via: str | None = None) -> Iterator[Call]:
         """Note a request before it is worked on, and how it ended.

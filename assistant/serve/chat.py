@@ -15,12 +15,13 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
-from assistant.conversation import Answer, Usage
+from assistant.conversation import Answer, Question, Usage
 from assistant.engine.row import until
 from assistant.serve.answers import ChatCompletion, ErrorBody
 from assistant.serve.calls import Call
 from assistant.serve.engine import QueuedService
 from assistant.serve.errors import as_api_error
+from assistant.serve.feedback import remember
 from assistant.serve.formats import Format, format_of
 from assistant.serve.gate import CLIENT
 from assistant.serve.jobs import Job
@@ -47,7 +48,13 @@ class Asked:
         self.format: Format = format_of(body.response_format)
         self.cautions: list[str] = []
         self.created = int(time.time())
+        self.question: Question | None = None
         self.pieces: asyncio.Queue[str] = asyncio.Queue()
+
+    @property
+    def name(self) -> str:
+        """The answer's id."""
+        return f"chatcmpl-{self.call.id}"
 
     async def submit(self) -> Job:
         """Read the images and let the question wait for the model."""
@@ -62,6 +69,7 @@ class Asked:
             raw = await run_sync(raw_of, self.body, most)
             return self.service.ask("raw", self.call.who, raw, streams)
         question, self.cautions = await run_sync(functools.partial(question_of, self.body, self.format, most))
+        self.question = question
         return self.service.ask("chat", self.call.who, question, streams)
 
     def written(self, made: Answer | RawText) -> tuple[str | None, str | None, Usage]:
@@ -70,6 +78,8 @@ class Asked:
             self.call.finished("raw", False, made.usage)
             return made.text, None, made.usage
         self.call.finished("chat", made.abstained, made.usage)
+        if self.question is not None:
+            remember(self.service, self.call, self.name, self.question, made)
         content, refusal = self.format.written(made)
         if content is not None and self.format.kind == "text" and not made.abstained:
             content, _ = until(content, stop_words(self.body))  # quotations and citations were not generated
@@ -80,7 +90,7 @@ class Asked:
         opened = self.service.get()
         index = f"+{opened.index_fingerprint}" if opened.index_fingerprint else ""
         return {
-            "id": f"chatcmpl-{self.call.id}",
+            "id": self.name,
             "object": kind,
             "created": self.created,
             "model": self.body.model,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,7 +18,8 @@ from assistant.serve.settings import ServeConfig
 from assistant.ui.service import AssistantService
 
 if TYPE_CHECKING:
-    from assistant.engine.occlusion import Heat
+    from assistant.engine.occlusion import Heat, Occlusion
+    from assistant.feedback.desk import Desk
     from assistant.serve.raw import RawRequest
 
 logger = logging.getLogger(__name__)
@@ -33,10 +35,19 @@ class QueuedService(AssistantService):
         settings: how many may wait, and how long.
         calls: what each request leaves behind.
         batch_size: requests that go through the model together.
+        feedback: takes in what people say of answers; None takes none.
     """
 
-    def __init__(self, load: Callable[[], Opened], settings: ServeConfig, calls: Calls, *, batch_size: int) -> None:
-        super().__init__(load)
+    def __init__(
+        self,
+        load: Callable[[], Opened],
+        settings: ServeConfig,
+        calls: Calls,
+        *,
+        batch_size: int,
+        feedback: Desk | None = None,
+    ) -> None:
+        super().__init__(load, feedback=feedback)
         self.settings, self.calls = settings, calls
         calls.identity = self.identity
         handlers = {
@@ -45,7 +56,8 @@ class QueuedService(AssistantService):
             "images": self._image_vectors,
             "texts": self._text_vectors,
             "raw": self._complete,
-            "heat": lambda asked: [self._assistant.heat(question, answer) for question, answer in asked],
+            "heat": lambda asked: [self._assistant.heat_work(question, answer) for question, answer in asked],
+            "heat part": lambda works: [work.step() for work in works],
         }
         self.queue = FairQueue(
             handlers,
@@ -109,45 +121,59 @@ class QueuedService(AssistantService):
 
     def stream(self, question: Question, who: str = "page") -> Iterator[str | Answer]:
         """Answer a question of the page; as `MedicalAssistant.stream`, in its turn."""
-        pieces: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         with self.calls.watched("page.ask", who, images=len(question.pictures)) as call:
-            job = self._page(call, "chat", who, question, pieces.put)
-            job.future.add_done_callback(lambda _: pieces.put(None))
             told = False
-            try:
-                while (piece := pieces.get()) is not None:
-                    told = True
-                    yield piece
-                answer: Answer = job.future.result()
-            finally:
-                self.queue.cancel(job)
-            call.finished("chat", answer.abstained, answer.usage)
-        if not told:
-            yield answer.text
-        yield answer
+            for piece in self._pieces(call, "chat", who, question):
+                if isinstance(piece, Answer):
+                    call.finished("chat", piece.abstained, piece.usage)
+                    if not told:
+                        yield piece.text
+                told = True
+                yield piece
 
-    def report(self, request: ReportRequest, who: str = "page") -> Report:
-        """Draft a report of the page, in its turn."""
+    def draft(self, request: ReportRequest, who: str = "page") -> Iterator[str | Report]:
+        """Draft a report of the page, in its turn, while its reader watches."""
         with self.calls.watched("page.report", who, images=len(request.pictures) + len(request.priors)) as call:
-            job = self._page(call, "reports", who, request)
-            report: Report = job.future.result(self.settings.timeout_s)
-            call.finished("reports", report.abstained, report.usage)
-        return report
+            for piece in self._pieces(call, "reports", who, request):
+                if isinstance(piece, Report):
+                    call.finished("reports", piece.abstained, piece.usage)
+                yield piece
+
+    def _pieces(self, call: Call, kind: str, who: str, asked: Any) -> Iterator[Any]:
+        """Yield what is written, piece by piece, then the whole; whoever stops reading leaves the queue."""
+        pieces: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        job = self._page(call, kind, who, asked, pieces.put)
+        job.future.add_done_callback(lambda _: pieces.put(None))
+        try:
+            while (piece := pieces.get(timeout=self.settings.timeout_s)) is not None:
+                yield piece
+            yield job.future.result()
+        except queue.Empty:
+            raise AssistantError("This took too long, as others are asking too. Try again in a minute.") from None
+        finally:
+            self.queue.cancel(job)
 
     def heat(self, question: Question, answer: str, who: str = "page") -> Heat | None:
-        """Work out what an answer of the page rests on, in its turn."""
+        """Work out what an answer of the page rests on, part by part: between the parts others have their turn."""
         with self.calls.watched("page.heat", who, images=len(question.pictures)) as call:
+            ends = time.monotonic() + self.settings.timeout_s
             try:
-                job = self.submit("heat", who, (question, answer))
+                work: Occlusion | None = self._done("heat", who, (question, answer), ends)
+                while work is not None and not work.done:
+                    self._done("heat part", who, work, ends)
             except Busy as error:
                 call.outcome = "busy"
                 raise AssistantError(str(error)) from error
-            try:
-                heat: Heat | None = job.future.result(self.settings.timeout_s)
-            finally:
-                self.queue.cancel(job)
             call.outcome = "answered"
-        return heat
+        return work.heat() if work is not None else None
+
+    def _done(self, kind: str, who: str, payload: Any, ends: float) -> Any:
+        """Wait for one job's result."""
+        job = self.submit(kind, who, payload)
+        try:
+            return job.future.result(max(0.0, ends - time.monotonic()))
+        finally:
+            self.queue.cancel(job)
 
     def _page(self, call: Call, kind: str, who: str, asked: Any, on_text: Callable[[str], None] | None = None) -> Job:
         try:

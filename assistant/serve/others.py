@@ -15,6 +15,7 @@ from assistant.serve.answers import Embeddings, ReportAnswer
 from assistant.serve.chat import ERRORS, tokens
 from assistant.serve.engine import QueuedService
 from assistant.serve.errors import ApiError
+from assistant.serve.feedback import remember
 from assistant.serve.gate import CLIENT
 from assistant.serve.images import ImageSource, read_images
 from assistant.serve.messages import sampling_of
@@ -48,6 +49,7 @@ def reports_router(service: QueuedService) -> APIRouter:
             asked = await run_sync(_request, body)
             made: Report = await result_of(service.ask("reports", call.who, asked), request, service)
             call.finished("reports", made.abstained, made.usage)
+            remember(service, call, f"report-{call.id}", asked, made)
         told = {"id": f"report-{call.id}", "object": "report", "created": int(time.time()), **made.to_dict(),
                 "index": opened.index_fingerprint, "usage": tokens(made.usage)}  # fmt: skip
         return JSONResponse(told, headers={"x-request-id": call.id, "Cache-Control": "no-store"})

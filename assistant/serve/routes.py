@@ -15,6 +15,7 @@ from assistant.serve.chat import chat_router
 from assistant.serve.docs_page import docs_html
 from assistant.serve.engine import QueuedService
 from assistant.serve.errors import ApiError, install_handlers
+from assistant.serve.feedback import feedback_router
 from assistant.serve.gate import Gate
 from assistant.serve.keys import KeyRing
 from assistant.serve.metrics import CONTENT_TYPE
@@ -37,6 +38,7 @@ def add_api(app: FastAPI, service: QueuedService, keys: KeyRing | None) -> None:
         chat_router(service),
         reports_router(service),
         embeddings_router(service),
+        feedback_router(service),
         models_router(service, int(time.time())),
     ]
     described = [route for router in routers for route in router.routes]

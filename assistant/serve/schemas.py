@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 MAX_TEXT = 20_000
+MAX_SECTION = 8000
 """Most characters of one text; far more than any context holds."""
 MAX_MESSAGES = 200
 MAX_INPUTS = 256
@@ -150,3 +151,41 @@ class EmbeddingsRequest(Strict):
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: int | None = Field(None, description="The space has one width; another is refused.")
     user: Annotated[str, Field(max_length=256)] | None = Field(None, description="Taken and not kept.")
+
+
+class EditedSections(Strict):
+    """A report as a person left it."""
+
+    technique: Annotated[str, Field(max_length=MAX_SECTION)] = ""
+    findings: Annotated[str, Field(max_length=MAX_SECTION)] = ""
+    impression: Annotated[str, Field(max_length=MAX_SECTION)] = ""
+
+
+class FeedbackBody(Strict):
+    """What a client says of an answer or a report of her own."""
+
+    id: Annotated[str, Field(min_length=1, max_length=64)] = Field(description="Of the answer or report: chatcmpl-…")
+    verdict: Literal["up", "down"]
+    reason: (
+        Literal[
+            "made_up",
+            "missed",
+            "wrong_place",
+            "wrong_size",
+            "wrong_subject",
+            "evidence",
+            "sureness",
+            "wording",
+            "other",
+        ]
+        | None
+    ) = None
+    comment: Annotated[str, Field(max_length=MAX_SECTION)] | None = Field(None, description="Leave names out.")
+    correction: Annotated[str, Field(max_length=MAX_SECTION)] | None = Field(
+        None, description="What the answer should have been. Leave names out."
+    )
+    sections: EditedSections | None = Field(None, description="Of a report: as you would write it.")
+    accepted: bool | None = Field(None, description="Of a report: you stand by it as it is in `sections`.")
+    keep_pictures: bool | None = Field(
+        None, description="You agree that the pixels are kept; otherwise a hash of them is."
+    )

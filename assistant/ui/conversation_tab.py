@@ -10,11 +10,12 @@ from gradio.components.chatbot import ExampleMessage
 
 from assistant.exports.talk import talk_json, talk_markdown
 from assistant.ui.examples import Example
+from assistant.ui.judging_panel import build_judging
 from assistant.ui.looking import Looking
-from assistant.ui.looking_panel import Beside, build_heat, build_region, build_views
+from assistant.ui.looking_panel import Beside, build_heat, build_region, build_views, build_wishes
 from assistant.ui.region import Region
 from assistant.ui.service import AssistantService
-from assistant.ui.session import MAX_UPLOADS, Session, View
+from assistant.ui.session import MAX_UPLOADS, Session, View, Wishes
 from assistant.ui.talking import NOTHING_YET, Asked, Conversation, Told
 
 HIDDEN: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -40,6 +41,7 @@ def build_conversation_tab(service: AssistantService, examples: Sequence[Example
     with gr.Row(equal_height=False, elem_classes="ma-columns"):
         with gr.Column(scale=7, min_width=320):
             chatbot, box = _chatbot(examples), _box()
+            build_judging(service, chatbot, session)
             view = build_views(looking, box)
             with gr.Row(elem_classes="ma-below"):
                 gr.HTML(
@@ -47,7 +49,7 @@ def build_conversation_tab(service: AssistantService, examples: Sequence[Example
                 )
                 stop = gr.Button("Stop", size="sm", variant="secondary", scale=0, min_width=72, elem_id="stop")
                 fresh = gr.Button("New conversation", size="sm", variant="secondary", scale=0, min_width=160)
-            beside = build_region(looking, session)
+            beside, wishes = build_region(looking, session), build_wishes()
             with gr.Row(elem_classes="ma-below"):
                 gr.HTML("<p class='ma-empty'>Keep this conversation, without names or files:</p>")
                 markdown = gr.Button("Markdown", size="sm", scale=0, min_width=96, elem_id="save-markdown")
@@ -56,7 +58,7 @@ def build_conversation_tab(service: AssistantService, examples: Sequence[Example
             panel = gr.HTML(NOTHING_YET, elem_id="grounds", elem_classes="ma-bare", label="What the answer stands on")
             build_heat(looking, session, panel)
     shows = [box, chatbot, session, panel]
-    _connect(tab, shows, view, beside, stop, fresh)
+    _connect(tab, shows, view, beside, wishes, stop, fresh)
     _export(session, markdown, talk_markdown, "text/markdown", "conversation.md")
     _export(session, data, talk_json, "application/json", "conversation.json")
 
@@ -70,8 +72,8 @@ def _chatbot(examples: Sequence[Example]) -> gr.Chatbot:
         min_height=380,
         layout="bubble",
         buttons=["copy"],
-        feedback_options=None,
-        placeholder="### Add an image and ask\nJPEG, PNG, WebP, TIFF or DICOM. Or ask without an image.",
+        feedback_options=("Like", "Dislike"),
+        placeholder="## Add an image and ask\nJPEG, PNG, WebP, TIFF or DICOM. Or ask without an image.",
         examples=[_offer(one) for one in examples],
         allow_tags=False,
         allow_file_downloads=False,
@@ -106,16 +108,24 @@ def _place(index: int | tuple[int, int] | list[int]) -> int:
 
 
 def _connect(
-    tab: Conversation, shows: list[Any], view: gr.State, beside: Beside, stop: gr.Button, fresh: gr.Button
+    tab: Conversation,
+    shows: list[Any],
+    view: gr.State,
+    beside: Beside,
+    wishes: gr.State,
+    stop: gr.Button,
+    fresh: gr.Button,
 ) -> None:
     """Say what happens when something is sent, clicked, stopped or taken back."""
     box, chatbot, session, panel = shows
 
-    def send(message: dict[str, Any], state: Session, view: View, region: Region, request: gr.Request) -> Asked:
-        return tab.accept(message, state, request, view, region)
+    def send(
+        message: dict[str, Any], state: Session, view: View, region: Region, wished: Wishes, request: gr.Request
+    ) -> Asked:
+        return tab.accept(message, state, request, view, region, wished)
 
-    def follow(event: gr.SelectData, state: Session, region: Region, request: gr.Request) -> Asked:
-        return tab.accept(str(event.value), state, request, None, region)
+    def follow(event: gr.SelectData, state: Session, region: Region, wished: Wishes, request: gr.Request) -> Asked:
+        return tab.accept(str(event.value), state, request, None, region, wished)
 
     def pick(event: gr.SelectData, state: Session, request: gr.Request) -> Asked:
         return tab.accept_example(event.index, state, request)
@@ -127,8 +137,8 @@ def _connect(
         return tab.undo(_place(event.index), state)
 
     steps = (
-        box.submit(send, [box, session, view, beside.region], shows, **HIDDEN),
-        chatbot.option_select(follow, [session, beside.region], shows, **HIDDEN),
+        box.submit(send, [box, session, view, beside.region, wishes], shows, **HIDDEN),
+        chatbot.option_select(follow, [session, beside.region, wishes], shows, **HIDDEN),
         chatbot.example_select(pick, session, shows, **HIDDEN),
         chatbot.retry(retry, session, shows, **HIDDEN),
     )
@@ -163,4 +173,5 @@ def _export(session: gr.State, button: gr.Button, write: Any, kind: str, name: s
         return content
 
     script = DOWNLOAD.replace("KIND", kind).replace("NAME", name)
-    button.click(written, session, text, queue=False, **HIDDEN).success(None, text, None, js=script, **HIDDEN)
+    # Queued: the library shows an error of what is not queued to nobody.
+    button.click(written, session, text, **HIDDEN).success(None, text, None, js=script, **HIDDEN)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from assistant.conversation import Answer, Question
+from assistant.review import without_citations
 from assistant.ui.session import Session
+from assistant.vocabulary import canonical_modality
 
 MOST = 3
 _ANY = ("Is anything abnormal in this image?", "Which organ or body part is shown?", "What kind of image is this?")
@@ -30,13 +32,16 @@ def modality_shown(question: Question, answer: Answer) -> str | None:
 
     Args:
         question: its pictures' headers are believed first.
-        answer: the kind that most of its evidence is about comes next.
+        answer: a kind that it names comes next, then the kind that most of its evidence is about.
     Returns:
         A name of `vocabulary.MODALITIES`, or None.
     """
     told = [picture.modality for picture in question.pictures if picture.modality]
     if told:
         return told[-1]
+    said = canonical_modality(without_citations(answer.text).strip(" ."))
+    if said is not None:
+        return said
     found = [item.modality for item in answer.evidence if item.modality]
     return max(set(found), key=lambda name: (found.count(name), name)) if found else None
 

@@ -12,7 +12,7 @@ import gradio as gr
 
 from assistant.errors import AssistantError, ImageError
 from assistant.imaging.picture import Picture
-from assistant.ui.overlay import heat_html, note_html
+from assistant.ui.overlay import heat_html, note_html, pair_html
 from assistant.ui.panels import error_html
 from assistant.ui.region import Region, drawn, share_of
 from assistant.ui.service import AssistantService
@@ -99,6 +99,16 @@ class Looking:
             return None, Region(), note_html("Ask about an image first; then a box can be drawn on it.")
         shown = preview_file(session.pictures[-1], user_of(request))
         return shown, Region(), note_html(Region().words())
+
+    def pair(self, session: Session) -> str:
+        """Show the last two pictures under discussion side by side, as they are read: the earlier one left.
+
+        Args:
+            session: the visitor's state.
+        Returns:
+            HTML with the pictures inside; empty with fewer than two.
+        """
+        return pair_html(session.pictures[-2:], compared=session.compared)
 
     def click(
         self, index: tuple[int, int], session: Session, region: Region, request: gr.Request | None = None

@@ -10,7 +10,7 @@ import gradio as gr
 from assistant.ui.looking import AS_STORED, WINDOWS, Looking
 from assistant.ui.overlay import note_html
 from assistant.ui.region import Region
-from assistant.ui.session import Session, View
+from assistant.ui.session import Session, View, Wishes
 
 _HIDDEN: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
@@ -68,6 +68,7 @@ def build_region(looking: Looking, session: gr.State) -> Beside:
         What the conversation needs of it.
     """
     region = gr.State(Region())
+    pair = gr.HTML("", elem_id="pair", elem_classes="ma-bare", label="The last two images side by side")
     with gr.Accordion("Ask about a region", open=False, elem_id="region"):
         hint = gr.HTML(note_html("Ask about an image first; then a box can be drawn on it."), elem_classes="ma-bare")
         canvas = gr.Image(
@@ -80,9 +81,38 @@ def build_region(looking: Looking, session: gr.State) -> Beside:
         return looking.click(event.index, state, drawn, request)
 
     canvas.select(click, [session, region], [canvas, region, hint], **_HIDDEN)
-    renew = (looking.canvas, session, [canvas, region, hint])
+
+    def draw(state: Session, request: gr.Request) -> tuple[Any, ...]:
+        return *looking.canvas(state, request), looking.pair(state)
+
+    renew = (draw, session, [canvas, region, hint, pair])
     clear.click(*renew, **_HIDDEN)
     return Beside(region, renew)
+
+
+def build_wishes() -> gr.State:
+    """Put the settings for the questions to come on the page.
+
+    Returns:
+        The state that holds the `Wishes`.
+    """
+    wishes = gr.State(Wishes())
+    with gr.Accordion("Settings", open=False, elem_id="settings"):
+        compare = gr.Checkbox(False, label="Compare a new image with the one before (earlier, then current)")
+        evidence = gr.Checkbox(True, label="Search the index for evidence")
+        temperature = gr.Slider(
+            0, 1.5, value=0, step=0.1, label="Temperature", buttons=[],
+            info="0 gives the likeliest answer each time; above it, asking again may give another.",
+        )  # fmt: skip
+
+    def wished(pair: bool, search: bool, heat: float | None) -> Wishes:
+        return Wishes(min(1.5, max(0.0, float(heat or 0))), bool(search), bool(pair))
+
+    gr.on(
+        [compare.input, evidence.input, temperature.input, temperature.release],
+        wished, [compare, evidence, temperature], wishes, trigger_mode="always_last", queue=False, **_HIDDEN,
+    )  # fmt: skip
+    return wishes
 
 
 def build_heat(looking: Looking, session: gr.State, panel: gr.HTML) -> None:
@@ -95,5 +125,5 @@ def build_heat(looking: Looking, session: gr.State, panel: gr.HTML) -> None:
     """
     button = gr.Button("What the answer rests on", size="sm", elem_id="rests")
     heat = gr.HTML("", elem_id="heat", elem_classes="ma-bare", label="What the answer rests on")
-    asked = button.click(looking.heat, session, heat, concurrency_id="model", **_HIDDEN)
+    asked = button.click(looking.heat, session, heat, concurrency_id="heat", concurrency_limit=2, **_HIDDEN)
     panel.change(lambda: "", None, heat, cancels=asked, queue=False, **_HIDDEN)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from base64 import b64encode
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,28 @@ def heat_html(picture: Picture, heat: Heat | None) -> str:
         "<div class='ma-legend' aria-hidden='true'><span>counts less</span><i></i><span>counts more</span></div>"
         f"<strong>{MEANING}</strong> {escape(_whole(heat))}</figcaption></figure>"
     )
+
+
+def pair_html(pictures: Sequence[Picture], *, compared: bool) -> str:
+    """Return two pictures side by side.
+
+    Args:
+        pictures: the earlier one first.
+        compared: whether they are prior and current, not just two of one question.
+    Returns:
+        HTML with both inside; empty unless there are two.
+    """
+    if len(pictures) != 2:
+        return ""
+    names = ("Earlier image", "Current image") if compared else ("First of the last two", "Last image")
+    sides = []
+    for name, picture in zip(names, pictures, strict=True):
+        buffer = io.BytesIO()
+        preview(picture).save(buffer, "JPEG", quality=88)
+        encoded = b64encode(buffer.getvalue()).decode()
+        sides.append(f"<figure><img alt='{name}' src='data:image/jpeg;base64,{encoded}'>"
+                     f"<figcaption>{name}</figcaption></figure>")  # fmt: skip
+    return f"<div class='ma-pair' role='group' aria-label='Side by side'>{''.join(sides)}</div>"
 
 
 def note_html(text: str) -> str:

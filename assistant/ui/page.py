@@ -10,6 +10,7 @@ import assistant
 from assistant.ui.conversation_tab import build_conversation_tab
 from assistant.ui.examples import shipped_examples
 from assistant.ui.panels import header_html, notice_html
+from assistant.ui.repair import REPAIR
 from assistant.ui.report_tab import build_report_tab
 from assistant.ui.service import AssistantService
 
@@ -52,6 +53,7 @@ def build_page(service: AssistantService, *, signed_in: bool = False) -> gr.Bloc
             return header_html(service), gr.Timer(_POLL_S, active=service.state == "loading")
 
         timer.tick(look, None, [status, timer], queue=False, show_progress="hidden", api_visibility="private")
+        page.load(None, js=REPAIR)
         page.load(look, None, [status, timer], queue=False, show_progress="hidden", api_visibility="private")
     page.queue(max_size=64, default_concurrency_limit=4)
     return page

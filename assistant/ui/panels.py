@@ -91,7 +91,7 @@ def confidence_html(confidence: float, abstained: bool) -> str:
     level = "high" if confidence >= 0.7 else "middle" if confidence >= 0.5 else "low"
     note = "<p class='ma-abstained'>Not sure enough to answer.</p>" if abstained else ""
     return (
-        f"<section class='ma-confidence ma-{level}'><h3>Confidence</h3>{note}"
+        f"<section class='ma-confidence ma-{level}'><h2>Confidence</h2>{note}"
         f"<div class='ma-words'><span>{words.capitalize()}</span><span>{percent} %</span></div>"
         f"<div class='ma-bar' role='meter' aria-label='Confidence' aria-valuemin='0' aria-valuemax='100' "
         f"aria-valuenow='{percent}'><span style='width:{percent}%'></span></div></section>"
@@ -103,7 +103,7 @@ def _cautions_html(cautions: Sequence[str]) -> str:
     items = "".join(f"<li>{escape(one)}</li>" for one in cautions if one != NOT_FOR_CLINICAL_USE)
     if not items:
         return ""
-    return f"<section class='ma-cautions'><h3>Cautions</h3><ul>{items}</ul></section>"
+    return f"<section class='ma-cautions'><h2>Cautions</h2><ul>{items}</ul></section>"
 
 
 def _support_html(grounds: Sequence[Ground]) -> str:
@@ -115,7 +115,7 @@ def _support_html(grounds: Sequence[Ground]) -> str:
         f"<span class='ma-source'>{escape(support_words(one.to_dict()))}</span></li>"
         for one in grounds
     )
-    return f"<section class='ma-support'><h3>Sentence by sentence</h3><ul>{rows}</ul></section>"
+    return f"<section class='ma-support'><h2>Sentence by sentence</h2><ul>{rows}</ul></section>"
 
 
 def cases_html(cases: Sequence[Evidence], pictures: Mapping[str, bytes]) -> str:
@@ -139,14 +139,14 @@ def cases_html(cases: Sequence[Evidence], pictures: Mapping[str, bytes]) -> str:
             f"<figure class='ma-case'>{shown}<figcaption><strong>{escape(item.title)}</strong> {escape(short)} "
             f"<span class='ma-source'>{escape(item.source)} · {escape(item.licence)}</span></figcaption></figure>"
         )
-    return f"<section class='ma-cases'><h3>Nearest cases</h3><div>{''.join(cards)}</div></section>"
+    return f"<section class='ma-cases'><h2>Nearest cases</h2><div>{''.join(cards)}</div></section>"
 
 
 def _evidence_html(evidence: Sequence[Evidence]) -> str:
     if not evidence:
-        return "<section><h3>Evidence</h3><p class='ma-empty'>Nothing in the index was near enough.</p></section>"
+        return "<section><h2>Evidence</h2><p class='ma-empty'>Nothing in the index was near enough.</p></section>"
     cards = "".join(_card(number, item) for number, item in enumerate(evidence, start=1))
-    return f"<section class='ma-evidence'><h3>Evidence</h3><ol>{cards}</ol></section>"
+    return f"<section class='ma-evidence'><h2>Evidence</h2><ol>{cards}</ol></section>"
 
 
 def _card(number: int, item: Evidence) -> str:

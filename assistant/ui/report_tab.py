@@ -1,4 +1,4 @@
-"""The tab that drafts a report: images in, three sections to edit, Markdown out."""
+"""The tab that drafts a report: images in, sections that appear as they are written, then yours to edit and accept."""
 
 from __future__ import annotations
 
@@ -6,16 +6,21 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import gradio as gr
 
 from assistant.conversation import SECTIONS, Report, ReportRequest, three_sections
 from assistant.errors import AssistantError, ImageError
 from assistant.evidence import pictures_of
-from assistant.exports.markdown import report_markdown
+from assistant.exports.held import HeldSource
+from assistant.exports.source import Source
+from assistant.prompts import parse_report
 from assistant.report_template import AUTO
 from assistant.template_files import Templates
 from assistant.ui.panels import cases_html, error_html, grounds_html, panel_html
+from assistant.ui.report_finish import Draft
+from assistant.ui.report_finish_panel import build_finish
 from assistant.ui.service import AssistantService
 from assistant.ui.session import asker, preview_file, read_uploads, user_of
 
@@ -23,17 +28,9 @@ logger = logging.getLogger(__name__)
 
 NOTHING_YET = panel_html("<p class='ma-empty'>Add the images of one study and press Draft report.</p>")
 WORKING = "<div class='ma-status ma-loading' role='status'><span class='ma-dot'></span>Drafting …</div>"
+WRITING = "<div class='ma-status ma-loading' role='status'><span class='ma-dot'></span>Writing: {section} …</div>"
 
-DOWNLOAD = """(text) => {
-  if (!text) { return; }
-  const link = document.createElement('a');
-  link.href = URL.createObjectURL(new Blob([text], {type: 'text/markdown'}));
-  link.download = 'report.md';
-  link.click();
-  URL.revokeObjectURL(link.href);
-}"""
-
-Shown = tuple[Any, str, str, str, dict[str, Any] | None, str, Any, Any]
+Shown = tuple[Any, str, str, str, Draft | None, str, Any, Any]
 
 
 @dataclass(frozen=True)
@@ -59,12 +56,13 @@ class Drafting:
             template: name of a report template, or `auto`.
             request: says who asks.
         Yields:
-            Previews, the three sections, the record, the panel and the two emptied upload boxes.
+            Previews, the three sections as they grow, the draft, the panel and the two emptied upload boxes.
         """
         if not files:
             yield _failed("Add at least one image of the study.")
             return
         try:
+            headers = Source(files).headers  # before the files are deleted: some exports must name the study
             pictures, earlier = read_uploads(files), read_uploads(priors or [])
             user = user_of(request)
             # Side by side, as they are read: the earlier image left of the current one.
@@ -73,8 +71,7 @@ class Drafting:
             yield (previews, "", "", "", None, WORKING, None, None)
             why = (indication or "").strip() or None
             study = ReportRequest(tuple(pictures), tuple(earlier), why, template=template)
-            report = self.service.report(study, asker(request))
-            yield _drafted(previews, report, pictures_of(report.cases, self.service.get().assistant.retriever))
+            yield from self._written(study, HeldSource(headers, pictures), previews, request)
         except ImageError as error:
             yield _failed(str(error))
         except AssistantError as error:
@@ -83,8 +80,25 @@ class Drafting:
             logger.exception("a report failed")
             yield _failed(f"The program failed ({type(error).__name__}); the terminal says where. Try again.")
 
+    def _written(
+        self, study: ReportRequest, source: HeldSource, previews: list[Any], request: gr.Request | None
+    ) -> Iterator[Shown]:
+        """Yield the sections as they are written, then the reviewed report in their place."""
+        text = ""
+        for piece in self.service.draft(study, asker(request)):
+            if isinstance(piece, Report):
+                near = pictures_of(piece.cases, self.service.get().assistant.retriever)
+                yield _drafted(previews, Draft(uuid4().hex, study, piece, source), near)
+                return
+            text += piece
+            sections = three_sections(parse_report(text))
+            now = next((name for name in reversed(SECTIONS) if sections[name]), SECTIONS[0])
+            technique, findings, impression = (sections[name] for name in SECTIONS)
+            yield previews, technique, findings, impression, None, WRITING.format(section=now), None, None
 
-def _drafted(previews: list[Any], report: Report, near: Mapping[str, bytes]) -> Shown:
+
+def _drafted(previews: list[Any], draft: Draft, near: Mapping[str, bytes]) -> Shown:
+    report = draft.report
     panel = grounds_html(
         report.confidence,
         report.abstained,
@@ -94,33 +108,11 @@ def _drafted(previews: list[Any], report: Report, near: Mapping[str, bytes]) -> 
         cases_html(report.cases, near),
     )
     technique, findings, impression = three_sections(report.sections).values()
-    return previews, technique, findings, impression, report.to_dict(), panel, None, None
+    return previews, technique, findings, impression, draft, panel, None, None
 
 
 def _failed(message: str) -> Shown:
     return None, "", "", "", None, error_html(message), None, None
-
-
-def edited_markdown(record: dict[str, Any] | None, technique: str, findings: str, impression: str) -> str:
-    """Return the Markdown of a draft as the person has edited it.
-
-    Args:
-        record: of the draft; None when there is none.
-        technique: first section as it stands.
-        findings: second section as it stands.
-        impression: third section as it stands.
-    Returns:
-        The page; empty without a draft.
-    """
-    if record is None:
-        return ""
-    sections = dict(zip(SECTIONS, (technique, findings, impression), strict=True))
-    drafted = three_sections(record["sections"])
-    changed = [name for name in SECTIONS if sections[name].strip() != drafted[name].strip()]
-    cautions = list(record["cautions"])
-    if changed:
-        cautions.append(f"Edited by a person after drafting: {', '.join(changed)}.")
-    return report_markdown({**record, "sections": sections, "cautions": cautions})
 
 
 def template_choices(templates: Templates) -> list[tuple[str, str]]:
@@ -136,7 +128,7 @@ def build_report_tab(service: AssistantService) -> None:
         service: drafts.
     """
     tab = Drafting(service)
-    record = gr.State(None, time_to_live=3600)
+    draft = gr.State(None, time_to_live=3600)
     kinds = ["image", ".dcm", ".dicom", ".tif", ".tiff", ".webp"]
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):
@@ -162,19 +154,14 @@ def build_report_tab(service: AssistantService) -> None:
             technique = gr.Textbox(label="Technique", lines=2, interactive=True)
             findings = gr.Textbox(label="Findings", lines=6, interactive=True)
             impression = gr.Textbox(label="Impression", lines=3, interactive=True)
-            save = gr.Button("Download Markdown", elem_id="download")
+            sections = [technique, findings, impression]
+            renew = build_finish(service, draft, sections)
             panel = gr.HTML(NOTHING_YET, elem_classes="ma-bare", label="What the report stands on")
-    markdown = gr.Textbox(visible=False)
-
     hidden: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    sections = [technique, findings, impression]
     button.click(
         tab.draft,
         [files, priors, indication, template],
-        [previews, *sections, record, panel, files, priors],
+        [previews, *sections, draft, panel, files, priors],
         concurrency_id="model",
         **hidden,
-    )
-    save.click(edited_markdown, [record, *sections], markdown, queue=False, **hidden).then(
-        None, markdown, None, js=DOWNLOAD, **hidden
-    )
+    ).then(*renew, queue=False, **hidden)

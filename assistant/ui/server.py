@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 LOOPBACK_NAMES = ["127.0.0.1", "localhost", "[::1]"]
-MAX_UPLOAD = "512mb"
+MAX_UPLOAD = 512 * 1024**2
+"""Bytes of one uploaded file."""
 
 # img-src: a model's answer, or a passage, may hold Markdown for an image of a far host; the browser must not fetch it.
 SECURITY_HEADERS: dict[str, str] = {
@@ -119,14 +120,18 @@ def _mount_page(app: FastAPI, service: AssistantService, login: Login | None) ->
 
     from assistant.ui.page import build_page
     from assistant.ui.style import CSS, theme
+    from assistant.ui.uploads import add_upload_route
     from assistant.ui.wall import USER
 
     def who(request: Request) -> str | None:
         return request.scope.get(USER)
 
+    built = build_page(service, signed_in=login is not None)
+    # What is never asked about is deleted with the library's own files, after a while.
+    add_upload_route(app, most=MAX_UPLOAD, taken=built.upload_file_set.update)
     gr.mount_gradio_app(
         app,
-        build_page(service, signed_in=login is not None),
+        built,
         path="/",
         auth_dependency=who if login is not None else None,
         footer_links=[],

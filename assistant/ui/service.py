@@ -12,9 +12,11 @@ from assistant.commands.opened import Opened
 from assistant.conversation import Answer, Question, Report, ReportRequest
 from assistant.errors import AssistantError
 from assistant.template_files import Templates, shipped
+from assistant.ui.drafted import while_drafted
 
 if TYPE_CHECKING:
     from assistant.engine.occlusion import Heat
+    from assistant.feedback.desk import Desk
 
 logger = logging.getLogger(__name__)
 
@@ -24,15 +26,19 @@ State = Literal["loading", "ready", "failed"]
 class AssistantService:
     """Loads an assistant once, in a thread of its own, and hands it to whoever asks."""
 
-    def __init__(self, load: Callable[[], Opened], templates: Templates | None = None) -> None:
+    def __init__(
+        self, load: Callable[[], Opened], templates: Templates | None = None, feedback: Desk | None = None
+    ) -> None:
         """Keep how to load; `start` begins it.
 
         Args:
             load: gives the assistant; an `AssistantError` of it is shown on the page.
             templates: that reports may be asked by; those that ship if None.
+            feedback: takes in what people say of answers; None takes none.
         """
         self.templates = templates or shipped()
         self._load = load
+        self.feedback = feedback
         self._opened: Opened | None = None
         self._failure: str | None = None
         self._finished = threading.Event()
@@ -100,16 +106,16 @@ class AssistantService:
         """
         yield from self.get().assistant.stream(question)
 
-    def report(self, request: ReportRequest, who: str = "page") -> Report:
-        """Draft a report of the page; as `MedicalAssistant.report`.
+    def draft(self, request: ReportRequest, who: str = "page") -> Iterator[str | Report]:
+        """Draft a report of the page while its reader watches.
 
         Args:
             request: one study.
             who: asks.
-        Returns:
-            The report.
+        Yields:
+            The text in pieces as the model writes it, then the reviewed report, which takes their place.
         """
-        return self.get().assistant.report(request)
+        yield from while_drafted(self.get().assistant.report, request)
 
     def heat(self, question: Question, answer: str, who: str = "page") -> Heat | None:
         """Work out what in a question's last picture an answer rests on; as `MedicalAssistant.heat`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,13 +12,13 @@ from uuid import uuid4
 from assistant.conversation import Answer, Question, Turn
 from assistant.errors import ImageError
 from assistant.imaging.picture import Picture
+from assistant.sampling import Sampling
+from assistant.ui.uploads import forget
 from assistant.ui.visits import owner_tag
 
 if TYPE_CHECKING:
     import gradio as gr
     from PIL.Image import Image
-
-logger = logging.getLogger(__name__)
 
 MAX_UPLOADS = 4
 """Most images of one question."""
@@ -31,6 +31,18 @@ Message = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class Wishes:
+    """What a visitor has set for the questions to come."""
+
+    temperature: float = 0.0
+    """0 takes the likeliest words; above it, asking again may give another answer."""
+    evidence: bool = True
+    """Whether the index is searched."""
+    compare: bool = False
+    """Whether a new image is shown to the model after the one before it, as current after prior."""
+
+
+@dataclass(frozen=True)
 class Session:
     """One visitor's state; it lives in the server's memory only, and ends with the visit."""
 
@@ -40,12 +52,18 @@ class Session:
     """Asked and not yet answered."""
     shown: tuple[Message, ...] = ()
     """The messages on the page."""
+    name: str = field(default_factory=lambda: uuid4().hex, compare=False)
+    """Id of the question that was asked last, and of its answer."""
     text: str = field(default="", compare=False)
     """The question that was asked last, answered or not."""
     fresh: tuple[Picture, ...] = field(default=(), compare=False, repr=False)
     """The pictures that came with it."""
     kept: tuple[Picture, ...] = field(default=(), compare=False, repr=False)
     """The pictures of a question that was taken back: they go with the next one."""
+    wishes: Wishes = Wishes()
+    """That the open question was asked with."""
+    compared: bool = False
+    """Whether the first picture under discussion is the prior of the others."""
     crop: Picture | None = field(default=None, compare=False, repr=False)
     """The region that it was about."""
     last: Question | None = field(default=None, compare=False, repr=False)
@@ -56,20 +74,30 @@ class Session:
     """The state before it was asked: where undo leads."""
 
     def asked(
-        self, question: str, pictures: Sequence[Picture], shown: Sequence[Message], crop: Picture | None = None
+        self,
+        question: str,
+        pictures: Sequence[Picture],
+        shown: Sequence[Message],
+        crop: Picture | None = None,
+        wishes: Wishes | None = None,
     ) -> Session:
         """Return the state after a question.
 
         Args:
             question: what is asked.
-            pictures: new ones begin a new subject.
+            pictures: new ones begin a new subject, unless they are to be compared with the last.
             shown: messages that the page shows for it.
             crop: a region of the last picture, to be shown to the model beside it.
+            wishes: how it is to be answered; those of before if None.
         Returns:
             The state with an open question.
         """
+        wishes = wishes or self.wishes
+        prior = self.pictures[-1:] if wishes.compare and pictures else ()
         return Session(
-            pictures=tuple(pictures) or self.pictures,
+            pictures=(*prior, *pictures) or self.pictures,
+            wishes=wishes,
+            compared=bool(prior) or (self.compared and not pictures),
             turns=() if pictures else self.turns,
             question=question,
             shown=(*_without_offers(self.shown), *shown),
@@ -94,7 +122,12 @@ class Session:
     def put(self) -> Question:
         """Return the open question as it is put to the model: a region comes after the pictures it is of."""
         crops = () if self.crop is None else (self.crop,)
-        return Question(self.question or "", (*self.pictures, *crops), self.turns)
+        # Asking again is of use only where the draws differ.
+        seed = secrets.randbelow(2**31) if self.wishes.temperature else None
+        sampling = Sampling(temperature=self.wishes.temperature or None, seed=seed)
+        return Question(
+            self.question or "", (*self.pictures, *crops), self.turns, sampling=sampling, evidence=self.wishes.evidence
+        )
 
     def answered(self, answer: Answer) -> Session:
         """Return the state after the open question was answered."""
@@ -196,15 +229,6 @@ def read_as(path: str, view: View | None = None, max_side: int | None = None) ->
     if frame in (None, picture.frame) and window is None:
         return picture
     return load_picture(path, frame=picture.frame if frame is None else frame, window=window, max_side=max_side)
-
-
-def forget(paths: Sequence[str]) -> None:
-    """Delete uploaded files from the server's temporary folder."""
-    for path in paths:
-        try:
-            Path(path).unlink(missing_ok=True)
-        except OSError as error:
-            logger.warning("an uploaded file could not be deleted: %s", error.strerror)
 
 
 def preview(picture: Picture) -> Image:

@@ -20,7 +20,7 @@ from assistant.ui.followups import followups
 from assistant.ui.panels import error_html, grounds_html
 from assistant.ui.region import Region, crop
 from assistant.ui.service import AssistantService
-from assistant.ui.session import Message, Session, View, asker, preview_file, read_uploads, user_of
+from assistant.ui.session import Message, Session, View, Wishes, asker, preview_file, read_uploads, user_of
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +47,7 @@ class Conversation:
         request: gr.Request | None = None,
         view: View | None = None,
         region: Region | None = None,
+        wishes: Wishes | None = None,
     ) -> Asked:
         """Take what was typed and uploaded, and show it; the answer is another step.
 
@@ -56,6 +57,7 @@ class Conversation:
             request: says who is signed in.
             view: frame and window of what was uploaded.
             region: of the picture under discussion; it does not count for new ones.
+            wishes: how it is to be answered; those of before if None.
         Returns:
             An empty box, the messages, the state with the open question, and the panel.
         """
@@ -68,7 +70,7 @@ class Conversation:
             sent = ", ".join([*(Path(path).name for path in files), *([text] if text else [])])
             answer = _assistant(f"**This cannot be used.** {_plain(str(error))}")
             return _asked(session.told([_user([_plain(sent)]), answer]), error_html(str(error)))
-        return self._open(text or DEFAULT_QUESTION, pictures, session, request, region)
+        return self._open(text or DEFAULT_QUESTION, pictures, session, request, region, wishes)
 
     def accept_example(self, number: int, session: Session, request: gr.Request | None = None) -> Asked:
         """Take an example's image and question; like `accept` otherwise.
@@ -91,6 +93,7 @@ class Conversation:
         session: Session,
         request: gr.Request | None,
         region: Region | None = None,
+        wishes: Wishes | None = None,
     ) -> Asked:
         part, pictures = None, pictures or session.kept
         if region is not None and region.whole and session.pictures and not pictures:
@@ -100,7 +103,7 @@ class Conversation:
         if part is not None:
             images.append(_image(part, "The region that the question is about", user))
         shown = [_user([*images, _plain(question)]), _assistant(WAITING)]
-        return _asked(session.asked(question, pictures, shown, part), NOTHING_YET)
+        return _asked(session.asked(question, pictures, shown, part, wishes), NOTHING_YET)
 
     def again(self, place: int, session: Session) -> Asked:
         """Ask a question once more; what came after it is taken back.
@@ -117,7 +120,7 @@ class Conversation:
             panel = error_html("This cannot be asked again: type the question, and add the images once more.")
             return _asked(session, panel)
         shown = [state.shown[len(before.shown)], _assistant(WAITING)]
-        return _asked(before.asked(state.text, state.fresh, shown, state.crop), NOTHING_YET)
+        return _asked(before.asked(state.text, state.fresh, shown, state.crop, state.wishes), NOTHING_YET)
 
     def undo(self, place: int, session: Session) -> Asked:
         """Take a question and all that came after it back into the box, to be edited; its images stay with it.

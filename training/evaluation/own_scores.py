@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from assistant.findings import positive
 from assistant.review import change_sentences
-from training.evaluation.findings import positive
 from training.evaluation.scorers import (
     Pair,
     Scorer,
@@ -116,21 +116,21 @@ REPORT_SCORES: tuple[Scorer, ...] = (
         "finding_precision",
         "Of the findings (name and side) that reports state as there or possibly there, the share that the true "
         "reports state too; summed over reports.",
-        "this project, training.evaluation.findings",
+        "this project, assistant.findings",
         is_report,
         lambda pairs: _finding_parts(pairs, "said"),
     ),
     Scorer(
         "finding_recall",
         "Of the true reports' findings, the share that is stated; summed over reports.",
-        "this project, training.evaluation.findings",
+        "this project, assistant.findings",
         is_report,
         lambda pairs: _finding_parts(pairs, "wanted"),
     ),
     Scorer(
         "finding_f1",
         "Harmonic mean of the two.",
-        "this project, training.evaluation.findings",
+        "this project, assistant.findings",
         is_report,
         lambda pairs: _finding_parts(pairs, "both"),
     ),

@@ -27,6 +27,7 @@ import assistant
 from assistant.chat import MedicalAssistant
 from assistant.commands.opened import Opened
 from assistant.config import GenerationConfig
+from assistant.feedback.desk import open_desk
 from assistant.serve.audit import AuditLog
 from assistant.serve.calls import Calls
 from assistant.serve.engine import QueuedService
@@ -82,13 +83,17 @@ def start_server(tiny_model, tmp_path_factory) -> Iterator[Callable[..., Running
     """Return a function that starts a server; `serve:` settings are its named arguments."""
     ending: list[tuple[uvicorn.Server, threading.Thread, Running]] = []
 
-    def start(generation: GenerationConfig = SETTINGS, **settings: Any) -> Running:
+    def start(generation: GenerationConfig = SETTINGS, *, feedback: bool = True, **settings: Any) -> Running:
         made = MedicalAssistant(tiny_model, None, generation)
         opened = Opened(made, tiny_model.name, tiny_model.fingerprint, None)
         audit = AuditLog(tmp_path_factory.mktemp("audit") / "audit.jsonl")
         serve = ServeConfig(page=False, **settings)
         calls = Calls(audit, Metrics())
-        service = QueuedService(lambda: opened, serve, calls, batch_size=generation.batch_size)
+        desk = open_desk(
+            str(tmp_path_factory.mktemp("feedback") / "feedback.sqlite") if feedback else "none", None,
+            calls.note_feedback,
+        )  # fmt: skip
+        service = QueuedService(lambda: opened, serve, calls, batch_size=generation.batch_size, feedback=desk)
         service.get()
         keys = KeyRing(Path(serve.keys)) if serve.keys else None
 
@@ -114,6 +119,8 @@ def start_server(tiny_model, tmp_path_factory) -> Iterator[Callable[..., Running
         server.should_exit = True
         thread.join(10)
         running.service.queue.close()
+        if running.service.feedback is not None:
+            running.service.feedback.store.close()
         if running.service.calls.audit is not None:
             running.service.calls.audit.close()
 

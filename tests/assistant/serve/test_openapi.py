@@ -16,6 +16,7 @@ OPERATIONS = [
     ("/v1/chat/completions", "POST"),
     ("/v1/reports", "POST"),
     ("/v1/embeddings", "POST"),
+    ("/v1/feedback", "POST"),
     ("/v1/models", "GET"),
     ("/v1/models/{name}", "GET"),
 ]
@@ -42,7 +43,7 @@ def test_every_answer_is_as_described(schema, path, method, mode):
     )  # fmt: skip
     @given(case=operation.as_strategy(generation_mode=mode))
     def check(case):
-        if mode is GenerationMode.POSITIVE and isinstance(case.body, dict):
+        if mode is GenerationMode.POSITIVE and isinstance(case.body, dict) and path != "/v1/feedback":
             case.body["model"] = "tiny"  # or nearly all would end at a model that is not here
         case.call_and_validate(checks=checks, timeout=60)
 

@@ -98,7 +98,7 @@ def test_gradios_client_signs_in_and_is_offered_no_endpoint(page):
 
 def test_a_question_on_the_page_is_answered_in_its_turn_and_noted(page, visitor, scan):
     ann = visitor("ann")
-    shown = event(ann, "send", [message(upload(ann, scan)), None, None, None], "annasks")
+    shown = event(ann, "send", [message(upload(ann, scan)), None, None, None, None], "annasks")
     told = event(ann, "answer", [None], "annasks")
     assert told.get("error") is None
     notes = [json.loads(line) for line in page.audit.read_text().splitlines()]
@@ -217,7 +217,7 @@ def test_a_broken_upload_is_told_without_a_trace(visitor, tmp_path):
     ann = visitor("ann")
     broken = tmp_path / "broken.dcm"
     broken.write_text("no picture")
-    told = event(ann, "send", [message(upload(ann, broken, "broken.dcm")), None, None, None], "annbreaks")
+    told = event(ann, "send", [message(upload(ann, broken, "broken.dcm")), None, None, None, None], "annbreaks")
     assert "This cannot be used" in json.dumps(told["data"])
     assert "Traceback" not in json.dumps(told)
 

@@ -99,7 +99,7 @@ def test_the_description_is_served_here_and_loads_nothing(http):
     assert "http://" not in page.text.replace(str(http.base_url), "")
     spec = http.get("/openapi.json").json()
     assert set(spec["paths"]) == {
-        "/v1/chat/completions", "/v1/embeddings", "/v1/models", "/v1/models/{name}", "/v1/reports",
+        "/v1/chat/completions", "/v1/embeddings", "/v1/feedback", "/v1/models", "/v1/models/{name}", "/v1/reports",
     }  # fmt: skip
     assert "422" not in json.dumps(spec)
 

@@ -1,105 +1,13 @@
 """The page in a real Chromium, as a person uses it. Screenshots go to the test's temporary folder."""
 
-import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 from pydicom.data import get_testdata_file
 
+from tests.assistant.ui.browsing import TIMEOUT_MS, ask, jpeg
+
 pytestmark = pytest.mark.browser
-
-CARDS = """---
-id: {id}
-title: "{title}"
-modality: X-ray
-anatomy: chest
-finding: {finding}
-synonyms: []
-licence: Apache-2.0
-references:
-  - "Author A. A work. Publisher, 2001."
----
-{text}
-"""
-TEXTS = {
-    "pneumothorax": "A pneumothorax on a chest X-ray appears as a thin white line without lung markings beyond it.",
-    "effusion": "A pleural effusion on a chest X-ray blunts the costophrenic angle and forms a meniscus.",
-}
-TIMEOUT_MS = 120_000
-"""Long, for machines that are busy with something else."""
-ARGUMENTS = ["--no-sandbox", "--headless", "--disable-gpu", "--disable-background-networking"]
-
-
-@pytest.fixture(scope="module")
-def page(start_page, tiny_model, tmp_path_factory):
-    """The running page with the tiny model and an index of two cards."""
-    from retrieval.corpus import read_corpora
-    from retrieval.encoder import ModelEncoder
-    from retrieval.write import build_index
-
-    root = tmp_path_factory.mktemp("index")
-    cards = root / "cards"
-    cards.mkdir()
-    for finding, text in TEXTS.items():
-        title = f"{finding.capitalize()} on a chest X-ray"
-        (cards / f"{finding}.md").write_text(CARDS.format(id=finding, title=title, finding=finding, text=text))
-    build_index(read_corpora([str(cards)]), ModelEncoder(tiny_model), root / "index")
-    running = start_page("--index", str(root / "index"))
-    running.wait_until_loaded()
-    return running
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    from playwright.sync_api import sync_playwright
-
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("no Chromium on this machine; install it with: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def tab(chromium, page):
-    """A fresh visitor's tab; the test fails if it asks anything of another host."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 860})
-    context.set_default_timeout(TIMEOUT_MS)
-    opened = context.new_page()
-    outside = []
-    opened.on("request", lambda request: outside.append(request.url) if not is_own(request.url, page.url) else None)
-    opened.goto(page.url)
-    opened.get_by_placeholder("Ask about").wait_for()
-    yield opened
-    context.close()
-    assert outside == []
-
-
-def is_own(url, base):
-    return url.startswith((base, "data:", "blob:"))
-
-
-def jpeg(folder):
-    path = folder / "scan.jpg"
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 48), dtype=np.uint8)).save(path)
-    return path
-
-
-def ask(tab, question, image=None):
-    if image is not None:
-        tab.locator("#question input[type=file]").set_input_files(str(image))
-        tab.locator("#question .thumbnail-item").first.wait_for()
-    box = tab.get_by_placeholder("Ask about")
-    box.fill(question)
-    before = tab.locator("#conversation .bot").count()
-    box.press("Enter")
-    answer = tab.locator("#conversation .bot").nth(before)
-    answer.wait_for()
-    return answer
 
 
 def test_a_jpeg_is_taken_shown_and_answered(tab, tmp_path):
@@ -146,26 +54,11 @@ def test_a_new_conversation_is_empty(tab):
     assert tab.locator("#grounds [role=meter]").count() == 0
 
 
-def test_a_report_is_drafted_edited_and_downloaded(tab, tmp_path):
-    tab.get_by_role("tab", name="Report").click()
-    tab.locator("#study input[type=file]").first.set_input_files(str(jpeg(tmp_path)))
-    tab.get_by_text("scan.jpg").wait_for()
-    tab.get_by_role("button", name="Draft report").click()
-    tab.locator("[role=meter]:visible").wait_for()
-    tab.get_by_label("Impression").fill("Seen by a person.")
-    with tab.expect_download() as download:
-        tab.get_by_role("button", name="Download Markdown").click()
-    text = Path(download.value.path()).read_text()
-    assert "Seen by a person." in text
-    assert "Edited by a person after drafting:" in text
-    tab.screenshot(path=tmp_path / "report.png")
-
-
-def test_the_notice_stays_in_view_and_a_phone_needs_no_sideways_scroll(chromium, page, tmp_path):
+def test_the_notice_stays_in_view_and_a_phone_needs_no_sideways_scroll(chromium, web, tmp_path):
     context = chromium.new_context(viewport={"width": 390, "height": 844}, color_scheme="dark")
     context.set_default_timeout(TIMEOUT_MS)
     tab = context.new_page()
-    tab.goto(page.url)
+    tab.goto(web.url)
     tab.get_by_placeholder("Ask about").wait_for()
     tab.evaluate("window.scrollTo(0, document.body.scrollHeight)")
     box = tab.locator(".ma-notice").bounding_box()

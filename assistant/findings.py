@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from assistant.finding_names import named_findings
 from assistant.words import sentences
-from training.evaluation.finding_names import named_findings
 
 Status = Literal["present", "uncertain", "absent"]
 Side = Literal["left", "right", "bilateral"]

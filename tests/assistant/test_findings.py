@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from training.evaluation.finding_names import SYNONYMS, named_findings
-from training.evaluation.findings import Stated, positive, read_findings
+from assistant.finding_names import SYNONYMS, named_findings
+from assistant.findings import Stated, positive, read_findings
 
 P, U, A = "present", "uncertain", "absent"
 

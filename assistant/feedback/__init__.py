@@ -1,0 +1,1 @@
+"""What people say of answers and reports: kept on this machine, if they wish it, to be learned from."""
