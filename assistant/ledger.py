@@ -1,8 +1,8 @@
 """The files of a report run, written so that a kill at any moment loses nothing and doubles nothing.
 
-DIR/reports.jsonl    one line a study, appended and flushed to the disk before the next batch starts
+DIR/reports.jsonl    one line a study, appended and flushed to the disk batch by batch; what stands here is reported
 DIR/failures.jsonl   the studies that have failed and not yet succeeded, with the reason
-DIR/studies/         one page a study; written before its line, so a line without a page means a page was deleted
+DIR/studies/         one page a study, written before its line; a run begins by writing those that are missing or empty
 DIR/worklist.sqlite  where each study stands, so that several processes share the work; see `assistant.states`
 DIR/.lock            held while the files are written; the system releases it when the process ends, however it ends
 """
@@ -28,14 +28,21 @@ logger = logging.getLogger(__name__)
 Record = dict[str, Any]
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file so that a reader, or a kill, sees the old content or the new, never a part."""
+def write_atomically(path: Path, content: str | bytes, *, durable: bool = True) -> None:
+    """Write a file so that a reader, or a kill, sees the old content or the new, never a part.
+
+    Args:
+        path: its folder is made when missing.
+        content: of the file.
+        durable: wait until it is on the disk. Without, it is not there, or empty, after a power cut.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     waiting = path.with_name(f".{path.name}.part")
     with waiting.open("wb") as handle:
         handle.write(content.encode() if isinstance(content, str) else content)
-        handle.flush()
-        os.fsync(handle.fileno())
+        if durable:
+            handle.flush()
+            os.fsync(handle.fileno())
     os.replace(waiting, path)
 
 

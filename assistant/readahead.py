@@ -88,6 +88,8 @@ class Prepared:
     """The error lies in the files: trying again could not help."""
     elsewhere: bool = False
     """Another process is at work on it."""
+    waiting: bool = False
+    """It is ours to report on, and its pictures are still to be read."""
 
     def failure(self, error: str) -> Record:
         """Return the line that the ledger keeps of a failed study."""
@@ -135,7 +137,19 @@ def _in_order(studies: Iterable[Study], settings: RunSettings, load: LoadPicture
 
 def _prepare(study: Study, settings: RunSettings, load: LoadPicture, claim: AskFor) -> Prepared:
     """Hash one study's files and, unless it is reported already, read its pictures."""
-    key = _study_key(study, settings)
+    return with_pictures(claimed(study, study_key(study, settings), claim), settings, load)
+
+
+def claimed(study: Study, key: str, claim: AskFor) -> Prepared:
+    """Ask the ledger for a study.
+
+    Args:
+        study: what to report on.
+        key: from `study_key`.
+        claim: asks the ledger.
+    Returns:
+        the study without its pictures; `waiting` if it is ours to report on.
+    """
     name = study.name or key[:16]
     verdict, reason = claim(name, key, study.inputs)
     if verdict in ("done", "elsewhere"):
@@ -152,6 +166,22 @@ def _prepare(study: Study, settings: RunSettings, load: LoadPicture, claim: AskF
                 "template. Give it another name in the list, or choose another --out."
             ),
         )
+    return Prepared(study, name, key, waiting=True)
+
+
+def with_pictures(prepared: Prepared, settings: RunSettings, load: LoadPicture) -> Prepared:
+    """Read the pictures of a claimed study.
+
+    Args:
+        prepared: from `claimed`; what is not `waiting` comes back as it is.
+        settings: the run's.
+        load: reads one file.
+    Returns:
+        the study with its request, or with the reason why it has none.
+    """
+    if not prepared.waiting:
+        return prepared
+    study, name, key = prepared.study, prepared.id, prepared.key
     try:
         chosen = study.images if study.volume else _thinned(study.images)
         pictures = load_volume(chosen, window=settings.window) if study.volume else _loaded(chosen, settings, load)
@@ -188,7 +218,7 @@ def _loaded(paths: Sequence[Path], settings: RunSettings, load: LoadPicture) -> 
     return tuple(found)
 
 
-def _study_key(study: Study, settings: RunSettings) -> str:
+def study_key(study: Study, settings: RunSettings) -> str:
     """Return 64 hexadecimal digits that stand for the study's names and bytes and for who reports on it."""
     parts: dict[str, Any] = {
         "images": [(shown(path), _file_digest(path)) for path in study.images],

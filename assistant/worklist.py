@@ -1,4 +1,4 @@
-"""Reports for many studies: pictures are read ahead, the model works in batches, every batch is safe on the disk.
+"""Reports for many studies: pictures are read ahead, the model works in batches, every batch goes to the disk.
 
     studies ─► threads: hash, known already?, decode ─► batches ─► reporter ─► pages, then lines of the ledger
 
@@ -10,19 +10,19 @@ from __future__ import annotations
 
 import logging
 import time
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from assistant.conversation import Report, ReportRequest
-from assistant.errors import AssistantError, ExportError, WorklistError
-from assistant.exports.registry import ending, render
-from assistant.ledger import Ledger, Record, page_name, write_atomically
+from assistant.errors import AssistantError, WorklistError
+from assistant.ledger import Ledger, Record
+from assistant.pages import restore_pages, write_pages
 from assistant.readahead import LoadPicture, Prepared, RunSettings, holds_volume, read_ahead
 from assistant.review_queue import ReviewQueue
 from assistant.studies import Study, shown
-
-__all__ = ["Reporter", "Summary", "grouped_by_study", "page_name", "run_worklist"]
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Summary:
     images: int
     """Pictures reported on in this run."""
     seconds: float
-    report_seconds: tuple[float, ...]
+    report_seconds: Sequence[float]
     """Time of each report of this run, as the reporter measured it."""
     elsewhere: int = 0
     """Studies that another process was at work on."""
@@ -67,6 +67,28 @@ class Summary:
         """Return the report time in seconds that `share` of the reports stay under; 0 without reports."""
         ranked = sorted(self.report_seconds)
         return ranked[min(len(ranked) - 1, int(share * len(ranked)))] if ranked else 0.0
+
+
+@dataclass
+class Outcome:
+    """What came of one batch of studies, before it is written down."""
+
+    records: list[Record] = field(default_factory=list)
+    failures: list[Record] = field(default_factory=list)
+    for_good: list[str] = field(default_factory=list)
+    """Ids of the failures that no other try could help."""
+    done: int = 0
+    """Studies that had their report before."""
+    elsewhere: int = 0
+    """Studies that another process is at work on."""
+    images: int = 0
+    """Pictures that were reported on."""
+    seconds: list[float] = field(default_factory=list)
+    """Time of each report, as the reporter measured it."""
+
+
+Engine = Callable[[Ledger], Iterator[Outcome]]
+"""Claims studies in the ledger and reports on them; what came of each batch is written down before the next."""
 
 
 def run_worklist(
@@ -90,40 +112,98 @@ def run_worklist(
     Raises:
         WorklistError: the folder is in use, cannot be written, or holds files that are not ours.
     """
+
+    def reported_here(ledger: Ledger) -> Iterator[Outcome]:
+        stream = read_ahead(studies, settings, load, ledger.claim)
+        return (report_batch(batch, reporter, settings) for batch in _batches(stream, settings.batch_size))
+
+    return keep(reported_here, settings, on_progress)
+
+
+def keep(engine: Engine, settings: RunSettings, on_progress: Callable[[str], None]) -> Summary:
+    """Write down what an engine reports, batch by batch, until it ends.
+
+    Args:
+        engine: given the open ledger, yields what came of each batch of studies that it claimed there.
+        settings: where to, and which pages.
+        on_progress: told "reported", "failed", "done before" or "elsewhere" once a study.
+    Returns:
+        Counts and times of this run.
+    Raises:
+        WorklistError: the folder is in use, cannot be written, or holds files that are not ours.
+    """
     started = time.perf_counter()
     counts = {"reported": 0, "failed": 0, "done before": 0, "elsewhere": 0}
     images = 0
-    times: list[float] = []
+    times = array("d")
     with Ledger(settings.out, again=settings.again) as ledger:
-        _restore_pages(ledger, settings)
+        restore_pages(ledger, settings)
         queue = ReviewQueue(settings.out)
-        for batch in _batches(read_ahead(studies, settings, load, ledger.claim), settings.batch_size):
-            ready = [one for one in batch if one.request is not None]
-            failures = [one.failure(one.error) for one in batch if one.error is not None]
-            records: list[Record] = []
-            for prepared, outcome in zip(ready, _report(reporter, ready, settings.backoff), strict=True):
-                if isinstance(outcome, str):
-                    failures.append(prepared.failure(outcome))
-                    continue
-                records.append(_record(prepared, outcome, settings))
-                images += len(prepared.study.images)
-                times.append(outcome.seconds)
-            for record in records:
-                _write_pages(record, settings)
-            ledger.add_reports(records)
-            ledger.add_failures(failures, for_good=[one.id for one in batch if one.for_good])
-            queue.refresh()
-            elsewhere = sum(one.elsewhere for one in batch)
-            known = len(batch) - len(records) - len(failures) - elsewhere
-            found = {"reported": len(records), "failed": len(failures), "done before": known, "elsewhere": elsewhere}
-            for name, count in found.items():
+        for outcome in _written(engine(ledger), ledger, queue, settings):
+            images += outcome.images
+            times.extend(outcome.seconds)
+            found = {"reported": len(outcome.records), "failed": len(outcome.failures)}
+            for name, count in {**found, "done before": outcome.done, "elsewhere": outcome.elsewhere}.items():
                 counts[name] += count
                 for _ in range(count):
                     on_progress(name)
         queue.refresh(now=True)
     seconds = time.perf_counter() - started
     done, failed, before, elsewhere = counts.values()
-    return Summary(done, failed, before, images, seconds, tuple(times), elsewhere)
+    return Summary(done, failed, before, images, seconds, times, elsewhere)
+
+
+def _written(
+    outcomes: Iterator[Outcome], ledger: Ledger, queue: ReviewQueue, settings: RunSettings
+) -> Iterator[Outcome]:
+    """Yield each outcome once it is on the disk; while the disk writes one, the model is at work on the next."""
+    with ThreadPoolExecutor(1, thread_name_prefix="ledger") as writer:
+        before: tuple[Outcome, Future[None]] | None = None
+        for outcome in outcomes:
+            if before is not None:
+                yield _settled(*before)
+            before = outcome, writer.submit(_write, outcome, ledger, queue, settings)
+        if before is not None:
+            yield _settled(*before)
+
+
+def _settled(outcome: Outcome, writing: Future[None]) -> Outcome:
+    """Wait until an outcome is on the disk."""
+    writing.result()
+    return outcome
+
+
+def _write(outcome: Outcome, ledger: Ledger, queue: ReviewQueue, settings: RunSettings) -> None:
+    for record in outcome.records:
+        write_pages(record, settings)
+    ledger.add_reports(outcome.records)
+    ledger.add_failures(outcome.failures, for_good=outcome.for_good)
+    queue.refresh()
+
+
+def report_batch(batch: Sequence[Prepared], reporter: Reporter, settings: RunSettings) -> Outcome:
+    """Report on one batch; what cannot be reported on costs itself alone. The ledger is not asked.
+
+    Args:
+        batch: studies that were claimed, with their pictures.
+        reporter: writes the reports.
+        settings: the run's.
+    Returns:
+        What is to be written down.
+    """
+    outcome = Outcome(failures=[one.failure(one.error) for one in batch if one.error is not None])
+    outcome.for_good = [one.id for one in batch if one.for_good]
+    ready = [one for one in batch if one.request is not None]
+    for prepared, report in zip(ready, _report(reporter, ready, settings.backoff), strict=True):
+        if isinstance(report, str):
+            outcome.failures.append(prepared.failure(report))
+            continue
+        outcome.records.append(_record(prepared, report, settings))
+        outcome.images += len(prepared.study.images)
+        outcome.seconds.append(report.seconds)
+    outcome.elsewhere = sum(one.elsewhere for one in batch)
+    outcome.done = len(batch) - len(outcome.records) - len(outcome.failures) - outcome.elsewhere
+    return outcome
 
 
 def _batches(stream: Iterable[Prepared], size: int) -> Iterator[list[Prepared]]:
@@ -171,27 +251,6 @@ def _record(prepared: Prepared, report: Report, settings: RunSettings) -> Record
         record |= {"priors_found": True} if study.priors_found else {}
     record |= {name: told for name in ("indication", "history") if (told := getattr(study, name))}
     return {**record, **body, "index": settings.index, "key": prepared.key}
-
-
-def _write_pages(record: Record, settings: RunSettings) -> None:
-    """Write a study's pages, whole or not at all."""
-    for name in settings.formats:
-        try:
-            content = render(name, record)
-        except ExportError as error:  # the report is there all the same, and the other formats too
-            logger.error("study %s has no %s: %s", record["study"], name, error)
-            continue
-        write_atomically(settings.out / "studies" / f"{page_name(record)}.{ending(name)}", content)
-
-
-def _restore_pages(ledger: Ledger, settings: RunSettings) -> None:
-    """Write the pages that reported studies lack: deleted ones, or a format not asked for before."""
-    folder = settings.out / "studies"
-    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    for record in ledger.records():
-        missing = tuple(one for one in settings.formats if f"{page_name(record)}.{ending(one)}" not in there)
-        if missing:
-            _write_pages(record, replace(settings, formats=missing))
 
 
 def grouped_by_study(studies: Sequence[Study], load: LoadPicture) -> list[Study]:

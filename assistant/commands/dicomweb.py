@@ -13,10 +13,9 @@ from assistant.commands.report import run_report
 from assistant.config import AssistantConfig
 from assistant.errors import ConfigError
 from assistant.exports.registry import ending
-from assistant.ledger import read_lines
+from assistant.ledger import page_name, read_lines
 from assistant.pacs import Archive
 from assistant.report_template import AUTO
-from assistant.worklist import page_name
 
 STORABLE = ("sr", "dicom-pdf")
 

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from assistant.errors import ConfigError
+
 SERVE = ("keys", "page", "audit", "raw", "upstream", "upstream_model", "upstream_hosts", "upstream_key")
 """Options of `serve`, each a field of its settings."""
 
@@ -173,6 +175,11 @@ def add_report_options(report: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     report.add_argument("--batch-size", type=int, metavar="N", help="studies a batch (default: 16)")
     report.add_argument("--window", type=window, metavar="W", help="for volumes: CENTRE,WIDTH or brain, lung, bone, …")
+    report.add_argument(
+        "--engine", choices=("local", "ray"), default="local", help="this process, or actors of Ray (default: local)"
+    )
+    report.add_argument("--actors", type=int, metavar="N", help="actors of Ray (default: one a GPU, else 1)")
+    report.add_argument("--ray-address", metavar="A", help="HOST:PORT of a Ray cluster, or auto (default: begin one)")
     report.add_argument("--group", action="store_true", help="one report for all DICOM files of one study")
 
 
@@ -183,6 +190,24 @@ def duration(text: str) -> float:
         return float(text[:-1]) * unit if unit else float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no time, such as 5s, 2m or 1h") from None
+
+
+def cluster_of(args: argparse.Namespace) -> tuple[int | None, str | None] | None:
+    """Return how many actors report, and where their cluster is; None if this process reports itself.
+
+    Args:
+        args: of `report`.
+    Returns:
+        `--actors` and `--ray-address`.
+    Raises:
+        ConfigError: they are given without `--engine ray`, or there are no actors.
+    """
+    for option, given in (("--actors", args.actors), ("--ray-address", args.ray_address)):
+        if given is not None and args.engine != "ray":
+            raise ConfigError(f"{option} {given} says how Ray reports. Give --engine ray with it, or leave it out.")
+    if args.actors is not None and args.actors < 1:
+        raise ConfigError(f"--actors is {args.actors}; use 1 or more.")
+    return (args.actors, args.ray_address) if args.engine == "ray" else None
 
 
 def window(text: str) -> tuple[float, float] | str:

@@ -47,6 +47,7 @@ def run_report(
     window: WindowRequest = None,
     only_failed: bool = False,
     priors: bool = True,
+    cluster: tuple[int | None, str | None] | None = None,
 ) -> int:
     """Report on every study that the inputs name and that `out` has no report on yet.
 
@@ -61,6 +62,7 @@ def run_report(
         window: what volumes are shown in; None takes the organ's own.
         only_failed: try the studies that failed, quarantined ones too, and no others.
         priors: look for earlier studies of the same patient among the inputs.
+        cluster: how many actors of Ray report, and their cluster's address; None reports in this process.
     Returns:
         0 when every study has its report, 1 when some failed.
     Raises:
@@ -71,7 +73,7 @@ def run_report(
     templates.check([study.template for study in studies if study.template])
     series = f" ({volumes} of them a series of slices)" if volumes else ""
     _tell(f"{len(studies)} studies{series}; loading {config.model} …")
-    opened = open_assistant(config)
+    opened = open_assistant(config) if cluster is None else None
     settings = replace(
         run_settings(config, opened, out, formats, template, window),
         again=only_failed,
@@ -79,7 +81,12 @@ def run_report(
         priors=priors,
     )
     with _progress(len(studies)) as advance:
-        summary = run_worklist(studies, opened.assistant, settings, load=load_picture, on_progress=advance)
+        if opened is not None:
+            summary = run_worklist(studies, opened.assistant, settings, load=load_picture, on_progress=advance)
+        else:
+            from assistant.cluster.engine import run_on_ray
+
+            summary = run_on_ray(studies, settings, config, open_assistant, cluster or (None, None), advance)
     sys.stdout.write(_summary_text(summary, out) + _to_review(out))
     return 1 if summary.failed else 0
 
@@ -179,17 +186,17 @@ def run_status(out: Path) -> int:
 
 def run_settings(
     config: AssistantConfig,
-    opened: Opened,
+    opened: Opened | None,
     out: Path,
     formats: tuple[str, ...],
     template: str,
     window: WindowRequest = None,
 ) -> RunSettings:
-    """Return the settings of a run that an opened assistant makes; see `run_report` for the arguments."""
+    """Return the settings of a run; see `run_report` for the arguments. Without an assistant its names stay open."""
     return RunSettings(
         out=out,
-        model=opened.model_fingerprint,
-        index=opened.index_fingerprint,
+        model=opened.model_fingerprint if opened else "",
+        index=opened.index_fingerprint if opened else None,
         generation=_fingerprint(config.generation),
         template=template,
         formats=formats,

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from assistant.commands.opened import Opener
+from assistant.commands.options import cluster_of
 from assistant.config import AssistantConfig
 from assistant.errors import ConfigError, WorklistError
 
@@ -48,6 +49,7 @@ def run_from(args: argparse.Namespace, config: AssistantConfig, open_assistant: 
     return run_report(
         config, open_assistant, inputs=args.inputs, out=args.out, template=args.template, group=args.group,
         window=args.window, only_failed=args.only_failed, priors=not args.no_priors, formats=formats,
+        cluster=cluster_of(args),
     )  # fmt: skip
 
 
@@ -61,6 +63,8 @@ def _check(args: argparse.Namespace) -> None:
         faults.append(f"{' and '.join(asked)} are given; use one of them.")
     if args.watch and args.only_failed:
         faults.append("--watch tries again by itself what failed; leave --only-failed out.")
+    if args.engine == "ray" and (args.watch or args.dicomweb):
+        faults.append("--engine ray reports on what INPUT names; leave --watch and --dicomweb out.")
     if faults:
         raise ConfigError(" ".join(faults))
 

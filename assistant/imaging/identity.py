@@ -30,6 +30,19 @@ def state_folder() -> Path:
     return Path(os.path.expanduser("~")) / ".local" / "state" / "medassist"
 
 
+_given: bytes | None = None
+
+
+def take_salt(salt: bytes | None) -> None:
+    """Let this process use another installation's salt, so that several machines of one run make equal keys.
+
+    Args:
+        salt: of the installation that the run belongs to; None goes back to this one's own.
+    """
+    global _given
+    _given = salt
+
+
 def installation_salt(folder: Path | None = None) -> bytes:
     """Return this installation's salt, making it on first use.
 
@@ -41,6 +54,8 @@ def installation_salt(folder: Path | None = None) -> bytes:
     Returns:
         32 bytes, the same for every call of one process.
     """
+    if _given is not None and folder is None:
+        return _given
     return _read_or_make((folder or state_folder()) / "salt")
 
 

@@ -75,9 +75,12 @@ def slice_head(path: Path) -> SliceHead | None:
                 return None
             stream.seek(0)
             _, dataset, element = open_dicom(stream, MAX_PIXELS)
-    except (ImageError, OSError, ValueError):
+            return _head(path, Header(dataset), element is not None)
+    except (ImageError, OSError, ValueError, OverflowError):
         return None
-    header = Header(dataset)
+
+
+def _head(path: Path, header: Header, has_pixels: bool) -> SliceHead | None:
     if header.count("NumberOfFrames", 1) > 1:
         return None
     numbers = header.numbers("InstanceNumber")
@@ -91,7 +94,7 @@ def slice_head(path: Path) -> SliceHead | None:
         orientation=_numbers(header, "ImageOrientationPatient", 6),
         position=_numbers(header, "ImagePositionPatient", 3),
         number=int(numbers[0]) if numbers else None,
-        left_out=_why_left_out(header, element is not None),
+        left_out=_why_left_out(header, has_pixels),
         visit=visit_of(header),
     )
 

@@ -1,11 +1,12 @@
 import shutil
+from pathlib import Path
 
 import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 
 from assistant.gather import gather_series
-from assistant.studies import collect_studies
+from assistant.studies import Study, collect_studies
 from data_recipes.phantom_volume import make_phantom_volume, write_series
 
 
@@ -58,3 +59,10 @@ def test_localizers_and_structured_reports_are_left_out_where_they_were_found_bu
     named = gathered(scout)
     assert (len(named.studies), named.left_out) == (1, {})
     assert gathered(f"{folder}/sc*.dcm").left_out == {"a localizer": 1}
+
+
+def test_a_file_whose_header_is_damaged_stays_a_study_of_its_own_and_stops_nothing():
+    damaged = Path(get_testdata_file("badVR.dcm"))
+    sound = Path(get_testdata_file("CT_small.dcm"))
+    gathered = gather_series([Study(images=(path,), found=True) for path in (damaged, sound)])
+    assert [study.images for study in gathered.studies] == [(damaged,), (sound,)]

@@ -10,9 +10,10 @@ from assistant.conversation import Report
 from assistant.errors import ConfigError, ImageError
 from assistant.imaging.load import load_picture
 from assistant.imaging.picture import Picture
+from assistant.ledger import page_name
 from assistant.readahead import MAX_PICTURES, RunSettings
 from assistant.studies import Study, collect_studies
-from assistant.worklist import Summary, grouped_by_study, page_name, run_worklist
+from assistant.worklist import Summary, grouped_by_study, run_worklist
 
 
 class BrightnessReporter:
@@ -165,6 +166,9 @@ def test_a_deleted_page_and_a_new_format_are_written_from_the_ledger(images, tmp
     run(out, formats=("md", "json"))
     assert first.read_text() == text
     assert len(list((out / "studies").glob("*.json"))) == 7
+    first.write_text("")  # as a power cut leaves it
+    run(out)
+    assert first.read_text() == text
 
 
 def test_a_listed_study_keeps_its_name_priors_and_template(images, tmp_path):

@@ -1,0 +1,1 @@
+"""A worklist on many machines, through Ray."""
