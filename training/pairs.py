@@ -19,6 +19,7 @@ from training.loop import Loop
 from training.packed import PackedModel
 from training.pair_settings import PairSettings
 from training.pictures import build_store
+from training.precision import settle_bf16, spare_casts
 from training.run_folder import RunFolder
 from training.team import Team, begin
 from training.trainable import TrainedModel
@@ -57,9 +58,12 @@ class PairTrainer(ABC, Generic[S]):
         size = self.loaded.contract.image_size
         with self.team.main_first():
             self.store = build_store(paths, size, settings.out / "cache") if paths else None
-        self.packed = PackedModel(self.loaded, self.tokens.image_id, bf16=settings.bf16, checkpoint=settings.checkpoint)
-        self.view = PictureView(self.packed, settings.feature_cache)
+        bf16 = settle_bf16(settings.bf16, folder, self.team)
+        self.packed = PackedModel(self.loaded, self.tokens.image_id, bf16=bf16, checkpoint=settings.checkpoint)
+        self.view = PictureView(self.packed, settings.kept_features)
         self.network = self.model.network
+        if bf16 and not self.team.sharded:
+            spare_casts(self.network)
         if settings.compile:
             self.packed.compile()
 
