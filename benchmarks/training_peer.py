@@ -1,7 +1,7 @@
 """A training step as peers take it, written from how their programs are described.
 
-LLaVA-Med trains by LLaVA's own trainer (microsoft/LLaVA-Med, llava/train): a sequence holds one question, its picture goes
-through the tower in each step anew, the batch is padded to its longest as it comes, and every place of it goes through
+LLaVA-Med trains by LLaVA's own trainer (microsoft/LLaVA-Med, llava/train): a sequence holds one question, its picture
+goes through the tower in each step anew, the batch is padded to its longest as it comes, and every place of it goes through
 the vocabulary. Preference tuning follows trl's `DPOTrainer` for models that see: the picture stands in the batch twice,
 once with the better and once with the worse answer, and the reference is asked in each step. Both compute in float32,
 as those programs do on a CPU. Weights, adapter, examples, loss and update are the same as on our side. Pictures are
@@ -28,7 +28,7 @@ from training.trainable import TrainedModel
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture, uint8 (3, S, S), with a question and its answer."""
+    """Pictures, uint8 (N, 3, S, S), with a question and its answer."""
 
     pixels: Tensor
     turned: Turned
@@ -72,7 +72,7 @@ class PeerStep:
             row[: len(one.turned.prompt)] = IGNORED
         length, pad = max(map(len, rows)), int(self.loaded.tokenizer.pad_token_id or 0)
         size = int(self.loaded.contract.image_size)
-        pixels = (plain(torch.stack([one.pixels for one in samples]), size) - self.mean) / self.std
+        pixels = (plain(torch.cat([one.pixels for one in samples]), size) - self.mean) / self.std
 
         def padded(given: Sequence[Tensor], value: int) -> Tensor:
             return torch.stack([F.pad(row, (0, length - len(row)), value=value) for row in given])

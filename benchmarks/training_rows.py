@@ -33,7 +33,8 @@ from training.settings import DataPart, LlavaSettings
 
 LORA = LoraSettings(rank=16, alpha=32, dropout=0.0)
 """Without dropout, so that both sides compute the same."""
-OPTIMIZER = OptimizerSettings(lr=1e-4, warmup_steps=2)
+OPTIMIZER = OptimizerSettings(lr=2e-4, warmup_steps=60, weight_decay=0.0)
+"""Of the shipped recipe for sft."""
 SIDE = 224
 """Pixels a side."""
 TURNS = 4
@@ -67,7 +68,6 @@ def dpo_step(device: str) -> list[Measured]:
     del device
     with _workplace() as (work, model, examples):
         return [_dpo(work, model, make_pairs(work / "pairs", examples), 4)]
-
 
 
 @dataclass
@@ -133,7 +133,9 @@ def _sft(work: Path, model: Path, examples: Path, pictures: int, questions: int)
     times = side_by_side(theirs, ours, repeats=TURNS, clock=time.process_time)
     name = "sft_step" if questions == 1 else f"sft_step, {questions} questions a picture"
     told = f"{pictures * questions} questions on {pictures} pictures a step"
-    return losses.measured(name, "LLaVA-Med's trainer: picture encoded in each step, all logits, fp32", times, 4.5, told)
+    return losses.measured(
+        name, "LLaVA-Med's trainer: picture encoded in each step, all logits, fp32", times, 4.5, told
+    )
 
 
 def _dpo(work: Path, model: Path, pairs: Path, count: int) -> Measured:
@@ -165,21 +167,26 @@ def _dpo(work: Path, model: Path, pairs: Path, count: int) -> Measured:
     def theirs() -> None:
         chosen = [trainer.pairs[number] for number in draw(peer.loop.generator)]
         better, worse = (
-            [_sample(trainer.store, trainer.row, one.images, answer) for one, answer in zip(chosen, answers, strict=True)]
+            [
+                _sample(trainer.store, trainer.row, one.images, answer)
+                for one, answer in zip(chosen, answers, strict=True)
+            ]
             for answers in ([one.first for one in chosen], [one.second for one in chosen])
         )
         losses.theirs.append(peer.dpo(better, worse, settings.beta))
 
     times = side_by_side(theirs, ours, repeats=TURNS, clock=time.process_time)
     told = f"{count} pairs of reports a step"
-    return losses.measured("dpo_step", "trl's DPO: both answers with the picture, reference asked each step, fp32", times, 1.5, told)
+    return losses.measured(
+        "dpo_step", "trl's DPO: both answers with the picture, reference asked each step, fp32", times, 1.5, told
+    )
 
 
 def _sample(store: Any, row: dict[Path, int], images: tuple[Path, ...], turned: Turned) -> Sample:
-    return Sample(torch.from_numpy(store[row[images[0]]]), turned)
+    return Sample(torch.from_numpy(store[[row[path] for path in images]]), turned)
 
 
 def _fill(view: PictureView, store: Any) -> None:
     """Put every picture's features into the cache, as they are from the second time on that a picture is drawn."""
     for start in range(0, len(store), 8):
-        view(torch.from_numpy(store[start : start + 8]))
+        view(torch.from_numpy(store[start : start + 8].copy()))

@@ -96,7 +96,7 @@ class FeatureCache:
             if not self._full:
                 logger.warning(
                     "feature cache: %.2f GB are kept, the most that `feature_cache.limit_gb` or the disk allows; other "
-                    "pictures go through the tower each time. Raise it, or delete folders of encoders that are no longer used.",
+                    "pictures go through the tower each time. Raise it, or delete folders of encoders no longer used.",
                     self.bytes / 1e9,
                 )
             self._full = True

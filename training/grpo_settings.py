@@ -46,6 +46,7 @@ class GrpoSettings(TuningSettings):
     """Learning rate and schedule."""
     report_every: int = 10
     """Steps between two reports and saved states."""
+
     def __post_init__(self) -> None:
         unknown = sorted(set(self.rewards) - {*REWARD_NAMES, LEARNED})
         if unknown or not self.rewards:

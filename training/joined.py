@@ -122,9 +122,7 @@ def attend(
         query, key, value = (one.to(torch.get_autocast_dtype(kind)) for one in (query, key, value))
     groups = query.shape[1] // key.shape[1]
     parts = (one.split(layout.lengths, 2) for one in (query, repeat_kv(key, groups), repeat_kv(value, groups)))
-    found = [
-        _within(q, k, v, mask, scaling, dropout) for q, k, v, mask in zip(*parts, layout.masks, strict=True)
-    ]
+    found = [_within(q, k, v, mask, scaling, dropout) for q, k, v, mask in zip(*parts, layout.masks, strict=True)]
     return torch.cat(found, 2).transpose(1, 2).contiguous(), None
 
 
@@ -132,7 +130,7 @@ def _within(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scaling: float
     """Attend within one pack; (1, H, L, D)."""
     if q.device.type == "cpu" and q.dtype is torch.bfloat16 and q.shape[2] <= _MOST and not dropout:
         scale = q.shape[-1] ** -0.5 if scaling is None else scaling
-        hidden: Tensor = _Products.apply(q[0], k[0], v[0], _barred(mask, q), scale)  # type: ignore[no-untyped-call]
+        hidden: Tensor = _Products.apply(q[0], k[0], v[0], _barred(mask, q), scale)
         return hidden[None]
     return F.scaled_dot_product_attention(
         q, k, v, attn_mask=mask, is_causal=mask is None, scale=scaling, dropout_p=dropout
@@ -148,7 +146,7 @@ def _barred(mask: Tensor | None, like: Tensor) -> Tensor:
 
 
 class _Products(torch.autograd.Function):
-    """Attention by plain products, which on a CPU take 0.6 of the time of torch's own routine with its backward pass."""
+    """Attention by plain products: on a CPU 0.6 of the time of torch's own routine, both ways together."""
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, barred: Tensor, scale: float) -> Tensor:

@@ -28,10 +28,11 @@ from training.feature_cache import PictureView
 from training.loop import Loop
 from training.packed import PackedModel, answer_numbers
 from training.pictures import augment, build_store
-from training.precision import settle_bf16, spare_casts
+from training.precision import settle_bf16
 from training.run_folder import RunFolder
 from training.settings import LlavaSettings
 from training.team import Team, begin
+from training.thin import join_products
 from training.trainable import TrainedModel
 from training.whiten import whiten_connector
 
@@ -143,8 +144,8 @@ class LlavaTrainer:
         check_lengths(self.material.groups, settings.longest, context)
         check_ends(self.material.groups, self.loaded.contract.eos_token_ids)
         self.network = self.model.network
-        if bf16 and not self.team.sharded:
-            spare_casts(self.network)
+        if not self.team.sharded:
+            join_products(self.network, bf16=bf16)
         if settings.compile:
             self.packed.compile()
 

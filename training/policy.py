@@ -33,9 +33,9 @@ from training.loop import Loop
 from training.packed import PackedModel, answer_numbers
 from training.pictures import build_store
 from training.policy_loss import Spread, advantages, token_weights
+from training.precision import settle_bf16
 from training.reward_model import Asked, RewardModel
 from training.rewards import REWARDS
-from training.precision import settle_bf16
 from training.run_folder import RunFolder
 from training.team import Team, begin
 from training.trainable import TrainedModel

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from training.run_folder import RunFolder
@@ -69,30 +68,3 @@ def _least(work: Callable[[], Any], turns: int = 15) -> float:
         work()
         found.append(time.perf_counter() - started)
     return min(found[3:])
-
-
-def spare_casts(network: nn.Module) -> None:
-    """Hold an adapter's frozen linears as autocast would cast them, in every pass anew; results are the same to the bit.
-
-    Autocast keeps no copy of weights that do not train, so a model in float32 is rounded again in each pass. PEFT also
-    turns what an adapter reads into float32, which autocast turns back.
-
-    Args:
-        network: PEFT's wrapper, of which only the adapter will be written. Nothing changes where weights are held in
-            fewer bits, or where the method computes with them in other ways than a product (DoRA).
-    """
-    from peft import LoraConfig, PeftModel
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
-    if not isinstance(network, PeftModel):
-        return
-    config = network.peft_config["default"]
-    if type(config) is not LoraConfig or config.use_dora:
-        return
-    for name, module in network.named_modules():
-        if isinstance(module, BaseTunerLayer):
-            module.cast_input_dtype_enabled = False
-        # The exact type: linears of fewer bits are kinds of this one.
-        inside = "language_model" in name or "lm_head" in name
-        if type(module) is nn.Linear and inside and not any(one.requires_grad for one in module.parameters()):
-            module.to(torch.bfloat16)

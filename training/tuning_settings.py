@@ -1,4 +1,4 @@
-"""What the stages that tune connector and language model have in common: `align`, `sft`, `dpo`, `kto`, `reward`, `grpo`."""
+"""What the stages that tune a whole model have in common: `align`, `sft`, `dpo`, `kto`, `reward` and `grpo`."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ class TuningSettings:
     feature_cache: FeatureCacheSettings | None = field(default_factory=FeatureCacheSettings)
     """Keep what the image tower, which never trains, makes of each picture; null runs the tower each time."""
     bf16: bool | None = None
-    """Compute in bfloat16. Left out, it is chosen where the run begins: on a GPU that has it, and on a CPU where a short
-    measurement finds it faster; a resumed run keeps to what was chosen."""
+    """Compute in bfloat16. Left out, it is chosen as the run begins: on a GPU that has it, and on a CPU where a short
+    measurement finds it faster. A resumed run keeps to what was chosen."""
     checkpoint: bool = False
     """Keep only each layer's input for the backward pass and compute the rest again: far less memory, about a quarter
     slower."""
