@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 LLM = {
     "hidden_size": 768,
@@ -25,12 +26,23 @@ VOCABULARY = 32_000
 _SYLLABLES = [f"{first}{vowel}{last}" for first in "bdfgklmnprst" for vowel in "aeiou" for last in "lmnrstx"]
 
 
-def make_model(out: Path, texts: Iterator[str], seed: int = 0) -> Path:
+def make_model(
+    out: Path,
+    texts: Iterator[str],
+    *,
+    llm: Mapping[str, int] = LLM,
+    encoder: Mapping[str, Any] | None = None,
+    vocabulary: int = VOCABULARY,
+    seed: int = 0,
+) -> Path:
     """Write a model folder with random weights.
 
     Args:
         out: folder to make.
         texts: what the tokenizer is to cut well; made-up words fill the rest of the vocabulary.
+        llm: sizes of the language model.
+        encoder: arguments of `make_openclip_folder` in place of those of BiomedCLIP's tower.
+        vocabulary: most entries of the vocabulary.
         seed: of the weights and the words.
     Returns:
         The model folder, below `out`.
@@ -40,7 +52,7 @@ def make_model(out: Path, texts: Iterator[str], seed: int = 0) -> Path:
     from training.tokenizer import train_bpe, train_wordpiece
 
     out.mkdir(parents=True, exist_ok=True)
-    encoder = make_openclip_folder(
+    made = make_openclip_folder(
         out / "encoder",
         text_config={
             "hidden_size": 64,
@@ -51,11 +63,12 @@ def make_model(out: Path, texts: Iterator[str], seed: int = 0) -> Path:
         },
         tokenizer=train_wordpiece(["A lesion in the left lung."], 60),
         context_length=64,
+        **(encoder or {}),
     )
     draw = random.Random(seed)
     made_up = (" ".join("".join(draw.choices(_SYLLABLES, k=4)) for _ in range(2000)) for _ in range(40))
-    train_bpe(itertools.chain(texts, made_up), VOCABULARY).save_pretrained(out / "tokenizer")
-    return assemble_folder(encoder, LLM, out / "tokenizer", out / "model", name="measured", seed=seed)
+    train_bpe(itertools.chain(texts, made_up), vocabulary).save_pretrained(out / "tokenizer")
+    return assemble_folder(made, llm, out / "tokenizer", out / "model", name="measured", seed=seed)
 
 
 def make_questions(out: Path, pictures: int = 24, seed: int = 0) -> Path:
