@@ -2,10 +2,10 @@
 
 LLaVA-Med trains by LLaVA's own trainer (microsoft/LLaVA-Med, llava/train): a sequence holds one question, its picture
 goes through the tower in each step anew, the batch is padded to its longest as it comes, and every place of it goes
-through the vocabulary. Preference tuning follows trl's `DPOTrainer` for models that see: the picture stands in the batch
-twice, once with each answer, and the reference is asked in each step. Both compute in float32, as those programs do on
-a CPU. Weights, adapter, examples, loss and update are the same as on our side. Pictures are decoded beforehand, which
-their loaders do in each step.
+through the vocabulary. Preference tuning follows trl's `DPOTrainer` for models that see: the picture stands in the
+batch twice, once with each answer, and the reference is asked in each step. Both compute in float32, as those programs
+do on a CPU. Weights, adapter, examples, loss and update are the same as on our side. Pictures are decoded beforehand,
+which their loaders do in each step.
 """
 
 from __future__ import annotations

@@ -34,7 +34,8 @@ def test_every_key_under_trainer_is_told_with_the_line_to_write(tmp_path):
         )
     for line in (
         "steps: 0.5",
-        "trainer.learning_rate: a setting of trl's trainer, not of this project's own loop; write optimizer: {lr: 0.0002}.",
+        "trainer.learning_rate: a setting of trl's trainer, not of this project's own loop; ",
+        "write optimizer: {lr: 0.0002}.",
         "write beta: 0.2 at the top of the recipe.",
         "write loss: ipo.",
         "write the number of updates: steps; a dry run tells how often each picture is drawn.",
