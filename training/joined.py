@@ -31,7 +31,7 @@ class Layout:
 
 
 class Row(Tensor):
-    """What goes to the layers in place of a mask, (1, 1, 1, T) zeros, and brings the layout with it."""
+    """What goes to the layers in place of a mask, bool (1, 1, 1, T), and brings the layout with it."""
 
     packs: Layout
 
@@ -65,7 +65,8 @@ def lay_out(branch: Tensor, device: torch.device | str) -> Tensor:
         own = one[one >= 0]
         lengths.append(len(own))
         masks.append(None if int(own.max()) < 2 else seen(own[None])[0].to(device))
-    row = torch.zeros(1, 1, 1, sum(lengths), device=device).as_subclass(Row)
+    # Of a type that nothing on the way casts: a cast would lose the layout.
+    row = torch.zeros(1, 1, 1, sum(lengths), dtype=torch.bool, device=device).as_subclass(Row)
     row.packs = Layout(tuple(lengths), tuple(masks))
     return row
 

@@ -64,6 +64,8 @@ class PackedModel:
         model = self.loaded.llava.model.language_model
         if torch.device(self.loaded.device).type == "cpu":
             model.config._attn_implementation = "eager"
+        elif model.config._attn_implementation == NAME:
+            model.config._attn_implementation = "sdpa"  # rows of other lengths would be compiled anew
         for layer in model.layers:
             layer.compile(dynamic=True)
 

@@ -38,7 +38,9 @@ def join_products(network: nn.Module, *, bf16: bool) -> None:
         # Not a class of our own: PEFT looks for its own when it saves and merges.
         vars(module)["forward"] = MethodType(_forward, module)
     head = network.get_output_embeddings() if bf16 else None
-    if type(head) is nn.Linear and not head.weight.requires_grad:
+    # Where words are read and written by the same weights, reading them must stay exact.
+    tied = head is not None and head.weight is network.get_input_embeddings().weight
+    if type(head) is nn.Linear and not tied and not head.weight.requires_grad:
         head.to(torch.bfloat16)
 
 

@@ -82,3 +82,10 @@ def test_methods_that_are_more_than_a_sum_are_left_alone(wide_folder):
         assert not any("forward" in vars(one) for one in linears)
         assert {one.get_base_layer().weight.dtype for one in linears} == {torch.float32}
     join_products(nn.Linear(2, 2), bf16=True)
+
+
+def test_words_that_are_read_and_written_by_the_same_weights_are_left_alone(wide_folder):
+    made = model(wide_folder)
+    made.loaded.llava.lm_head.weight = made.loaded.llava.get_input_embeddings().weight
+    join_products(made.network, bf16=True)
+    assert made.loaded.llava.lm_head.weight.dtype == torch.float32

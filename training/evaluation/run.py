@@ -54,8 +54,8 @@ def read_data(files: Sequence[Path], limit: int | None = None) -> list[tuple[Pat
         for line, one in enumerate(examples, 1):
             if first.setdefault(one.id, line) != line:
                 raise DataError(
-                    f"{file} line {line}: field 'id' is {one.id!r}, which line {first[one.id]} has already; predictions "
-                    "are told apart by it, so give each example its own."
+                    f"{file} line {line}: field 'id' is {one.id!r}, which line {first[one.id]} has already; "
+                    "predictions are told apart by it, so give each example its own."
                 )
         if limit is not None and limit < len(examples):
             kept = sorted(random.Random(0).sample(range(len(examples)), limit))
