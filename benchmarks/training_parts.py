@@ -21,6 +21,8 @@ LLM = {
     "max_position_embeddings": 2048,
 }
 """Sizes of the language model."""
+PAIRS = 24
+"""Pairs of answers: few, as the reference is asked for each before the first step."""
 VOCABULARY = 32_000
 """Entries of its vocabulary."""
 _SYLLABLES = [f"{first}{vowel}{last}" for first in "bdfgklmnprst" for vowel in "aeiou" for last in "lmnrstx"]
@@ -99,7 +101,7 @@ def make_pairs(out: Path, examples: Path, seed: int = 0) -> Path:
     """
     from data_recipes.build import build_data
 
-    build_data("preferences", examples, out, seed=seed)
+    build_data("preferences", examples, out, seed=seed, limit=PAIRS)
     return out / "preferences.jsonl"
 
 
