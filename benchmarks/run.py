@@ -15,7 +15,10 @@ from dataclasses import asdict
 
 from benchmarks.suite import Measured
 
-ROWS: dict[str, str] = {}
+ROWS: dict[str, str] = {
+    "sft_step": "benchmarks.training_rows:sft_step",
+    "dpo_step": "benchmarks.training_rows:dpo_step",
+}
 """Name of a row → `module:function` that measures it: given the device's name, it returns its lines."""
 
 

@@ -14,6 +14,9 @@ from data_recipes.schema_check import show
 
 R = TypeVar("R")
 
+FAULTS_SHOWN = 20
+"""Reading stops at so many: the layout is another."""
+
 
 def read_records(path: Path, parse: Callable[[dict[str, Any]], R]) -> Iterator[R]:
     """Read a file line by line; empty lines are passed over.
@@ -22,30 +25,45 @@ def read_records(path: Path, parse: Callable[[dict[str, Any]], R]) -> Iterator[R
         path: JSON Lines.
         parse: makes a record of one line's object; what it refuses with `DataError` is told with file and line.
     Yields:
-        Records, in the order of the file.
+        Records, in the order of the file, up to the first that is refused.
     Raises:
-        DataError: the file cannot be read, or a line is no JSON or is refused.
+        DataError: the file cannot be read, or lines are no JSON or are refused; tells all of them.
     """
     try:
         stream = path.open("rb")
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}); check the path.") from error
+    faults: list[str] = []
     with stream:
         for number, line in enumerate(stream, 1):
             if not line.strip():
                 continue
             try:
-                record = parse(json.loads(line.decode("utf-8")))
-            except UnicodeDecodeError as error:
-                raise DataError(f"{path} line {number}: not UTF-8 ({error.reason}); save the file as UTF-8.") from error
-            except json.JSONDecodeError as error:
-                raise DataError(
-                    f"{path} line {number}: not JSON ({error.msg} at column {error.colno}): "
-                    f"{show(line.decode('utf-8').strip())}. Write one JSON object a line."
-                ) from error
+                record = _parsed(line, parse)
             except DataError as error:
-                raise DataError(f"{path} line {number}: {error}") from error
-            yield record
+                faults.append(f"line {number}: {error}")
+                if len(faults) == FAULTS_SHOWN:
+                    break
+                continue
+            if not faults:
+                yield record
+    if len(faults) == 1:
+        raise DataError(f"{path} {faults[0]}")
+    if faults:
+        more = " or more" if len(faults) == FAULTS_SHOWN else ""
+        raise DataError("\n  ".join([f"{path} has {len(faults)} faults{more}:", *faults]))
+
+
+def _parsed(line: bytes, parse: Callable[[dict[str, Any]], R]) -> R:
+    try:
+        return parse(json.loads(line.decode("utf-8")))
+    except UnicodeDecodeError as error:
+        raise DataError(f"not UTF-8 ({error.reason}); save the file as UTF-8.") from error
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"not JSON ({error.msg} at column {error.colno}): {show(line.decode('utf-8').strip())}. "
+            "Write one JSON object a line."
+        ) from error
 
 
 def write_records(path: Path, records: Iterable[dict[str, Any]]) -> int:

@@ -251,8 +251,18 @@ def _example_fault(example: Example) -> str | None:
             return f"field {name!r} is {show(value)}; use one of {', '.join(allowed)}."
     if example.answer_type == "choice" and not example.choices:
         return "field 'choices' is empty, but answer_type is 'choice'; list the answers to choose from."
-    if example.choices is not None:
-        return next((text_fault("choices", text) for text in example.choices if text_fault("choices", text)), None)
+    if example.choices is None:
+        return None
+    for text in example.choices:
+        if fault := text_fault("choices", text):
+            return fault
+    # Steps may stand before the answer, so that it is looked for within the text.
+    said = example.messages[-1]["content"].casefold()
+    if example.answer_type == "choice" and not any(one.strip(" .").casefold() in said for one in example.choices):
+        return (
+            f"the last message is {show(example.messages[-1]['content'])}, which names none of 'choices' "
+            f"{show(list(example.choices))}; mend the answer or add it to the choices."
+        )
     return None
 
 

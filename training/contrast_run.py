@@ -21,9 +21,11 @@ from training.encoder_data import EncoderData, gather_real, load_encoder_data
 from training.encoder_init import make_encoder
 from training.loop import Loop
 from training.pictures import build_store, plain
+from training.precision import settle_bf16
 from training.run_folder import RunFolder
 from training.student import Student, matching_loss, pairwise_loss
 from training.teacher import Teacher, mixed_loss, train_teacher
+from training.team import Team
 from training.text_pairs import PairMaker, read_passages
 
 
@@ -32,6 +34,7 @@ class ContrastRun:
 
     def __init__(self, settings: ContrastSettings, folder: RunFolder) -> None:
         self.settings, self.folder = settings, folder
+        self.bf16 = settle_bf16(settings.bf16, folder, Team())
         passages = [list(read_passages(path)) for path in settings.passages]
         self.pairs = PairMaker(passages) if passages else None
         self.encoder_folder, self.clip, self.tokenizer, mean, std = make_encoder(settings, sum(passages, []))
@@ -64,7 +67,7 @@ class ContrastRun:
 
     def autocast(self) -> Any:
         """Return the context in which the networks compute."""
-        return torch.autocast("cpu", torch.bfloat16, enabled=self.settings.bf16)
+        return torch.autocast("cpu", torch.bfloat16, enabled=self.bf16)
 
     def _evaluator(self) -> Callable[[Callable[[Tensor], list[Tensor]]], dict[str, float]]:
         settings = self.settings

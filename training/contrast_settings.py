@@ -143,8 +143,8 @@ class ContrastSettings:
     """Pixels a side at which pictures are kept decoded."""
     average: float = 0.998
     """Decay of the averaged weights, which are the ones kept."""
-    bf16: bool = True
-    """Compute in bfloat16 where the machine is quick at it."""
+    bf16: bool | None = None
+    """Compute in bfloat16. Left out, it is chosen where the run begins, by a short measurement."""
     threads: int = 0
     """CPU threads, 0 for torch's own choice."""
     report_every: int = 200

@@ -20,6 +20,7 @@ from torch import Tensor
 from assistant.errors import DataError
 from assistant.prompts import assistant_message, user_message
 from data_recipes.schema import Example
+from training.joined import seen
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -265,25 +266,25 @@ def _shared_prefix(prompts: Sequence[tuple[int, ...]], image_id: int) -> int:
 
 @dataclass(frozen=True)
 class PackedBatch:
-    """B packs padded on the right to L tokens: (B, L) tensors and the attention mask, bool (B, 1, L, L)."""
+    """B packs padded on the right to L tokens: (B, L) tensors; `branch` as in `Pack`, and -1 where it is padded."""
 
     ids: Tensor
     labels: Tensor
     positions: Tensor
-    mask: Tensor
+    branch: Tensor
+
+    @property
+    def mask(self) -> Tensor:
+        """Which tokens each token sees, bool (B, 1, L, L)."""
+        return seen(self.branch)[:, None]
 
 
 def collate(packs: Sequence[Pack], pad_id: int) -> PackedBatch:
-    """Pad packs to the longest and build the mask: a token sees earlier tokens of its branch and of the prefix."""
+    """Pad packs to the longest."""
     length = max(len(one.ids) for one in packs)
 
     def padded(name: str, value: int) -> Tensor:
         rows = [torch.nn.functional.pad(getattr(one, name), (0, length - len(one.ids)), value=value) for one in packs]
         return torch.stack(rows)
 
-    branch = padded("branch", -1)
-    earlier = torch.ones(length, length, dtype=torch.bool).tril()
-    same = (branch[:, :, None] == branch[:, None, :]) | (branch[:, None, :] == 0)
-    # Every row keeps its own token, padding too: a row that sees nothing would turn into NaN.
-    mask = (same & earlier) | torch.eye(length, dtype=torch.bool)
-    return PackedBatch(padded("ids", pad_id), padded("labels", IGNORED), padded("positions", 0), mask[:, None])
+    return PackedBatch(padded("ids", pad_id), padded("labels", IGNORED), padded("positions", 0), padded("branch", -1))

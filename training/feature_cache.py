@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import secrets
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,10 +40,13 @@ class FeatureCache:
     def __init__(self, settings: FeatureCacheSettings, identity: dict[str, str]) -> None:
         self.identity = json.dumps(identity, sort_keys=True)
         digest = hashlib.sha256(self.identity.encode()).hexdigest()[:8]
+        if settings.folder is None:
+            raise ValueError("a cache needs a folder; take `kept_features` of the run's settings")
         self.folder = settings.folder / f"{identity['encoder']}-{digest}"
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.limit = settings.limit_gb * 1e9
         self.bytes = sum(file.stat().st_size for file in settings.folder.rglob("*.safetensors"))
+        # Nobody who has not asked for a cache should find the disk full of it.
+        self.limit = min(settings.limit_gb * 1e9, self.bytes + shutil.disk_usage(self.folder).free / 2)
         self.found = self.added = 0
         self._full = False
 
@@ -91,8 +95,8 @@ class FeatureCache:
         if self.bytes + size > self.limit:
             if not self._full:
                 logger.warning(
-                    "feature cache: %.2f GB are kept, the most that `feature_cache.limit_gb` allows; other pictures go "
-                    "through the tower each time. Raise it, or delete folders of encoders that are no longer used.",
+                    "feature cache: %.2f GB are kept, the most that `feature_cache.limit_gb` or the disk allows; other "
+                    "pictures go through the tower each time. Raise it, or delete folders of encoders no longer used.",
                     self.bytes / 1e9,
                 )
             self._full = True

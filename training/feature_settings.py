@@ -12,10 +12,12 @@ from assistant.errors import ConfigError
 class FeatureCacheSettings:
     """Where the frozen tower's features are kept; `feature_cache:` in a recipe."""
 
-    folder: Path
-    """Shared by all runs, of any stage and any encoder: entries are named by encoder and picture."""
+    folder: Path | None = None
+    """Shared by all runs, of any stage and any encoder: entries are named by encoder and picture. Left out, the run has
+    one of its own, `out/cache/features`."""
     limit_gb: float = 50.0
-    """Most that is kept, in 10^9 bytes, over all encoders. When it is reached, a run reads on and adds nothing."""
+    """Most that is kept, in 10^9 bytes, over all encoders, and never more than half of what the disk has free. When it
+    is reached, a run reads on and adds nothing."""
 
     def __post_init__(self) -> None:
         if self.limit_gb <= 0:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import ClassVar
 
-from assistant.errors import ConfigError, DataError
-from training.adapter import LoraSettings
-from training.feature_settings import FeatureCacheSettings
+from assistant.errors import ConfigError
 from training.recipe import OptimizerSettings
-from training.settings import DataPart
-from training.train_parts import check_parts, tell_parts
+from training.tuning_settings import TuningSettings, check_files, told_files, told_parts
 
 REWARD_NAMES = ("answer_match", "finding_f1", "finding_places", "no_prior", "think_format", "brevity")
 LEARNED = "learned"
@@ -20,20 +17,11 @@ AVERAGES = ("dapo", "grpo", "dr_grpo")
 
 
 @dataclass(frozen=True)
-class GrpoSettings:
-    """Settings of `python -m training.grpo`."""
+class GrpoSettings(TuningSettings):
+    """Settings of `python -m training.grpo`; the rewards judge answers to the examples of `data`."""
 
-    model: str
-    """Folder of the model to start from."""
-    data: tuple[DataPart, ...]
-    """JSONL files of examples whose answers the rewards can judge."""
-    out: Path
-    """Run folder; the model is written to `out/model`."""
-    preset: str | None = None
-    """What `model` is made from, such as biomedclip-mistral-7b: a dry run takes its sizes from it while the folder is
-    not there. Without, the name of the folder is looked for."""
-    held_out: tuple[Path, ...] = ()
-    """Example files that are measured on: a patient who also stands in `data` is refused."""
+    COUNTED: ClassVar[str] = "prompts"
+
     rewards: dict[str, float] = field(default_factory=lambda: {"answer_match": 1.0})
     """Weight of each reward: answer_match, finding_f1, finding_places, no_prior, think_format, brevity; or learned, the
     chance that `reward_model` gives an answer of being preferred to an average one."""
@@ -44,8 +32,6 @@ class GrpoSettings:
     """Answers drawn for each question."""
     prompts: int = 8
     """Questions a step."""
-    accumulate: int = 1
-    """Parts that a step's questions are learned from in, one after the other: less memory, the same step."""
     temperature: float = 1.0
     """How freely answers are drawn."""
     max_new_tokens: int = 64
@@ -56,29 +42,10 @@ class GrpoSettings:
     average: str = "dapo"
     """What the loss is a mean of: dapo (tokens of the step), grpo (answers, each a mean of its tokens), dr_grpo (tokens
     over a fixed length, so that length has no influence)."""
-    train: tuple[str, ...] = ("connector", "language_model")
-    """Parts that train: connector, language_model, head. With `lora` the language model changes by that only."""
-    lora: LoraSettings | None = None
-    """Low-rank adapters instead of whole weights; the result is a PEFT folder."""
-    last_layers: int | None = None
-    """Of the language model, train this many layers next to the output only; None for all. With `lora`, use its own."""
-    steps: int = 200
-    """Updates."""
     optimizer: OptimizerSettings = field(default_factory=lambda: OptimizerSettings(lr=3e-5, warmup_steps=10))
     """Learning rate and schedule."""
-    feature_cache: FeatureCacheSettings | None = None
-    """Keep what the image tower, which never trains, makes of each picture, for all runs that come."""
-    bf16: bool = True
-    """Compute in bfloat16."""
-    checkpoint: bool = False
-    """Keep only each layer's input for the backward pass and compute the rest again: far less memory, about a quarter
-    slower."""
-    threads: int = 0
-    """CPU threads, 0 for torch's own choice."""
     report_every: int = 10
     """Steps between two reports and saved states."""
-    seed: int = 0
-    """Start of every random choice."""
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.rewards) - {*REWARD_NAMES, LEARNED})
@@ -97,11 +64,7 @@ class GrpoSettings:
         for name, allowed in (("baseline", BASELINES), ("average", AVERAGES)):
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}; choose from {', '.join(allowed)}.")
-        check_parts(self.train, self.lora, self.last_layers)
-        if not self.data:
-            raise ConfigError("data is empty; name at least one JSONL file of examples.")
-        if not 1 <= self.accumulate <= self.prompts:
-            raise ConfigError(f"accumulate is {self.accumulate}; use 1 to {self.prompts}, the prompts of a step.")
+        super().__post_init__()
 
 
 def describe(settings: GrpoSettings) -> str:
@@ -111,16 +74,10 @@ def describe(settings: GrpoSettings) -> str:
         settings: of the run.
     Returns:
         One line.
-    Raises:
-        DataError: a data file is missing.
     """
-    for path in (*(part.path for part in settings.data), *settings.held_out):
-        if not path.is_file():
-            raise DataError(f"{path} does not exist. Build it with python -m data_recipes.build, or mend the recipe.")
-    files = ", ".join(f"{part.path.name} x{part.weight:g}" for part in settings.data)
+    check_files(settings)
     rewards = ", ".join(f"{name} x{weight:g}" for name, weight in settings.rewards.items())
-    trained = tell_parts(settings.train, settings.lora, settings.last_layers)
     return (
         f"{settings.model}: {settings.steps} steps of {settings.prompts} questions x {settings.samples} answers from "
-        f"{files}; rewards {rewards}; trains {trained}"
+        f"{told_files(settings)}; rewards {rewards}; {told_parts(settings)}"
     )

@@ -17,6 +17,7 @@ from training.dataset import (
     PackedBatch,
     PictureGroup,
     Tokens,
+    Turned,
     choose_questions,
     collate,
     group_by_pictures,
@@ -27,9 +28,11 @@ from training.feature_cache import PictureView
 from training.loop import Loop
 from training.packed import PackedModel, answer_numbers
 from training.pictures import augment, build_store
+from training.precision import settle_bf16
 from training.run_folder import RunFolder
 from training.settings import LlavaSettings
 from training.team import Team, begin
+from training.thin import join_products
 from training.trainable import TrainedModel
 from training.whiten import whiten_connector
 
@@ -57,6 +60,12 @@ class Material:
         self.store = build_store(self.paths, settings.store_side, settings.out / "cache") if self.paths else None
         logger.info("%d picture groups, %d questions", len(self.groups), sum(len(g.questions) for g in self.groups))
 
+    def choose(self, generator: torch.Generator) -> list[tuple[PictureGroup, list[Turned]]]:
+        """Draw a step's pictures, each with the questions that are asked about it."""
+        chosen = torch.multinomial(self.weights, self.settings.pictures, replacement=True, generator=generator)
+        groups = [self.groups[number] for number in chosen.tolist()]
+        return [(one, choose_questions(one.questions, self.settings.questions, generator)) for one in groups]
+
     def draw(self, size: int, generator: torch.Generator, team: Team | None = None) -> list[tuple[PackedBatch, Tensor]]:
         """Draw a step's pictures and questions.
 
@@ -68,16 +77,9 @@ class Material:
             For each part of this process's share its packs, and its pictures in the order of their tokens: float
             (N, 3, size, size), 0 to 1, or their features.
         """
-        chosen = torch.multinomial(self.weights, self.settings.pictures, replacement=True, generator=generator)
-        groups = [self.groups[number] for number in chosen.tolist()]
-        packs = [
-            make_pack(
-                choose_questions(group.questions, self.settings.questions, generator),
-                self.tokens.image_id,
-                self.settings.longest,
-            )
-            for group in groups
-        ]
+        chosen = self.choose(generator)
+        groups = [group for group, _ in chosen]
+        packs = [make_pack(asked, self.tokens.image_id, self.settings.longest) for _, asked in chosen]
         changed = self._augmented(groups, size, generator) if self.settings.augmented else None
         pad = int(self.tokens.tokenizer.pad_token_id or 0)
         parts = []
@@ -127,20 +129,23 @@ class LlavaTrainer:
         )
         self.loaded = self.model.loaded
         self.tokens = Tokens(self.loaded.tokenizer, self.loaded.contract.image_tokens)
+        bf16 = settle_bf16(settings.bf16, folder, self.team)
         self.packed = PackedModel(
             self.loaded,
             self.tokens.image_id,
-            bf16=settings.bf16,
+            bf16=bf16,
             dropout=settings.dropout,
             checkpoint=settings.checkpoint,
         )
-        self.view = PictureView(self.packed, settings.feature_cache)
+        self.view = PictureView(self.packed, settings.kept_features)
         with self.team.main_first():
             self.material = Material(settings, self.tokens, self.view)
         context = int(self.loaded.llava.config.get_text_config().max_position_embeddings)
         check_lengths(self.material.groups, settings.longest, context)
         check_ends(self.material.groups, self.loaded.contract.eos_token_ids)
         self.network = self.model.network
+        if not self.team.sharded:
+            join_products(self.network, bf16=bf16)
         if settings.compile:
             self.packed.compile()
 

@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint as torch_checkpoint
 from assistant.engine.features import selected
 from assistant.model.loaded import LoadedModel
 from training.dataset import IGNORED, PackedBatch
+from training.joined import NAME, lay_out, use_rows
 
 
 class PackedModel:
@@ -26,10 +27,18 @@ class PackedModel:
         bf16: compute in bfloat16.
         dropout: on the connector's output.
         checkpoint: compute layers a second time in the backward pass rather than keep what is inside them.
+        rows: put packs end to end in one row rather than pad them; not for a model that also draws answers.
     """
 
     def __init__(
-        self, loaded: LoadedModel, image_id: int, *, bf16: bool, dropout: float = 0.0, checkpoint: bool = False
+        self,
+        loaded: LoadedModel,
+        image_id: int,
+        *,
+        bf16: bool,
+        dropout: float = 0.0,
+        checkpoint: bool = False,
+        rows: bool = True,
     ) -> None:
         self.loaded, self.image_id, self.bf16, self.dropout = loaded, image_id, bf16, dropout
         self.checkpoint = checkpoint
@@ -37,6 +46,8 @@ class PackedModel:
             for layer in self._layers():
                 layer.gradient_checkpointing = True
                 layer._gradient_checkpointing_func = partial(torch_checkpoint, use_reentrant=False)
+        if rows:
+            use_rows(loaded.llava.model.language_model.config)
         processor = loaded.processor.image_processor
         self.mean = torch.tensor(processor.image_mean).view(1, 3, 1, 1)
         self.std = torch.tensor(processor.image_std).view(1, 3, 1, 1)
@@ -53,6 +64,8 @@ class PackedModel:
         model = self.loaded.llava.model.language_model
         if torch.device(self.loaded.device).type == "cpu":
             model.config._attn_implementation = "eager"
+        elif model.config._attn_implementation == NAME:
+            model.config._attn_implementation = "sdpa"  # rows of other lengths would be compiled anew
         for layer in model.layers:
             layer.compile(dynamic=True)
 
@@ -113,13 +126,25 @@ class PackedModel:
             # A drawn answer may hold the picture token as a word; there it is no picture's place.
             places = ((batch.ids == self.image_id) & (batch.labels == IGNORED)).to(device)
             embeds = embeds.masked_scatter(places[..., None], seen.to(embeds.dtype))
-        mask = torch.zeros(batch.mask.shape, dtype=embeds.dtype, device=device)
-        mask = mask.masked_fill(~batch.mask.to(device), torch.finfo(embeds.dtype).min)
         with self._checkpointing():
-            hidden: Tensor = llava.model.language_model(
-                inputs_embeds=embeds, attention_mask=mask, position_ids=batch.positions.to(device), use_cache=False
-            ).last_hidden_state
-        return hidden
+            if llava.model.language_model.config._attn_implementation == NAME:
+                return self._in_a_row(batch, embeds)
+            mask = torch.zeros(batch.mask.shape, dtype=embeds.dtype, device=device)
+            mask = mask.masked_fill(~batch.mask.to(device), torch.finfo(embeds.dtype).min)
+            return self._states(embeds, mask, batch.positions.to(device))
+
+    def _in_a_row(self, batch: PackedBatch, embeds: Tensor) -> Tensor:
+        """Run the language model over packs end to end, and put what it gives back to where they came from."""
+        real = (batch.branch >= 0).to(embeds.device)
+        positions = batch.positions.to(embeds.device)[real]
+        states = self._states(embeds[real][None], lay_out(batch.branch, embeds.device), positions[None])[0]
+        return torch.zeros(embeds.shape, dtype=states.dtype, device=states.device).index_put((real,), states)
+
+    def _states(self, embeds: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
+        states: Tensor = self.loaded.llava.model.language_model(
+            inputs_embeds=embeds, attention_mask=mask, position_ids=positions, use_cache=False
+        ).last_hidden_state
+        return states
 
     def _layers(self) -> list[Any]:
         return list(self.loaded.llava.model.language_model.layers)

@@ -19,8 +19,10 @@ from training.loop import Loop
 from training.packed import PackedModel
 from training.pair_settings import PairSettings
 from training.pictures import build_store
+from training.precision import settle_bf16
 from training.run_folder import RunFolder
 from training.team import Team, begin
+from training.thin import join_products
 from training.trainable import TrainedModel
 
 S = TypeVar("S", bound=PairSettings)
@@ -57,9 +59,12 @@ class PairTrainer(ABC, Generic[S]):
         size = self.loaded.contract.image_size
         with self.team.main_first():
             self.store = build_store(paths, size, settings.out / "cache") if paths else None
-        self.packed = PackedModel(self.loaded, self.tokens.image_id, bf16=settings.bf16, checkpoint=settings.checkpoint)
-        self.view = PictureView(self.packed, settings.feature_cache)
+        bf16 = settle_bf16(settings.bf16, folder, self.team)
+        self.packed = PackedModel(self.loaded, self.tokens.image_id, bf16=bf16, checkpoint=settings.checkpoint)
+        self.view = PictureView(self.packed, settings.kept_features)
         self.network = self.model.network
+        if not self.team.sharded:
+            join_products(self.network, bf16=bf16)
         if settings.compile:
             self.packed.compile()
 

@@ -33,6 +33,7 @@ from training.loop import Loop
 from training.packed import PackedModel, answer_numbers
 from training.pictures import build_store
 from training.policy_loss import Spread, advantages, token_weights
+from training.precision import settle_bf16
 from training.reward_model import Asked, RewardModel
 from training.rewards import REWARDS
 from training.run_folder import RunFolder
@@ -85,11 +86,14 @@ class PolicyTrainer:
         size = self.loaded.contract.image_size
         with self.team.main_first():
             self.store = build_store(paths, size, settings.out / "cache") if paths else None
-        self.packed = PackedModel(self.loaded, self.tokens.image_id, bf16=settings.bf16, checkpoint=settings.checkpoint)
+        bf16 = settle_bf16(settings.bf16, folder, self.team)
+        self.packed = PackedModel(
+            self.loaded, self.tokens.image_id, bf16=bf16, checkpoint=settings.checkpoint, rows=False
+        )
         self.network = self.model.network
         # What is learned from must be what was drawn: no dropout in either.
         self.network.eval()
-        self.view = PictureView(self.packed, settings.feature_cache)
+        self.view = PictureView(self.packed, settings.kept_features)
         self.seen: dict[tuple[int, ...], Tensor] = {}
         self.judge = RewardModel.open(settings.reward_model, device=self.team.device) if settings.reward_model else None
         self.first_length: float | None = None

@@ -7,58 +7,21 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from assistant.errors import ModelError
 from assistant.model.contract import Contract
 from assistant.model.load import adapter_base, resolve
 from assistant.model.presets import Preset, find_preset, preset_names
 from assistant.model.processor import open_processor
-from training.adapter import LoraSettings
 from training.dataset import Tokens, Turned
 from training.evaluation.table import markdown_table
-from training.recipe import OptimizerSettings
 from training.trainable import set_trainable
+from training.tuning_settings import TuningSettings
 
 BILLION = 1_000_000_000
 BYTES = {"nf4": 0.57, "int8": 1.0}
 """Memory of one quantized weight. NF4: 4 bits and its scales (Dettmers et al. 2023, with double quantization)."""
-
-
-class StageSettings(Protocol):
-    """What the settings of every stage have, as far as a dry run reads it."""
-
-    @property
-    def model(self) -> str:
-        """Folder of the model to start from."""
-
-    @property
-    def preset(self) -> str | None:
-        """What it is made from."""
-
-    @property
-    def train(self) -> tuple[str, ...]:
-        """Parts that train."""
-
-    @property
-    def lora(self) -> LoraSettings | None:
-        """The adapter."""
-
-    @property
-    def last_layers(self) -> int | None:
-        """How many layers of the language model train whole, where not all do."""
-
-    @property
-    def optimizer(self) -> OptimizerSettings:
-        """How weights are updated."""
-
-    @property
-    def bf16(self) -> bool:
-        """Computes in bfloat16."""
-
-    @property
-    def checkpoint(self) -> bool:
-        """Computes layers again in the backward pass."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +49,7 @@ class Planned:
         return int(self.text.max_position_embeddings)
 
 
-def plan(settings: StageSettings) -> Planned:
+def plan(settings: TuningSettings) -> Planned:
     """Open what is there of a run's model, without its weights.
 
     Args:
@@ -133,7 +96,7 @@ def preset_configuration(preset: Preset) -> Any:
     )
 
 
-def _from_preset(settings: StageSettings, preset: Preset) -> Planned:
+def _from_preset(settings: TuningSettings, preset: Preset) -> Planned:
     model = _meta(settings, lambda: preset_configuration(preset), None)
     note = (
         f"{settings.model} is not there yet: weights and memory are those of the preset {preset.name}, and prompts and "
@@ -142,7 +105,7 @@ def _from_preset(settings: StageSettings, preset: Preset) -> Planned:
     return Planned(preset.name, preset.licence, model, None, (), note)
 
 
-def _meta(settings: StageSettings, configuration: Any, adapter: Path | None) -> Any:
+def _meta(settings: TuningSettings, configuration: Any, adapter: Path | None) -> Any:
     """Build the model without its weights, set up to train what the recipe says."""
     import torch
     from transformers import LlavaForConditionalGeneration
@@ -219,7 +182,7 @@ def weights_block(model: Any) -> str:
     return markdown_table(["weights of", "all", "trained"], rows)
 
 
-def memory_block(planned: Planned, settings: StageSettings, sequences: int, length: int, *, average: bool) -> str:
+def memory_block(planned: Planned, settings: TuningSettings, sequences: int, length: int, *, average: bool) -> str:
     """Estimate the memory of a step.
 
     Args:
@@ -244,10 +207,10 @@ def memory_block(planned: Planned, settings: StageSettings, sequences: int, leng
         frozen += one.numel() * (BYTES[quantized] if quantized and inner else 2 if big else 4)
     update = 4 + (4 if settings.optimizer.name == "muon" else 8) + (4 if average else 0)
     text = planned.text
-    layer = sequences * length * text.hidden_size * (1 if settings.bf16 else 2)
+    layer = sequences * length * text.hidden_size * (2 if settings.bf16 is False else 1)
     depth = text.num_hidden_layers
     kept = layer * (2 * depth + 34) if settings.checkpoint else layer * 34 * depth
-    kept += sequences * length**2 * (2 if settings.bf16 else 4)  # the mask
+    kept += sequences * length**2 * (4 if settings.bf16 is False else 2)  # the mask
     gib = [number / 2**30 for number in (frozen + 4 * trained, update * trained, kept)]
     return (
         f"Memory, about: weights {gib[0]:.2f} GiB, gradients and optimizer {gib[1]:.2f} GiB, activations at the "

@@ -47,18 +47,7 @@ def preview_dpo(settings: DpoSettings) -> str:
             end; a data file is missing or holds nothing.
         ModelError: the model folder is not whole, or it is not there and no preset says what it will be.
     """
-    planned = plan(settings)
-    records = [list(read_preferences(part.path)) for part in settings.data]
-    _check_data(settings.data, settings.held_out, records, read_preferences)
-    counts = [_counted(Counter(one.reason for one in part)) for part in records]
-    blocks = [_data_table(settings, records, ("pairs", "what is wrong", counts), settings.pairs)]
-    if planned.tokens is not None:
-        pairs = [pair for part in settings.data for pair in read_pairs(part.path, planned.tokens)]
-        check_pairs(pairs, planned.tokens.image_id, settings.longest, planned.context, planned.eos_ids)
-        first = records[0][0]
-        answers = [("chosen", pairs[0].first), (f"rejected ({first.reason})", pairs[0].second)]
-        blocks += _pairs_blocks(answers, pairs, planned.tokens, settings.longest, ("chosen", "rejected"))
-    return _whole(planned, settings, blocks, records)
+    return _preferences(settings, (), ("chosen", "rejected"))
 
 
 def preview_reward(settings: RewardSettings) -> str:
@@ -69,24 +58,28 @@ def preview_reward(settings: RewardSettings) -> str:
     Returns:
         Several lines.
     """
+    return _preferences(settings, settings.held_out, ("better", "worse"))
+
+
+def _preferences(settings: PairSettings, measured: Sequence[Path], called: tuple[str, str]) -> str:
+    """Say what a run on files of preferences would do, with other such files that it measures itself on."""
     planned = plan(settings)
-    files = [*(part.path for part in settings.data), *settings.held_out]
-    records = [list(read_preferences(path)) for path in files]
-    trained = records[: len(settings.data)]
-    parts = [*settings.data, *(DataPart(path) for path in settings.held_out)]
-    _check_data(parts, (), records, read_preferences)
     trained_on = [part.path for part in settings.data]
-    check_patients(trained_on, settings.held_out, read=read_preferences, read_held_out=read_preferences)
-    counts = [_counted(Counter(one.reason for one in part)) for part in trained]
-    blocks = [_data_table(settings, trained, ("pairs", "what is wrong", counts), settings.pairs)]
-    for path, found in zip(settings.held_out, records[len(trained) :], strict=True):
-        told = _counted(Counter(one.reason for one in found))
+    records = [list(read_preferences(path)) for path in (*trained_on, *measured)]
+    trained = records[: len(trained_on)]
+    parts = [*settings.data, *(DataPart(path) for path in measured)]
+    _check_data(parts, () if measured else settings.held_out, records, read_preferences)
+    if measured:
+        check_patients(trained_on, measured, read=read_preferences, read_held_out=read_preferences)
+    wrong = [_counted(Counter(one.reason for one in part)) for part in records]
+    blocks = [_data_table(settings, trained, ("pairs", "what is wrong", wrong[: len(trained)]), settings.pairs)]
+    for path, found, told in zip(measured, records[len(trained) :], wrong[len(trained) :], strict=True):
         blocks.append(f"Measured on {len(found)} pairs of {path.name}: {told}")
     if planned.tokens is not None:
-        pairs = [pair for path in files for pair in read_pairs(path, planned.tokens)]
+        pairs = [pair for path in (*trained_on, *measured) for pair in read_pairs(path, planned.tokens)]
         check_pairs(pairs, planned.tokens.image_id, settings.longest, planned.context, planned.eos_ids)
-        answers = [("better", pairs[0].first), (f"worse ({trained[0][0].reason})", pairs[0].second)]
-        blocks += _pairs_blocks(answers, pairs, planned.tokens, settings.longest, ("better", "worse"))
+        answers = [(called[0], pairs[0].first), (f"{called[1]} ({trained[0][0].reason})", pairs[0].second)]
+        blocks += _pairs_blocks(answers, pairs, planned.tokens, settings.longest, called)
     return _whole(planned, settings, blocks, trained)
 
 

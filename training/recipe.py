@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from assistant.errors import AssistantError, ConfigError, TrainingError
 from assistant.strict import build, override, read_yaml
+from training.trainer_keys import foreign_faults
 
 T = TypeVar("T")
 
@@ -56,7 +58,17 @@ def load_recipe(cls: type[T], path: Path, assignments: Sequence[str] = ()) -> T:
     Raises:
         ConfigError: names every mistake at once.
     """
-    return build(cls, override(read_yaml(path), assignments), where=str(path))
+    values = override(read_yaml(path), assignments)
+    known = {one.name for one in dataclasses.fields(cast("Any", cls))}
+    foreign = foreign_faults(values, known, getattr(cls, "COUNTED", None))
+    if not foreign:
+        return build(cls, values, where=str(path))
+    told = "".join(f"\n  - {line}" for lines in foreign.values() for line in lines.splitlines())
+    try:
+        build(cls, {key: value for key, value in values.items() if key not in foreign}, where=str(path))
+    except ConfigError as error:
+        raise ConfigError(f"{error}{told}") from error
+    raise ConfigError(f"{path} has settings of another trainer:{told}")
 
 
 def stage_main(

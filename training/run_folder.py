@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,6 +91,23 @@ class RunFolder:
         path.mkdir(parents=True, exist_ok=True)
         started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         write_json(marker, {**record, "versions": versions(), "started": started})
+
+    def settle(self, name: str, choose: Callable[[], Any]) -> Any:
+        """Return what was chosen for this run before, or choose now and keep it, so that a resumed run goes on with it.
+
+        Args:
+            name: of the choice.
+            choose: gives a value that JSON can hold.
+        Returns:
+            The value.
+        """
+        path = self.path / "settled.json"
+        settled = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        if name not in settled:
+            settled[name] = choose()
+            if self.writes:
+                write_json(path, settled)
+        return settled[name]
 
     def log(self, step: int, **values: float | str) -> None:
         """Append one line of metrics."""

@@ -22,7 +22,7 @@ from typing import Any, Protocol, TextIO
 from assistant.errors import DataError
 from data_recipes.datasets.catalogue import CARDS
 from data_recipes.datasets.fetch import FetchSettings, Job, fetch_pictures
-from data_recipes.datasets.parts import HELD_OUT, SPLIT_WAYS, Part, Skip, add_set_options, group_keys, in_turn
+from data_recipes.datasets.parts import HELD_OUT, Part, SetOptions, Skip, add_set_options, group_keys, in_turn
 from data_recipes.datasets.pictures import MissingPicture, Pictures, missing_records, missing_text
 from data_recipes.datasets.row import Row
 from data_recipes.jsonl import write_records
@@ -52,20 +52,12 @@ class BuildSet(Protocol):
     """What `recipe` makes."""
 
     def __call__(
-        self,
-        source: Path,
-        out: Path,
-        *,
-        limit: int | None = None,
-        seed: int = 0,
-        link: bool = False,
-        splits: str = "clean",
-        skip_missing: bool = False,
-        fetch: bool = False,
-        fetch_rate: float = 3.0,
-        fetch_workers: int = 4,
+        self, source: Path, out: Path, *, limit: int | None = None, seed: int = 0, link: bool = False, **options: Any
     ) -> dict[str, int]:
-        """Write the example files of `source` into `out` and return their names with their numbers of examples."""
+        """Write the example files of `source` into `out` and return their names with their numbers of examples.
+
+        `options` are those of `SetOptions`.
+        """
 
 
 AddOptions = Callable[[_ActionsContainer], None]
@@ -96,30 +88,21 @@ def recipe(
         add_set_options(group, fetches=jobs is not None)
 
     def build(
-        source: Path,
-        out: Path,
-        *,
-        limit: int | None = None,
-        seed: int = 0,
-        link: bool = False,
-        splits: str = "clean",
-        skip_missing: bool = False,
-        fetch: bool = False,
-        fetch_rate: float = 3.0,
-        fetch_workers: int = 4,
+        source: Path, out: Path, *, limit: int | None = None, seed: int = 0, link: bool = False, **options: Any
     ) -> dict[str, int]:
+        own = SetOptions(**options)
         folder = source if source.is_dir() else source.parent
         found = list(parts(source))
         with Pictures(folder, out, roots=roots, link=link) as pictures:
-            run = _Run(name, examples, pictures, out, splits, seed)
-            if fetch and jobs is not None:
-                settings = FetchSettings(rate=fetch_rate, workers=fetch_workers)
+            run = _Run(name, examples, pictures, out, own.splits, seed)
+            if own.fetch and jobs is not None:
+                settings = FetchSettings(rate=own.fetch_rate, workers=own.fetch_workers)
                 pictures.collecting = True
                 wanted = run.missing_pictures(found, limit)
                 pictures.collecting = False
                 pictures.missing.clear()
                 fetch_pictures((job for job in jobs(folder) if job.picture in wanted), folder, settings)
-            return run.write(found, limit, skip_missing=skip_missing, fetches=jobs is not None)
+            return run.write(found, limit, skip_missing=own.skip_missing, fetches=jobs is not None)
 
     return build, add_options
 
@@ -130,8 +113,6 @@ class _Run:
     def __init__(
         self, name: str, examples: MakeExamples, pictures: Pictures, out: Path, splits: str, seed: int
     ) -> None:
-        if splits not in SPLIT_WAYS:
-            raise DataError(f"--splits is {splits!r}; use one of {', '.join(SPLIT_WAYS)}.")
         self.name, self.examples, self.pictures, self.out = name, examples, pictures, out
         self.splits, self.seed = splits, seed
         self.faults: list[str] = []

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from assistant.errors import DataError
+from data_recipes.datasets.fetch import FetchSettings
 from data_recipes.datasets.row import Row
 from data_recipes.schema import Example, Preference
 from data_recipes.schema_check import show
@@ -110,6 +111,26 @@ def by_field(name: str, split_of: Callable[[Row], str | None], rows: Callable[[]
     ]
 
 
+@dataclass(frozen=True)
+class SetOptions:
+    """What the public sets take beyond what every recipe takes; the names are those of the command line."""
+
+    splits: str = "clean"
+    """One of `SPLIT_WAYS`."""
+    skip_missing: bool = False
+    """Leave out records whose pictures are missing."""
+    fetch: bool = False
+    """Fetch missing pictures from the links in the set."""
+    fetch_rate: float = FetchSettings.rate
+    """Requests a second."""
+    fetch_workers: int = FetchSettings.workers
+    """Requests at a time."""
+
+    def __post_init__(self) -> None:
+        if self.splits not in SPLIT_WAYS:
+            raise DataError(f"--splits is {self.splits!r}; use one of {', '.join(SPLIT_WAYS)}.")
+
+
 def add_set_options(group: _ActionsContainer, *, fetches: bool) -> None:
     """Add the options that public sets share to a command line.
 
@@ -118,9 +139,14 @@ def add_set_options(group: _ActionsContainer, *, fetches: bool) -> None:
         fetches: whether the set has links to fetch pictures from.
     """
     ways = "; ".join(f"{name}: {told}" for name, told in SPLIT_WAYS.items())
-    group.add_argument("--splits", choices=SPLIT_WAYS, default="clean", help=f"{ways} (default clean)")
+    own = SetOptions()
+    group.add_argument("--splits", choices=SPLIT_WAYS, default=own.splits, help=f"{ways} (default {own.splits})")
     group.add_argument("--skip-missing", action="store_true", help="leave out records whose pictures are missing")
     if fetches:
         group.add_argument("--fetch", action="store_true", help="fetch missing pictures from the links in the set")
-        group.add_argument("--fetch-rate", type=float, default=3.0, metavar="R", help="requests a second (default 3)")
-        group.add_argument("--fetch-workers", type=int, default=4, metavar="N", help="requests at a time (default 4)")
+        for name, kind, metavar, told in (
+            ("--fetch-rate", float, "R", f"requests a second (default {own.fetch_rate:g})"),
+            ("--fetch-workers", int, "N", f"requests at a time (default {own.fetch_workers})"),
+        ):
+            default = getattr(own, name.removeprefix("--").replace("-", "_"))
+            group.add_argument(name, type=kind, default=default, metavar=metavar, help=told)

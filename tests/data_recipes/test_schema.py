@@ -70,6 +70,10 @@ def test_reading_streams_up_to_the_faulty_line(tmp_path):
         ({"licence": None}, "field 'licence' is missing; add it"),
         ({"answer_type": "maybe"}, "field 'answer_type' is \"maybe\"; use one of closed, open"),
         ({"answer_type": "choice", "choices": None}, "field 'choices' is empty"),
+        (
+            {"answer_type": "choice", "choices": ["Cyst", "Mass"]},
+            r"names none of 'choices' \[\"Cyst\", \"Mass\"\]; mend",
+        ),
         ({"choices": "Yes"}, "field 'choices' is \"Yes\"; it takes a list"),
         ({"choices": ["Yes", " "]}, "field 'choices' is \" \""),
         ({"images": ["/etc/a.png"]}, 'image path is "/etc/a.png"; give it relative'),
@@ -93,6 +97,18 @@ def test_a_fault_names_file_line_field_value_and_mend(tmp_path, changes, message
     with pytest.raises(DataError, match=message) as caught:
         list(read_examples(path))
     assert str(caught.value).startswith(f"{path} line 1: ")
+
+
+def test_all_faults_of_a_file_are_told_at_once(tmp_path):
+    path = write_lines(tmp_path / "x.jsonl", record(), record(task="guess"), record(), record(images=["../a.png"]))
+    with pytest.raises(DataError) as caught:
+        list(read_examples(path))
+    first, *rest = str(caught.value).splitlines()
+    assert first == f"{path} has 2 faults:"
+    assert [one.split(":")[0] for one in rest] == ["  line 2", "  line 4"]
+    many = write_lines(tmp_path / "y.jsonl", *[record(task="guess") for _ in range(30)])
+    with pytest.raises(DataError, match="has 20 faults or more:"):
+        list(read_examples(many))
 
 
 def test_broken_json_and_missing_file_are_told(tmp_path):

@@ -202,3 +202,12 @@ def test_an_empty_data_file_is_refused(tmp_path: Path):
     (tmp_path / "none.jsonl").write_text("")
     with pytest.raises(DataError, match=r"none\.jsonl holds no example"):
         read_data([tmp_path / "none.jsonl"])
+
+
+def test_an_id_that_stands_twice_is_refused(tmp_path: Path, small_data: Path):
+    first, second, *_ = small_data.read_text().splitlines()
+    (tmp_path / "twice.jsonl").write_text(f"{first}\n{second}\n{first}\n")
+    with pytest.raises(
+        DataError, match=r"twice\.jsonl line 3: field 'id' is '.+', which line 1 has already; .* its own"
+    ):
+        read_data([tmp_path / "twice.jsonl"])

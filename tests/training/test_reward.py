@@ -103,7 +103,8 @@ def test_what_is_written_scores_as_what_was_trained(learned_reward, reward_pairs
     records = list(read_preferences(reward_pairs / "dev.jsonl"))
     asked = [Asked(tuple(one.image_paths(reward_pairs)), _example(one), (one.chosen, one.rejected)) for one in records]
     scores = np.array(model.score(asked, batch_size=5))
-    assert (scores[:, 0] > scores[:, 1]).mean() == json.loads((out / CARD).read_text())["held_out"]["accuracy"]["value"]
+    told = json.loads((out / CARD).read_text())["held_out"]["accuracy"]["value"]
+    assert (scores[:, 0] > scores[:, 1]).mean() == pytest.approx(told, abs=1e-4)
     alone = [model.score([Asked(one.images, one.example, (text,))])[0][0] for one in asked[:2] for text in one.answers]
     assert alone == pytest.approx(scores[:2].flatten().tolist(), abs=1e-4)
     chances = np.array(model.chances(asked))

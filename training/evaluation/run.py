@@ -50,6 +50,13 @@ def read_data(files: Sequence[Path], limit: int | None = None) -> list[tuple[Pat
         examples = list(read_examples(file))
         if not examples:
             raise DataError(f"{file} holds no example. Give a data file: python -m data_recipes.build --list")
+        first: dict[str, int] = {}
+        for line, one in enumerate(examples, 1):
+            if first.setdefault(one.id, line) != line:
+                raise DataError(
+                    f"{file} line {line}: field 'id' is {one.id!r}, which line {first[one.id]} has already; "
+                    "predictions are told apart by it, so give each example its own."
+                )
         if limit is not None and limit < len(examples):
             kept = sorted(random.Random(0).sample(range(len(examples)), limit))
             examples = [examples[place] for place in kept]

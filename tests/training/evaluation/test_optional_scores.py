@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 
 import numpy as np
 import pytest
@@ -90,3 +91,62 @@ def test_a_function_becomes_a_scorer_of_reports():
     short = from_function("short", "Short.", "here", lambda said, true: [])
     with pytest.raises(ValueError, match="short gave 0 scores for 2 reports"):
         short.score(pairs[:2], "ab")
+
+
+PACKAGES = {
+    "radgraph": """
+class F1RadGraph:
+    def __init__(self, *, reward_level, model_type, model_cache_dir, tokenizer_cache_dir):
+        assert (reward_level, model_type) == ("partial", "radgraph-xl")
+        assert model_cache_dir == tokenizer_cache_dir
+
+    def __call__(self, *, hyps, refs):
+        each = [len(hyp) / len(ref) for hyp, ref in zip(hyps, refs)]
+        return sum(each) / len(each), each, [], []
+""",
+    "green_score": """
+import pathlib
+
+class GREEN:
+    def __init__(self, model_name, output_dir="."):
+        self.output_dir = pathlib.Path(output_dir)
+
+    def __call__(self, refs, hyps):
+        (self.output_dir / "results.csv").write_text("reports")
+        each = [len(hyp) / len(ref) for hyp, ref in zip(hyps, refs)]
+        return sum(each) / len(each), 0.0, each, "", None
+""",
+    "RaTEScore": """
+class RaTEScore:
+    def __init__(self, bert_model, eval_model, use_gpu=True):
+        assert bert_model.endswith("ner") and eval_model.endswith("synonyms")
+
+    def compute_score(self, candidate_list, reference_list):
+        return [len(said) / len(true) for said, true in zip(candidate_list, reference_list)]
+""",
+}
+"""Small packages with the interfaces that the three document; a score is the report's length over the true one's."""
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_the_packages_are_called_by_the_interface_that_they_document(name, tmp_path, monkeypatch):
+    package = str(OPTIONAL[name].package)
+    if importlib.util.find_spec(package) is not None:
+        pytest.skip(f"{package} itself is installed")
+    (tmp_path / "packages").mkdir()
+    (tmp_path / "packages" / f"{package}.py").write_text(PACKAGES[package])
+    monkeypatch.syspath_prepend(str(tmp_path / "packages"))
+    weights = tmp_path / "weights"
+    for file in OPTIONAL[name].files:
+        (weights / file).parent.mkdir(parents=True, exist_ok=True)
+        (weights / file).touch()
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    try:
+        scorer = open_scorer(name, weights)
+        found = scorer.score([Pair("ab", "abcd", "report"), Pair("abc", "abcd", "report")], "xy")
+    finally:
+        sys.modules.pop(package, None)
+    assert (found.value, found.n) == (0.625, 2)
+    assert not list(here.iterdir())
