@@ -30,15 +30,7 @@ def run_serve(config: AssistantConfig, open_assistant: Opener) -> int:
         ConfigError: a file or the port cannot be used, or others could reach the server without a key.
     """
     settings, loopback = config.serve, config.host in LOOPBACK
-    if not loopback and settings.keys is None:
-        raise ConfigError(
-            f"host is {config.host}, which other machines can reach, and no API keys are set. Make one with "
-            "`python app.py keys add FILE NAME` and give --keys FILE, or use 127.0.0.1."
-        )
-    if settings.upstream:
-        from assistant.serve.upstream import check_address
-
-        check_address(settings.upstream, settings.upstream_hosts)
+    _check_addresses(config)
     login = _login(config)
     if not loopback:
         _tell(
@@ -80,6 +72,19 @@ def run_serve(config: AssistantConfig, open_assistant: Opener) -> int:
         if desk is not None:
             desk.store.close()
     return 0
+
+
+def _check_addresses(config: AssistantConfig) -> None:
+    """Refuse to be reached without a key, and to send questions where nobody allowed it."""
+    if config.host not in LOOPBACK and config.serve.keys is None:
+        raise ConfigError(
+            f"host is {config.host}, which other machines can reach, and no API keys are set. Make one with "
+            "`python app.py keys add FILE NAME` and give --keys FILE, or use 127.0.0.1."
+        )
+    if config.serve.upstream:
+        from assistant.serve.upstream import check_address
+
+        check_address(config.serve.upstream, config.serve.upstream_hosts)
 
 
 def _login(config: AssistantConfig) -> Login | None:
