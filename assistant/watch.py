@@ -209,7 +209,10 @@ def _try(path: Path, *, to_its_end: bool) -> tuple[bool, SliceHead | None]:
     from assistant.imaging.load import load_picture
     from assistant.imaging.series import slice_head
 
-    head = slice_head(path)
+    try:
+        head = slice_head(path)
+    except AssistantError:  # a damaged header costs its own file, not the watch
+        head = None
     if not to_its_end or (head is not None and head.left_out):
         return True, head
     try:
