@@ -34,7 +34,9 @@ def set_template(case: Case, name: str, templates: Templates, seen: Domain | Non
         ConfigError: there is no template of this name.
     """
     if name == AUTO:
-        case.template, case.chosen_by = choose(templates, case, seen)
+        # What an image looks like that is unlike anything known says nothing.
+        strange = case.stop is not None and not (case.current and case.current.modality)
+        case.template, case.chosen_by = (_generic(templates), "look") if strange else choose(templates, case, seen)
         return
     case.template, case.chosen_by = templates.get(name), "name"
     found = misfit(case.template, case, seen, templates)
