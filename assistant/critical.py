@@ -79,6 +79,8 @@ def calls_normal(text: str, template: ReportTemplate) -> str | None:
     Args:
         text: of the impression.
         template: has the statements.
+    Returns:
+        The statement as the section has it.
     """
     wanted = {_flat(one) for one in template.normal}
     return next((one for one in sentences(without_citations(text)) if _flat(one) in wanted), None)

@@ -53,6 +53,8 @@ def choose(templates: Templates, case: Case, seen: Domain | None) -> tuple[Repor
         templates: to choose from; of equals the first is taken, so a person's own go first.
         case: with its modality.
         seen: as for `set_template`; used where the header does not name the region.
+    Returns:
+        The template, and by what it was chosen.
     """
     current = case.current
     told = current.modality if current else None
