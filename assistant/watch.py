@@ -118,8 +118,8 @@ class Watcher:
 
         Args:
             studies: complete ones, of the last look.
-    Returns:
-        Those to report on now.
+        Returns:
+            Those to report on now.
         """
         now = self._clock()
         found = []

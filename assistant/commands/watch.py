@@ -111,7 +111,8 @@ def _round(
 
 
 def _studies(gathered: Gathered, settings: RunSettings, group: bool) -> list[Study]:
-    studies = grouped_by_study(gathered.studies, load_picture) if group else list(gathered.studies)
+    known = {path: visit.study for path, visit in gathered.visits.items()}
+    studies = grouped_by_study(gathered.studies, load_picture, known) if group else list(gathered.studies)
     return with_priors(studies, gathered, told=False) if settings.priors else studies
 
 
