@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     from assistant.model.loaded import LoadedModel
 
 
+_CHECK_TOKENS = 1
+"""Of a check the probabilities of Yes and No count, not what is written."""
+
+
 class MedicalAssistant:
     """Answers questions about medical images and drafts reports.
 
@@ -195,7 +199,8 @@ class MedicalAssistant:
             started = time.perf_counter()
             cases = self._report_cases(batch)
             self._generate(cases, max_new_tokens=self.settings.report_max_new_tokens)
-            self._generate([aside for case in cases for aside in case.asides])
+            self._generate([part for case in cases for part in case.parts])
+            self._generate([check for case in cases for check in case.checks], max_new_tokens=_CHECK_TOKENS)
             reports = [self._finisher.report(case) for case in cases]
             yield from timed(reports, started, "drafted %d report(s) in %.2f s")
 
