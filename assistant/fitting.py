@@ -18,6 +18,8 @@ from assistant.template_files import Templates, shipped
 
 LIKELY = 0.5
 """Probability of a region from which a template is chosen by it; the report says that the look has chosen."""
+CHECK_TOKENS = 1
+"""Written for a check: the probabilities of Yes and No count, not the text."""
 _LIKE = ({"head", "brain", "skull"}, {"chest", "lung"}, {"retina", "eye"}, {"blood", "peripheral blood"})
 """Regions whose names stand for one another in headers."""
 
