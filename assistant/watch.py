@@ -2,7 +2,7 @@
 
 It looks at sizes and times only, so it works on network drives too. A file is settled when neither has changed for a
 while, as this process has seen it; one that cannot be read yet is waited for longer, since a copy may have stalled. A
-series waits until its whole folder and study are settled, and longer where a number is missing among its slices.
+series waits until its whole folder is settled, and longer where a number is missing among its slices.
 """
 
 from __future__ import annotations
