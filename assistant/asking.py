@@ -19,10 +19,6 @@ EVIDENCE_TOKENS = 256
 """Most tokens of evidence in a prompt, where neither settings nor the model's contract say."""
 
 
-SHORT_INDICATION = 60
-"""The most characters of a short indication."""
-
-
 class PromptMaker:
     """Makes prompts for one model.
 
@@ -30,8 +26,8 @@ class PromptMaker:
         encoder: of the model.
         settings: how much history and evidence to put in.
         capabilities: the contract's; `history` "no" leaves earlier turns out, `system` is the system prompt,
-            `evidence_tokens` how much evidence the model was found to profit from, `indication` how much of
-            indication and history it reads: "whole", "short" or "no".
+            `evidence_tokens` how much evidence the model was found to profit from, `indication` whether
+            it reads indication and history.
     """
 
     def __init__(self, encoder: PromptEncoder, settings: GenerationConfig, capabilities: Mapping[str, str]) -> None:
@@ -76,18 +72,14 @@ class PromptMaker:
         return self._fitting(case, text, ())
 
     def _told(self, request: ReportRequest) -> str | None:
-        """Return what the model reads of indication and history.
+        """Return what the model reads of indication and history: both in one line, as training has them, or nothing.
 
-        Training has both in one line. A model whose contract says `indication` "short" reads a short indication alone,
-        and so does one that is shown no evidence, unless its contract says "whole": on phantoms the findings of a
-        model that had seen no indication were as good with a short one, and worse with five sentences.
+        A model that is shown no evidence reads neither, unless its contract says so: it has seen no such text in
+        training, and on phantoms its findings were no better with an indication, and worse with a long one.
         """
-        usual = "short" if self._can.get("evidence_in_prompt") == "no" else "whole"
-        reads = self._can.get("indication", usual)
-        if reads == "whole":
-            return " ".join(part for part in (request.indication, request.history) if part) or None
-        first = prompts.first_sentence(request.indication or "")
-        return first if reads == "short" and first and len(first) <= SHORT_INDICATION else None
+        reads = self._can.get("indication", "no" if self._can.get("evidence_in_prompt") == "no" else "yes")
+        told = " ".join(part for part in (request.indication, request.history) if part)
+        return told if told and reads == "yes" else None
 
     def _evidence_lines(self, evidence: Sequence[Evidence]) -> list[str]:
         asked = self._settings.evidence_tokens

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from assistant.admit import guard_question
 from assistant.asking import PromptMaker, own_prompt
 from assistant.batches import in_batches, timed
 from assistant.case import Case
@@ -21,15 +22,14 @@ from assistant.engine.row import Writer
 from assistant.errors import ConfigError
 from assistant.evidence import Retriever
 from assistant.finish import Finisher
-from assistant.fitting import set_template
-from assistant.guard import Stop, check_familiar, check_header, check_premise, check_prior, check_text, modality_of
+from assistant.fitting import CHECK_TOKENS, set_template
+from assistant.guard import Stop, check_familiar, check_header, check_text, modality_of
 from assistant.knowledge import FINDING_QUESTION, asks_knowledge
 from assistant.known import KnownPictures
 from assistant.lookup import Lookup
 from assistant.model.presets import preset_names
 from assistant.questions import options_of, written_forms
 from assistant.review import without_citations
-from assistant.scope import check_scope
 from assistant.slices import choose_slices
 from assistant.template_files import Templates, shipped
 
@@ -195,7 +195,8 @@ class MedicalAssistant:
             started = time.perf_counter()
             cases = self._report_cases(batch)
             self._generate(cases, max_new_tokens=self.settings.report_max_new_tokens)
-            self._generate([aside for case in cases for aside in case.asides])
+            self._generate([part for case in cases for part in case.parts])
+            self._generate([check for case in cases for check in case.checks], max_new_tokens=CHECK_TOKENS)
             reports = [self._finisher.report(case) for case in cases]
             yield from timed(reports, started, "drafted %d report(s) in %.2f s")
 
@@ -210,7 +211,7 @@ class MedicalAssistant:
         cases = [Case(question.pictures, question=question) for question in questions]
         self._see(cases)
         for case, question in zip(cases, questions, strict=True):
-            self._guard_question(case, question)
+            guard_question(case, question)
             if case.stop is None:
                 self._ground(case)
             if case.stop is None and not (self._quotes and not case.pictures):
@@ -252,16 +253,6 @@ class MedicalAssistant:
                     )
             case.doubt(*self._lookup.conflicts(case))
             case.modality = modality_of(case.pictures, case.sights)
-
-    def _guard_question(self, case: Case, question: Question) -> None:
-        case.stop = check_scope(question.text) or case.stop
-        if case.stop is None and case.pictures:
-            case.warn(check_prior(question.text, len(case.pictures)))
-            premise = check_premise(question.text, case.modality)
-            if isinstance(premise, Stop):
-                case.stop = premise
-            else:
-                case.warn(premise)
 
     def _ground(self, case: Case) -> None:
         """Retrieve what the prompt or a quotation needs; other evidence is looked up once there is an answer."""

@@ -70,7 +70,12 @@ def critical_findings(sections: Mapping[str, str], template: ReportTemplate) -> 
 def says(sentence: str, phrase: str) -> bool:
     """Tell whether a sentence states what a phrase names: it holds all its words, denies none, and it is not gone."""
     wanted = set(content_words(phrase)) or set(tokens(phrase))
-    return wanted <= set(tokens(sentence)) and not wanted & negated_words(sentence) and not _GONE.search(sentence)
+    return wanted <= set(tokens(sentence)) and not wanted & negated_words(sentence) and not is_gone(sentence)
+
+
+def is_gone(sentence: str) -> bool:
+    """Tell whether a sentence says that what it names has gone since an earlier image."""
+    return _GONE.search(sentence) is not None
 
 
 def calls_normal(text: str, template: ReportTemplate) -> str | None:
@@ -79,6 +84,8 @@ def calls_normal(text: str, template: ReportTemplate) -> str | None:
     Args:
         text: of the impression.
         template: has the statements.
+    Returns:
+        The statement as the section has it.
     """
     wanted = {_flat(one) for one in template.normal}
     return next((one for one in sentences(without_citations(text)) if _flat(one) in wanted), None)

@@ -18,6 +18,8 @@ from assistant.template_files import Templates, shipped
 
 LIKELY = 0.5
 """Probability of a region from which a template is chosen by it; the report says that the look has chosen."""
+CHECK_TOKENS = 1
+"""Written for a check: the probabilities of Yes and No count, not the text."""
 _LIKE = ({"head", "brain", "skull"}, {"chest", "lung"}, {"retina", "eye"}, {"blood", "peripheral blood"})
 """Regions whose names stand for one another in headers."""
 
@@ -34,7 +36,9 @@ def set_template(case: Case, name: str, templates: Templates, seen: Domain | Non
         ConfigError: there is no template of this name.
     """
     if name == AUTO:
-        case.template, case.chosen_by = choose(templates, case, seen)
+        # What an image looks like that is unlike anything known says nothing.
+        strange = case.stop is not None and not (case.current and case.current.modality)
+        case.template, case.chosen_by = (_generic(templates), "look") if strange else choose(templates, case, seen)
         return
     case.template, case.chosen_by = templates.get(name), "name"
     found = misfit(case.template, case, seen, templates)
@@ -51,6 +55,8 @@ def choose(templates: Templates, case: Case, seen: Domain | None) -> tuple[Repor
         templates: to choose from; of equals the first is taken, so a person's own go first.
         case: with its modality.
         seen: as for `set_template`; used where the header does not name the region.
+    Returns:
+        The template, and by what it was chosen.
     """
     current = case.current
     told = current.modality if current else None

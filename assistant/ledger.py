@@ -204,6 +204,10 @@ class Ledger:
         """Return how many studies are in each state."""
         return self._table.counts()
 
+    def to_retry(self) -> list[list[str]]:
+        """Return the inputs of studies that failed and are not quarantined."""
+        return self._table.to_retry()
+
     def add_reports(self, records: Sequence[Record]) -> None:
         """Append reports and wait until they are on the disk; their studies count as failed no more.
 

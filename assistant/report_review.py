@@ -10,11 +10,11 @@ import re
 from assistant import review
 from assistant.case import Case
 from assistant.conversation import ALL_SECTIONS, SECTIONS
-from assistant.critical import CriticalFinding, calls_normal, critical_findings, says
+from assistant.critical import CriticalFinding, calls_normal, critical_findings, is_gone, says
 from assistant.header import header_modality
 from assistant.report_template import GENERIC, Asked, Check
 from assistant.template_files import shipped
-from assistant.words import sentences
+from assistant.words import sentences, tokens
 
 _CONTRADICTED = 0.5
 NOTHING_COMPARED = "The model wrote nothing about change."
@@ -23,6 +23,14 @@ _ONLY_CHANGE = re.compile(
     r"^(?:as |when )?(?:compared (?:to|with)|in comparison|since the|no (?:significant |interval |appreciable )?change|"
     r"unchanged|there (?:is|has been) no (?:significant |interval )?change)",
     re.IGNORECASE,
+)
+
+
+_OF_CHANGE = frozenset(
+    tokens(
+        "compared comparison prior previous earlier last first unchanged change changed stable new newly again since "
+        "increased decreased larger smaller grown shrunk improved worsened resolved cleared interval finding study exam"
+    )
 )
 
 
@@ -71,8 +79,22 @@ def _compare(case: Case, sections: dict[str, str]) -> None:
     sections["findings"] = " ".join(kept)
     text = " ".join(part for part in told if part)
     sections["comparison"] = text or NOTHING_COMPARED
+    strangers = _strangers(text, sections["findings"])
+    if strangers:
+        case.doubt(f"The comparison speaks of what the findings do not name: {', '.join(strangers)}.")
     if not text:
         case.doubt("A prior image was given, but the report says nothing about change.")
+
+
+def _strangers(comparison: str, findings: str) -> list[str]:
+    """Return what a comparison speaks of that the findings do not name, and that has not gone."""
+    named = set(review.named_findings(findings).split())
+    found: dict[str, None] = {}
+    for sentence in sentences(comparison):
+        words = [word for word in review.named_findings(sentence).split() if word not in _OF_CHANGE]
+        if words and not named & set(words) and not is_gone(sentence):
+            found[" ".join(words)] = None
+    return list(found)
 
 
 def _contradictions(case: Case, sections: dict[str, str]) -> None:

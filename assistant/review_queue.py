@@ -94,6 +94,8 @@ def failed_row(failure: Mapping[str, Any]) -> ReviewRow:
 
     Args:
         failure: a line of `failures.jsonl`.
+    Returns:
+        The row.
     """
     reason = f"No report: {failure['error']}"
     return ReviewRow(3, (reason,), failure["study"], tuple(failure["inputs"]), "", "", None)

@@ -201,6 +201,12 @@ class States:
             ).fetchall()
         return [(study, json.loads(inputs), error or "") for study, inputs, error in rows]
 
+    def to_retry(self) -> list[list[str]]:
+        """Return the inputs of studies that failed and are not quarantined."""
+        with self._mutex:
+            rows = self._db.execute("SELECT inputs FROM studies WHERE state='failed' ORDER BY inputs").fetchall()
+        return [json.loads(inputs) for (inputs,) in rows]
+
     def counts(self) -> dict[str, int]:
         """Return how many studies are in each state."""
         with self._mutex:

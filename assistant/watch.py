@@ -2,7 +2,7 @@
 
 It looks at sizes and times only, so it works on network drives too. A file is settled when neither has changed for a
 while, as this process has seen it; one that cannot be read yet is waited for longer, since a copy may have stalled. A
-series waits until its whole folder and study are settled, and longer where a number is missing among its slices.
+series waits until its whole folder is settled, and longer where a number is missing among its slices.
 """
 
 from __future__ import annotations
@@ -118,6 +118,8 @@ class Watcher:
 
         Args:
             studies: complete ones, of the last look.
+        Returns:
+            Those to report on now.
         """
         now = self._clock()
         found = []
@@ -209,7 +211,10 @@ def _try(path: Path, *, to_its_end: bool) -> tuple[bool, SliceHead | None]:
     from assistant.imaging.load import load_picture
     from assistant.imaging.series import slice_head
 
-    head = slice_head(path)
+    try:
+        head = slice_head(path)
+    except AssistantError:  # a damaged header costs its own file, not the watch
+        head = None
     if not to_its_end or (head is not None and head.left_out):
         return True, head
     try:

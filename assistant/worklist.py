@@ -11,9 +11,10 @@ from __future__ import annotations
 import logging
 import time
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from assistant.conversation import Report, ReportRequest
@@ -253,12 +254,15 @@ def _record(prepared: Prepared, report: Report, settings: RunSettings) -> Record
     return {**record, **body, "index": settings.index, "key": prepared.key}
 
 
-def grouped_by_study(studies: Sequence[Study], load: LoadPicture) -> list[Study]:
+def grouped_by_study(
+    studies: Sequence[Study], load: LoadPicture, known: Mapping[Path, str | None] | None = None
+) -> list[Study]:
     """Join single files that the header says are of one study; files without a study in the header stay alone.
 
     Args:
         studies: from `collect_studies`; those from a list are left as they are.
         load: reads one file.
+        known: study keys of files that need not be read for it.
     Returns:
         Studies in the order of their first file.
     """
@@ -267,7 +271,9 @@ def grouped_by_study(studies: Sequence[Study], load: LoadPicture) -> list[Study]
         key = f"alone {number}"
         if study.name is None and len(study.images) == 1 and not study.priors and not holds_volume(study):
             try:
-                key = load(study.images[0]).study_key or key
+                first_file = study.images[0]
+                told = known[first_file] if known and first_file in known else load(first_file).study_key
+                key = told or key
             except (AssistantError, OSError):
                 logger.info("a file that cannot be read stays a study of its own")
         first = groups.get(key)

@@ -149,6 +149,8 @@ def with_priors(studies: Sequence[Study], gathered: Gathered, *, told: bool = Tr
         studies: all of the run.
         gathered: has the heads that were read already.
         told: say how many were found.
+    Returns:
+        The studies, in their order.
     """
     compared = find_priors(studies, gathered.visits)
     if not told:

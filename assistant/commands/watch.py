@@ -96,13 +96,14 @@ def _round(
         return
     running = (study for study in studies if not ended.is_set())
     summary = run_worklist(running, reporter, settings, load=load_picture)
-    failures = {tuple(one["inputs"]) for one in read_lines(settings.out / "failures.jsonl")}
-    lost = [study for study in studies if tuple(study.inputs) in failures]
-    watcher.failed(lost if summary.failed else ())
+    if summary.failed:
+        with Ledger(settings.out) as ledger:
+            lost = {tuple(inputs) for inputs in ledger.to_retry()}
+        watcher.failed(study for study in studies if tuple(study.inputs) in lost)
     if summary.elsewhere:
         watcher.failed(studies)  # whoever holds them may end without a report
     totals.reported += summary.reported
-    totals.failed = len(failures)
+    totals.failed = len(read_lines(settings.out / "failures.jsonl"))
     _tell(
         f"{summary.reported} reported, {summary.failed} failed, {summary.already_done} done before; "
         f"{watcher.waiting} file(s) not complete yet"
@@ -110,7 +111,8 @@ def _round(
 
 
 def _studies(gathered: Gathered, settings: RunSettings, group: bool) -> list[Study]:
-    studies = grouped_by_study(gathered.studies, load_picture) if group else list(gathered.studies)
+    known = {path: visit.study for path, visit in gathered.visits.items()}
+    studies = grouped_by_study(gathered.studies, load_picture, known) if group else list(gathered.studies)
     return with_priors(studies, gathered, told=False) if settings.priors else studies
 
 

@@ -85,14 +85,13 @@ LONG = "Cough for weeks, and since yesterday pain on the right side on breathing
     ("can", "indication", "told"),
     [
         ({}, LONG, f"Indication: {LONG} Smoker.\n"),
-        ({"evidence_in_prompt": "no"}, "Cough. Fever.", "Indication: Cough.\n"),
         ({"evidence_in_prompt": "no"}, LONG, ""),
-        ({"evidence_in_prompt": "no", "indication": "whole"}, LONG, f"Indication: {LONG} Smoker.\n"),
-        ({"indication": "short"}, "Cough.", "Indication: Cough.\n"),
+        ({"evidence_in_prompt": "no", "indication": "yes"}, LONG, f"Indication: {LONG} Smoker.\n"),
         ({"indication": "no"}, "Cough.", ""),
+        ({}, None, "Indication: Smoker.\n"),
     ],
 )
-def test_a_model_reads_as_much_of_indication_and_history_as_it_can(tiny_model, can, indication, told):
+def test_a_model_reads_indication_and_history_in_one_line_or_not_at_all(tiny_model, can, indication, told):
     maker = PromptMaker(PromptEncoder(tiny_model), GenerationConfig(), can)
     request = ReportRequest((), indication=indication, history="Smoker.")
     assert maker.for_report(Case((), request=request), request).text == f"<s><|user|>{told}Write a report.<|assistant|>"

@@ -5,6 +5,7 @@ from assistant.conversation import ReportRequest
 from assistant.domain import Domain
 from assistant.errors import ConfigError
 from assistant.fitting import checks_of, parts_of, set_template
+from assistant.guard import Stop
 from assistant.report_template import Asked, Check, ReportTemplate
 from assistant.template_files import Templates, shipped
 
@@ -63,6 +64,13 @@ def test_without_a_header_auto_goes_by_the_look(given, seen, look, chosen):
     case = given(seen=seen)
     set_template(case, "auto", shipped(), look)
     assert (case.template.name, case.chosen_by) == (chosen, "look")
+
+
+def test_the_look_of_an_image_unlike_anything_known_chooses_nothing(given):
+    case = given(seen="Fundus photography")
+    case.stop = Stop("Unlike anything known.", "Send another.")
+    set_template(case, "auto", shipped(), looks("Fundus photography", "retina"))
+    assert case.template.name == "generic"
 
 
 def test_a_template_of_another_world_is_refused_and_the_one_that_fits_is_named(given):

@@ -51,6 +51,21 @@ def test_a_comparison_that_the_model_heads_itself_is_kept(case):
     assert (made["comparison"], made["findings"]) == ("Unchanged.", "A nodule.")
 
 
+@pytest.mark.parametrize(
+    ("said", "doubt"),
+    [
+        ("The nodule is larger.", None),
+        ("The effusion has resolved.", None),
+        ("No change.", None),
+        ("The effusion is unchanged.", "The comparison speaks of what the findings do not name: effusion."),
+    ],
+)
+def test_a_comparison_must_speak_of_what_the_findings_name(case, said, doubt):
+    asked = case(prior=True)
+    review_sections(asked, report(f"A 20 mm nodule. Compared with the prior: {said}"))
+    assert asked.doubts == ([doubt] if doubt else [])
+
+
 def test_a_prior_without_a_word_on_change_is_a_doubt(case):
     asked = case(prior=True)
     assert review_sections(asked, report("A nodule."))["comparison"] == NOTHING_COMPARED

@@ -53,3 +53,11 @@ def test_a_success_clears_the_failure_of_the_same_files(tmp_path):
     states.done([("new", "k", ["a.png"])])
     assert states.failures() == []
     states.close()
+
+
+def test_what_failed_may_be_tried_again_and_what_is_quarantined_not(tmp_path):
+    states = States(tmp_path)
+    states.failed("a", ["a.png"], "no memory")
+    states.failed("b", ["b.png"], "cut off", for_good=True)
+    assert states.to_retry() == [["a.png"]]
+    states.close()

@@ -8,6 +8,7 @@ from PIL import Image
 from assistant.errors import ConfigError, WorklistError
 from assistant.watch import RETRIES, Watcher, WatchPlan, watched_folders
 from data_recipes.phantom_volume import make_phantom_volume, write_series
+from tests.assistant.dicom_files import write_image
 
 
 class Watched:
@@ -166,3 +167,12 @@ def test_times_and_folders_that_cannot_be_meant_are_refused(tmp_path):
         watched_folders([])
     with pytest.raises(WorklistError, match=r"--watch takes folders, and .*list\.csv is none"):
         watched_folders([str(tmp_path), str(tmp_path / "list.csv")])
+
+
+def test_a_damaged_header_costs_its_own_file_alone(watched):
+    path = write_image(watched.folder / "damaged.dcm", NumberOfFrames=1)
+    path.write_bytes(path.read_bytes().replace(b"\x28\x00\x08\x00IS\x02\x001 ", b"\x28\x00\x08\x00IS\x02\x00x "))
+    watched.image("a.png")
+    watched.after(0)
+    assert watched.after(10) == [["a.png"]]
+    assert watched.watcher.waiting == 1

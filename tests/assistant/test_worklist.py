@@ -228,6 +228,8 @@ def test_files_of_one_dicom_study_are_joined_on_request():
     studies = [Study((Path(name),)) for name in [*keys, "broken"]]
     joined = grouped_by_study(studies, load)
     assert [[path.name for path in one.images] for one in joined] == [["a", "c"], ["b"], ["d"], ["e"], ["broken"]]
+    known = grouped_by_study(studies[:3], lambda path: pytest.fail("read"), {Path(name): keys[name] for name in "abc"})
+    assert [[path.name for path in one.images] for one in known] == [["a", "c"], ["b"]]
 
 
 def test_an_interrupt_leaves_whole_batches(images, tmp_path):
