@@ -35,10 +35,7 @@ def run_serve(config: AssistantConfig, open_assistant: Opener) -> int:
             f"host is {config.host}, which other machines can reach, and no API keys are set. Make one with "
             "`python app.py keys add FILE NAME` and give --keys FILE, or use 127.0.0.1."
         )
-    if settings.upstream:
-        from assistant.serve.upstream import check_address
-
-        check_address(settings.upstream, settings.upstream_hosts)
+    _check_upstream(config)
     login = _login(config)
     if not loopback:
         _tell(
@@ -80,6 +77,14 @@ def run_serve(config: AssistantConfig, open_assistant: Opener) -> int:
         if desk is not None:
             desk.store.close()
     return 0
+
+
+def _check_upstream(config: AssistantConfig) -> None:
+    """Refuse a writer on a host that nobody allowed."""
+    if config.serve.upstream:
+        from assistant.serve.upstream import check_address
+
+        check_address(config.serve.upstream, config.serve.upstream_hosts)
 
 
 def _login(config: AssistantConfig) -> Login | None:
