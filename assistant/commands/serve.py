@@ -30,7 +30,12 @@ def run_serve(config: AssistantConfig, open_assistant: Opener) -> int:
         ConfigError: a file or the port cannot be used, or others could reach the server without a key.
     """
     settings, loopback = config.serve, config.host in LOOPBACK
-    _check_addresses(config)
+    if not loopback and settings.keys is None:
+        raise ConfigError(
+            f"host is {config.host}, which other machines can reach, and no API keys are set. Make one with "
+            "`python app.py keys add FILE NAME` and give --keys FILE, or use 127.0.0.1."
+        )
+    _check_upstream(config)
     login = _login(config)
     if not loopback:
         _tell(
@@ -74,13 +79,8 @@ def run_serve(config: AssistantConfig, open_assistant: Opener) -> int:
     return 0
 
 
-def _check_addresses(config: AssistantConfig) -> None:
-    """Refuse to be reached without a key, and to send questions where nobody allowed it."""
-    if config.host not in LOOPBACK and config.serve.keys is None:
-        raise ConfigError(
-            f"host is {config.host}, which other machines can reach, and no API keys are set. Make one with "
-            "`python app.py keys add FILE NAME` and give --keys FILE, or use 127.0.0.1."
-        )
+def _check_upstream(config: AssistantConfig) -> None:
+    """Refuse a writer on a host that nobody allowed."""
     if config.serve.upstream:
         from assistant.serve.upstream import check_address
 

@@ -125,7 +125,7 @@ class ChatRequest(Wishes):
     safety_identifier: Annotated[str, Field(max_length=256)] | None = None
     prompt_cache_key: Annotated[str, Field(max_length=256)] | None = None
     metadata: dict[str, str] | None = Field(None, description="Taken and not kept.")
-    store: bool | None = Field(None, description="Nothing is stored, whatever is asked.")
+    store: bool | None = Field(None, description="Nothing is stored for it, whatever is asked.")
     service_tier: str | None = None
     reasoning_effort: str | None = None
     verbosity: str | None = None
