@@ -18,6 +18,7 @@ from benchmarks.suite import Measured
 ROWS: dict[str, str] = {
     "sft_step": "benchmarks.training_rows:sft_step",
     "dpo_step": "benchmarks.training_rows:dpo_step",
+    "worklist": "benchmarks.worklist_throughput:worklist",
 }
 """Name of a row → `module:function` that measures it: given the device's name, it returns its lines."""
 
