@@ -63,12 +63,12 @@ def load_recipe(cls: type[T], path: Path, assignments: Sequence[str] = ()) -> T:
     foreign = foreign_faults(values, known, getattr(cls, "COUNTED", None))
     if not foreign:
         return build(cls, values, where=str(path))
-    told = "".join(f"\n  - {line}" for lines in foreign.values() for line in lines.splitlines())
+    told = [f"  - {line}" for lines in foreign.values() for line in lines.splitlines()]
     try:
         build(cls, {key: value for key, value in values.items() if key not in foreign}, where=str(path))
     except ConfigError as error:
-        raise ConfigError(f"{error}{told}") from error
-    raise ConfigError(f"{path} has settings of another trainer:{told}")
+        told = [*str(error).splitlines()[1:], *told]
+    raise ConfigError("\n".join([f"{path} has {len(told)} mistake(s):", *told]))
 
 
 def stage_main(

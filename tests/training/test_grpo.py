@@ -185,7 +185,7 @@ def test_a_reward_model_judges_and_its_reward_rises(wide_folder, asked, tmp_path
     run_grpo(chosen)
     lines = [json.loads(line) for line in (chosen.out / "metrics.jsonl").read_text().splitlines()]
     assert all(0 <= line["learned"] <= 1 for line in lines)
-    assert lines[-1]["learned"] > lines[0]["learned"] + 0.1
+    assert lines[-1]["learned"] > lines[0]["learned"] + 0.05
 
 
 class Stopped(Exception):

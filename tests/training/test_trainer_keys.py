@@ -47,7 +47,7 @@ def test_every_key_under_trainer_is_told_with_the_line_to_write(tmp_path):
 
 
 def test_keys_at_the_top_are_told_too(tmp_path):
-    with pytest.raises(ConfigError, match=r"settings of another trainer:\n  - max_steps: .*; write steps: 50\.$"):
+    with pytest.raises(ConfigError, match=r"has 1 mistake\(s\):\n  - max_steps: .*; write steps: 50\.$"):
         load(LlavaSettings, tmp_path, "max_steps: 50\n")
     with pytest.raises(ConfigError, match=r"trainer: this project's own loop trains; take it out"):
         load(LlavaSettings, tmp_path, "trainer: true\n")
