@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from assistant.domain import Domain
 from assistant.evidence import Evidence
 from retrieval.asked import Asked
 from retrieval.retriever import IndexRetriever
@@ -32,6 +33,10 @@ class Arm:
     def fingerprint(self) -> str:
         """That of the index."""
         return self.retriever.fingerprint
+
+    def route(self, image_embedding: np.ndarray) -> Domain | None:
+        """Return what the index's router sees in a picture: the arms differ in their evidence alone."""
+        return self.retriever.route(image_embedding)
 
     def search(
         self,
@@ -82,17 +87,14 @@ def _document(name: str) -> str:
 
 def whole_documents(retriever: IndexRetriever) -> dict[str, Evidence]:
     """Return every document of an index as evidence, its chunks joined."""
-    from dataclasses import replace
-
+    from retrieval.passage import Passage
     from retrieval.weigh import as_evidence
 
-    parts: dict[str, list[str]] = {}
-    first: dict[str, Evidence] = {}
+    parts: dict[str, list[Passage]] = {}
     for row in range(len(retriever.index)):
         passage = retriever.index.record(row)
-        parts.setdefault(passage.document, []).append(passage.text)
-        first.setdefault(passage.document, as_evidence(passage, 0.0))
-    return {name: replace(first[name], text=" ".join(texts)) for name, texts in parts.items()}
+        parts.setdefault(passage.document, []).append(passage)
+    return {name: as_evidence(passages, 0.0) for name, passages in parts.items()}
 
 
 def bootstrap(right: Sequence[bool], groups: Sequence[str], *, draws: int = 1000, seed: int = 0) -> tuple[float, float]:

@@ -5,7 +5,7 @@ This is what every backend shares: an index folder names records by their row, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -176,18 +176,28 @@ def _is_named(passage: Passage, asked: set[str]) -> bool:
     return any(words and words <= asked for words in map(set, map(content_words, (passage.finding, *passage.keywords))))
 
 
-def as_evidence(passage: Passage, score: float) -> Evidence:
-    """Return a passage as the evidence that the assistant numbers and shows."""
+def as_evidence(passages: Sequence[Passage], score: float) -> Evidence:
+    """Return a piece as the evidence that the assistant numbers and shows.
+
+    Args:
+        passages: the chunks of a document in order, or one chunk of it; at least one.
+        score: its nearness.
+    Returns:
+        The evidence, under the first one's heading, with the headings of its parts and the names of what it is about.
+    """
+    first = passages[0]
     return Evidence(
-        id=passage.id,
-        kind=passage.kind,
-        title=passage.heading,
-        text=passage.text,
-        source=passage.source,
-        licence=passage.licence,
+        id=first.id,
+        kind=first.kind,
+        title=first.heading,
+        text=" ".join(one.text for one in passages),
+        source=first.source,
+        licence=first.licence,
         score=round(score, 4),
-        modality=passage.modality,
-        anatomy=passage.anatomy,
-        image=passage.image,
-        references=passage.references,
+        modality=first.modality,
+        anatomy=first.anatomy,
+        image=first.image,
+        references=first.references,
+        names=tuple(name for name in (first.finding, *first.keywords) if name),
+        parts=tuple((one.section or "", one.text) for one in passages) if any(one.section for one in passages) else (),
     )
