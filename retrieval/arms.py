@@ -15,7 +15,7 @@ from retrieval.retriever import IndexRetriever
 
 ARMS: tuple[str, ...] = ("none", "random", "retrieved", "oracle", "wrong", "mixed")
 """none: no index. oracle: the documents that hold the answer. wrong: what a search finds when those are hidden.
-mixed: the wrong ones before the right one."""
+mixed: the wrong ones before the right one that the search ranks first."""
 
 
 @dataclass
@@ -65,15 +65,17 @@ class Arm:
             return [self.documents[name] for name in rng.sample(sorted(self.documents), min(k, len(self.documents)))]
         if self.kind == "retrieved":
             return self.retriever.search(query, k=k, **options)  # type: ignore[arg-type]
-        if self.kind == "oracle" and right:
-            return [self.documents[name] for name in sorted(right) if name in self.documents][:k]
         found = self.retriever.search(query, k=k + len(right) + 8, **options)  # type: ignore[arg-type]
-        wrong = [one for one in found if _document(one.id) not in right][:k]
         if self.kind == "oracle":
-            return found[:k]
-        wrong = wrong or self._any_but(right, query, k)
-        given = [self.documents[name] for name in sorted(right) if name in self.documents][:1]
-        return [*wrong[: max(1, k - 1)], *given][:k] if self.kind == "mixed" and given else wrong
+            return self._right(right, found)[:k] if right else found[:k]
+        wrong = [one for one in found if _document(one.id) not in right][:k] or self._any_but(right, query, k)
+        given = self._right(right, found)[:1] if self.kind == "mixed" else []
+        return [*wrong[: k - len(given)], *given] if k > 1 else (given or wrong)[:k]
+
+    def _right(self, right: set[str], found: Sequence[Evidence]) -> list[Evidence]:
+        """Return the documents that hold the answer: those that the search finds first, in its order."""
+        order = [*(_document(one.id) for one in found), *sorted(right)]
+        return [self.documents[name] for name in dict.fromkeys(order) if name in right and name in self.documents]
 
     def _any_but(self, right: set[str], query: str, k: int) -> list[Evidence]:
         rng = random.Random(f"{self.seed}/{query}")

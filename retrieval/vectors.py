@@ -1,8 +1,8 @@
 """Vector files: exact inner product up to a limit, inverted lists of 16-bit codes, memory-mapped, beyond it.
 
-Both are FAISS files. Exact search of one file takes the fastest of three ways that is there: a FAISS index on the GPU,
-a bfloat16 product with a float32 second look, or FAISS on the CPU; single queries for a few neighbours, if they come often,
-are answered by codes. A search that may return only some records always runs in FAISS on the CPU, which leaves others
+Both are FAISS files. Exact search of one file takes the fastest way that is there: a FAISS index on the GPU, a bfloat16
+product with a float32 second look, or FAISS on the CPU; single queries for a few neighbours, where they come often, are
+answered by codes. A search that may return only some records always runs in FAISS on the CPU, which leaves the others
 out while it scans.
 """
 
