@@ -20,48 +20,49 @@ class Kind:
     answered: re.Pattern[str]
 
 
-def _kind(name: str, asked: str, answered: str) -> Kind:
+def make_kind(name: str, asked: str, answered: str) -> Kind:
+    """Return a kind from two patterns of plain words: of the question, and of sentences that answer it."""
     return Kind(name, re.compile(asked), re.compile(answered))
 
 
 KINDS: tuple[Kind, ...] = (
-    _kind(
+    make_kind(
         "pitfall",
         r"\b(pitfalls?|mimics?|imitat\w+|mistak\w+|confus\w+|miss(?:ed)?|false|overlook\w*|wrong\w*|fool\w*)\b",
         r"\b(imitat\w+|mimic\w*|mistak\w+|confus\w+|resembl\w+|miss(?:ed)?|hid\w*|false|simulat\w+|pitfalls?|invisible)\b",
     ),
-    _kind(
+    make_kind(
         "differential",
         r"\b(differential|distinguish\w*|differ\w*|tell .+ from|what else|other causes?|versus|vs)\b",
         r"\b(differential|other|rather|whereas|while|unlike|may be|include\w*|distinguish\w*|instead|told from)\b",
     ),
-    _kind(
+    make_kind(
         "number",
         r"\b(how (?:many|much|large|big|long|wide|high|often|tall)|size|ratio|diameter|normal (?:value|range))\b",
         r"\d|\b(half|third|quarter|percent|two|three|four|five|ten|double|twice)\b",
     ),
-    _kind(
+    make_kind(
         "place",
         r"^where\b|\b(location|located|which (?:side|lobe|part))\b",
         r"\b(in|at|between|under|above|below|along|near)\b",
     ),
-    _kind(
+    make_kind(
         "cause",
         r"\b(why|causes?|caused|due to|leads? to|reasons?|results? from|aetiology|etiology)\b",
         r"\b(caus\w+|due to|because|result\w*|aris\w+|owing|leads?|from|after|by)\b",
     ),
-    _kind(
+    make_kind(
         "treatment",
         r"\b(treat\w*|manag\w+|therap\w+|drain\w*|cure\w*)\b",
         r"\b(treat\w*|manag\w+|therap\w+|drain\w*|surg\w+|drugs?|antibiotics?)\b",
     ),
-    _kind(
+    make_kind(
         "appearance",
         r"\b(looks?|appear\w*|seen|show\w*|signs?|features?|recogni[sz]e\w*|visible|bright|dark|shape|colou?r|tell)\b",
         r"\b(appears?|seen|shows?|looks?|visible|bright|dark|dense|density|white|black|grey|gray|opa\w+|lucen\w+|lines?|"
         r"shadow\w*|blunt\w*|signs?|margins?|shape\w*|hyper\w+|hypo\w+|an?echo\w*|round|oval|sharp|thin|thick)\b",
     ),
-    _kind(
+    make_kind(
         "definition",
         r"^(?:what (?:is|are)|define)\b|\b(mean(?:s|ing)?|definition)\b",
         r"\b(?:is|are) (?:an?|the|air|fluid|blood|any|when|\w+ing)\b|\b(means?|refers? to|called|defined|known as)\b",

@@ -215,7 +215,7 @@ def _delete(arguments: argparse.Namespace, encoder: Encoder) -> dict[str, Any]:
 
 
 def tune(folder: Path, encoder: Encoder, questions: Path) -> Manifest:
-    """Choose how lists are joined, and the dense list's weight, on development questions; note it in the manifest.
+    """Choose on development questions how lists are joined, the dense list's weight, and how much wording counts.
 
     Args:
         folder: an index folder.
@@ -233,6 +233,7 @@ def tune(folder: Path, encoder: Encoder, questions: Path) -> Manifest:
     from retrieval.manifest import MANIFEST_FILE
     from retrieval.retriever import IndexRetriever
     from retrieval.settings import FUSIONS
+    from retrieval.tune import fit_wording
 
     pairs = read_pairs(questions)
     retriever = IndexRetriever.open(folder, encoder)
@@ -248,10 +249,21 @@ def tune(folder: Path, encoder: Encoder, questions: Path) -> Manifest:
     manifest = dataclasses.replace(
         manifest, weights={**manifest.weights, "dense": -best[1], "lexical": 1.0}, fusion=best[2]
     )
+    chosen = dataclasses.replace(retriever.settings, weights=manifest.weights, fusion=manifest.fusion)
+    wording = fit_wording(retriever.with_settings(chosen), pairs)
+    search = {**manifest.search, **{name: wording[name] for name in ("form", "title")}}
+    manifest = dataclasses.replace(manifest, search={name: value for name, value in search.items() if value})
     staged = folder / f"{MANIFEST_FILE}.part"
     staged.write_text(manifest.text(), encoding="utf-8")
     os.replace(staged, folder / MANIFEST_FILE)
-    logger.info("dense weight %.2f, joined by %s: chosen on %d questions", -best[1], best[2], len(pairs))
+    logger.info(
+        "dense weight %.2f, joined by %s, form %.1f, title %.1f: chosen on %d questions",
+        -best[1],
+        best[2],
+        wording["form"],
+        wording["title"],
+        len(pairs),
+    )
     return manifest
 
 

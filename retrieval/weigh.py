@@ -13,6 +13,7 @@ from assistant.evidence import Evidence
 from assistant.polarity import negated_words
 from assistant.words import content_words, tokens
 from retrieval.adaptive import worth_keeping
+from retrieval.form import form_fit, title_fit
 from retrieval.fusion import diversify, overlap, reciprocal_rank_fusion, score_fusion
 from retrieval.hits import Hits
 from retrieval.passage import Passage
@@ -55,6 +56,8 @@ class Candidate:
     passage: Passage
     """The chunk that fits best."""
     rank_score: float
+    weight: float = 1.0
+    """What its joined score was multiplied with: the picture's modality, names and polarity."""
     words: float = 0.0
     dense: float = 0.0
     image: float = 0.0
@@ -100,12 +103,14 @@ def weigh(query: str, found: Found, settings: SearchSettings, kinds: Modalities)
         left = 1 - len(denied) / len(asked) * (0.5 if passage.kind == "passage" else 1.0) if denied else 1.0
         fit = settings.other_modality + (1 - settings.other_modality) * fit_of(passage, kinds)
         fit *= 1.0 if _is_named(passage, asked) else settings.not_named
+        wording = _wording(query, passage, settings)
         dense = _share(found.lists.get("dense", {}), rows[document], settings) * min(1, settings.weights["dense"])
         weighed.append(
             Candidate(
                 best,
                 passage,
-                score * fit * left,
+                (score + wording) * fit * left,
+                weight=fit * left,
                 words=max(found.coverage(row) for row in rows[document]) * left,
                 dense=dense * left,
                 image=_share(found.lists.get("image", {}), rows[document], settings),
@@ -168,6 +173,12 @@ def choose(weighed: list[Candidate], k: int, settings: SearchSettings, *, asked:
         order = diversify(scores, lambda a, b: overlap(sets[a], sets[b]), k, diversity=settings.diversity)
         kept = [kept[place] for place in order]
     return kept
+
+
+def _wording(query: str, passage: Passage, settings: SearchSettings) -> float:
+    """Return what the form of a passage and the fit of its title add to its score."""
+    form = settings.form * form_fit(query, passage.text) if settings.form else 0.0
+    return form + (settings.title * title_fit(query, passage.title) if settings.title else 0.0)
 
 
 def _is_named(passage: Passage, asked: set[str]) -> bool:
