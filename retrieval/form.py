@@ -30,7 +30,8 @@ TOPICS: tuple[Kind, ...] = (
     make_kind(
         "diagnosis",
         r"\bdiagnos\w+|\btests?\b|\bdetect\w*|\bexams?\b",
-        r"\b(diagnos\w+|tests?|exams?|examin\w+|biops\w+|histor(?:y|ies)|detect\w*|screening|x-rays?|ct|mri|blood)\b",
+        r"\b(diagnos\w+|tests?|exams?|examine\w*|examining|examination\w*|biops\w+|histor(?:y|ies)|detect\w*|screening|"
+        r"x-rays?|ct|mri|blood)\b",
     ),
     make_kind(
         "prevention",
