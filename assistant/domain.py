@@ -21,6 +21,20 @@ class Domain:
     anatomy_probability: float
     probabilities: dict[str, float] = field(default_factory=dict)
     """Modality → probability; they sum to 1."""
+    regions: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Modality → region → probability, given that modality; they sum to 1 for each modality."""
+
+    def region_of(self, modality: str | None) -> str | None:
+        """Return the region of a picture of `modality`; None if it is unsure, or knows but one region of it.
+
+        Args:
+            modality: of the picture; its own guess if None.
+        Returns:
+            The name of the region, as the router was fitted with it.
+        """
+        known = self.regions.get(modality or self.modality, {})
+        region = max(known, key=lambda name: known[name], default=None)
+        return region if region is not None and len(known) > 1 and known[region] >= SURE else None
 
     def contradicts(self, named: str) -> bool:
         """Tell whether it is clearly another modality than `named`, which is one that it can tell."""

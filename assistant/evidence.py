@@ -28,10 +28,20 @@ class Evidence:
     image: str | None = None
     """Path of its picture relative to the index folder, for figures and cases."""
     references: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    """Other names of what it is about; they serve to choose from it and are not shown."""
+    parts: tuple[tuple[str, str], ...] = ()
+    """(heading, text) of a piece that has headings, in order; "" where there is none. Not shown either."""
+
+    @property
+    def sections(self) -> tuple[tuple[str, str], ...]:
+        """Its text by headings: `parts`, or all of it under none."""
+        return self.parts or (("", self.text),)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON types."""
-        return {**asdict(self), "references": list(self.references)}
+        """Return plain JSON types: what a reader is shown."""
+        shown = {name: value for name, value in asdict(self).items() if name not in ("names", "parts")}
+        return {**shown, "references": list(self.references)}
 
 
 class Retriever(Protocol):

@@ -21,10 +21,11 @@ from assistant.lookup import Lookup, statement_of
 from assistant.model.presets import preset_names
 from assistant.prompts import parse_report
 from assistant.questions import YES_NO, options_of, standalone
-from assistant.quote import Quote, best_sentences, telling_sentences
+from assistant.quote import Quote, best_sentences
 from assistant.report_review import hold_against, mark_critical, measures, review_sections, sections_of_answers
 from assistant.report_template import TemplateNote
 from assistant.review import without_citations
+from assistant.telling import telling_sentences
 from assistant.vocabulary import canonical_modality
 from assistant.words import sentences
 
@@ -190,8 +191,8 @@ class Finisher:
             text = f"{finding.strip(' .')}, so there is nothing to tell."
             return self._answer(case, text, confidence, abstained=False)
         asked = about_finding(case.question.text, finding)
-        case.evidence = self._lookup.on_finding(case, asked)
-        quotes = telling_sentences(case.question.text, finding, case.evidence)
+        case.evidence = self._lookup.on_finding(case, asked, finding)
+        quotes = telling_sentences(case.question.text, finding, case.evidence, modality=case.modality)
         if not quotes:
             text = f"The image seems to show: {finding.strip(' .')}. No sentence of what the search found tells more."
             return self._answer(case, text, confidence, abstained=True)

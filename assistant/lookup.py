@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from assistant.case import Case
 from assistant.config import GenerationConfig
@@ -10,8 +11,9 @@ from assistant.conversation import Question
 from assistant.domain import Domain, Routes, conflict
 from assistant.evidence import Evidence, Retriever
 from assistant.guard import Stop, check_header, premised_modalities
+from assistant.kinds import asks_form
 from assistant.questions import YES_NO, standalone
-from assistant.quote import asks_form
+from assistant.telling import fit
 from assistant.words import content_words
 
 _HELP = "Send the image it is about, use other words, or load an index that covers it with --index."
@@ -107,12 +109,39 @@ class Lookup:
         )
         return tuple(item for item in found if item.image is not None)[:count]
 
-    def on_finding(self, case: Case, asked: str) -> tuple[Evidence, ...]:
-        """Return evidence on a question that names what the case's picture shows."""
+    def on_finding(self, case: Case, asked: str, finding: str) -> tuple[Evidence, ...]:
+        """Return evidence on a question about the finding that the case's picture shows.
+
+        A search by the question alone is led astray by the words that ask ("what can be mistaken for"), so what bears
+        the finding's name is sought as well. Of both, what is about the finding comes first.
+
+        Args:
+            case: with its modality.
+            asked: the question, the finding named in it.
+            finding: its name.
+        Returns:
+            Best first.
+        """
         if self._retriever is None or not self.is_open:
             return ()
         patient = case.current.patient_key if case.current else None
-        return tuple(self._retriever.search(asked, k=self._count, modality=case.modality, exclude_patient=patient))
+        found: dict[str, Evidence] = {}
+        lists = [
+            self._retriever.search(query, k=self._count, modality=case.modality, exclude_patient=patient)
+            for query in dict.fromkeys((asked, finding.strip(" .").lower()))
+        ]
+        for pieces in zip_longest(*lists):
+            found.update({piece.id: piece for piece in pieces if piece is not None and piece.id not in found})
+        region = self._region(case)
+        fits = {name: fit(one, finding, modality=case.modality, region=region) for name, one in found.items()}
+        return tuple(sorted(found.values(), key=lambda piece: -fits[piece.id])[: self._count])
+
+    def _region(self, case: Case) -> str | None:
+        """Return the region that the case's picture shows, where the search can tell it from others."""
+        if not case.features or not isinstance(self._retriever, Routes):
+            return None
+        domain = self._retriever.route(case.features[-1].joint)
+        return domain.region_of(case.modality) if domain is not None else None
 
     def on_subject(self, question: Question) -> tuple[Evidence, ...] | Stop:
         """Return evidence on a question without a picture, or a stop that says why there is none."""

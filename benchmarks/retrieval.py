@@ -80,17 +80,22 @@ def scoring(arguments: argparse.Namespace) -> dict[str, Any]:
         "product and full sort, all queries": best_time(peer) / QUERIES,
         "product and full sort, one query": best_time(lambda: [peer(1) for _ in range(16)]) / 16,
         "ours, all queries": best_time(lambda: file.search_many(queries, 10)) / QUERIES,
-        "ours, one query": best_time(lambda: [file.search(query, 10) for query in queries[:16]]) / 16,
+        "ours, one query, at first": best_time(lambda: [file.search(query, 10) for query in queries[:8]]) / 8,
     }
+    for query in queries[:64]:
+        file.search(query, 10)
+    rows["ours, one query"] = best_time(lambda: [file.search(query, 10) for query in queries]) / QUERIES
+    singly = np.stack([file.search(query, 10)[1] for query in queries])
     file.__dict__["_fast"] = None
     rows["FAISS flat, all queries"] = best_time(lambda: file.search_many(queries, 10)) / QUERIES
-    rows["FAISS flat, one query"] = best_time(lambda: [file.search(query, 10) for query in queries[:16]]) / 16
+    rows["FAISS flat, one query"] = best_time(lambda: [file.search_many(one[None], 10) for one in queries[:16]]) / 16
     del file.__dict__["_fast"]
     return {
         "milliseconds": {name: round(1000 * value, 3) for name, value in rows.items()},
         "ratio, all queries": round(rows["product and full sort, all queries"] / rows["ours, all queries"], 1),
         "ratio, one query": round(rows["product and full sort, one query"] / rows["ours, one query"], 1),
         "recall@10": round(recall(file.search_many(queries, 10)[1], truth), 4),
+        "recall@10, one query": round(recall(singly, truth), 4),
     }
 
 

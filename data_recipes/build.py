@@ -64,6 +64,9 @@ RECIPES: dict[str, Recipe] = {
     "csv": Recipe("data_recipes.table", "a table of questions or reports, its columns named on the command line"),
     "curriculum": Recipe("data_recipes.curriculum", "an example file in stages from easy to hard"),
     "dicom_folder": Recipe("data_recipes.dicom_folder", "DICOM studies with their reports, without patients' names"),
+    "evidence_pairs": Recipe(
+        "data_recipes.evidence_pairs", "better and worse answers with and without picture and evidence"
+    ),
     "feedback": Recipe("data_recipes.feedback", "what people said of answers: preference pairs and corrected examples"),
     "guidelines": Recipe("data_recipes.guidelines", "a folder of Markdown, text or PDF guidelines"),
     "manifest": Recipe("data_recipes.manifest", "a folder of images with manifest.jsonl"),

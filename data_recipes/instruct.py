@@ -93,7 +93,7 @@ def instruct(examples: Sequence[Example], cards: Cards, rng: random.Random) -> l
     if not (first.truth or {}).get("phantom"):
         made += [_report(first, rng) for _ in range(2)]
     made += [_with_header(one, rng) for one in made if rng.random() < HEADER_SHARE]
-    finding = [one for one in made if one.answer_type in ("open", "choice") and _rivals(one)]
+    finding = [one for one in made if one.answer_type in ("open", "choice") and rivals_of(one)]
     made += [_with_evidence(one, cards, rng) for one in finding if rng.random() < EVIDENCE_SHARE]
     single = [one for one in made if len(one.messages) == 2 and "Evidence:" not in one.messages[0]["content"]]
     made += [_with_distraction(one, cards, rng) for one in single if rng.random() < DISTRACTION_SHARE]
@@ -205,8 +205,14 @@ def _with_header(example: Example, rng: random.Random) -> Example:
     return replace(example, messages=[{**question, "content": f"{header}\n{question['content']}"}, *rest])
 
 
-def _rivals(example: Example) -> tuple[str, ...]:
-    """Return every answer that an example's answer stands beside, if it names a finding; else nothing."""
+def rivals_of(example: Example) -> tuple[str, ...]:
+    """Return every answer that an example's answer could have been.
+
+    Args:
+        example: any.
+    Returns:
+        The answers, its own among them, if it is one question and its answer names a finding or a label; else nothing.
+    """
     if len(example.messages) != 2 or "\n" in example.messages[0]["content"]:
         return ()
     answer = example.messages[1]["content"].lower().rstrip(".")
@@ -223,7 +229,7 @@ def _with_evidence(example: Example, cards: Cards, rng: random.Random) -> Exampl
     """Put numbered evidence before the question; the answer cites the card that is about it, if it is there."""
     question, answer = (message["content"] for message in example.messages)
     truth = example.truth or {}
-    chosen, number = cards.pick(answer, _rivals(example), truth.get("modality"), truth.get("region"), rng)
+    chosen, number = cards.pick(answer, rivals_of(example), truth.get("modality"), truth.get("region"), rng)
     lines = evidence_lines(chosen, budget=EVIDENCE_WORDS, count_tokens=lambda text: len(text.split()))
     text = question_text(question, evidence=lines)
     cited = f"{answer} [{number}]" if number is not None and number <= len(lines) else answer

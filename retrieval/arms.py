@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from assistant.domain import Domain
 from assistant.evidence import Evidence
 from retrieval.asked import Asked
 from retrieval.retriever import IndexRetriever
 
 ARMS: tuple[str, ...] = ("none", "random", "retrieved", "oracle", "wrong", "mixed")
 """none: no index. oracle: the documents that hold the answer. wrong: what a search finds when those are hidden.
-mixed: the wrong ones before the right one."""
+mixed: the wrong ones before the right one that the search ranks first."""
 
 
 @dataclass
@@ -32,6 +33,10 @@ class Arm:
     def fingerprint(self) -> str:
         """That of the index."""
         return self.retriever.fingerprint
+
+    def route(self, image_embedding: np.ndarray) -> Domain | None:
+        """Return what the index's router sees in a picture: the arms differ in their evidence alone."""
+        return self.retriever.route(image_embedding)
 
     def search(
         self,
@@ -60,15 +65,17 @@ class Arm:
             return [self.documents[name] for name in rng.sample(sorted(self.documents), min(k, len(self.documents)))]
         if self.kind == "retrieved":
             return self.retriever.search(query, k=k, **options)  # type: ignore[arg-type]
-        if self.kind == "oracle" and right:
-            return [self.documents[name] for name in sorted(right) if name in self.documents][:k]
         found = self.retriever.search(query, k=k + len(right) + 8, **options)  # type: ignore[arg-type]
-        wrong = [one for one in found if _document(one.id) not in right][:k]
         if self.kind == "oracle":
-            return found[:k]
-        wrong = wrong or self._any_but(right, query, k)
-        given = [self.documents[name] for name in sorted(right) if name in self.documents][:1]
-        return [*wrong[: max(1, k - 1)], *given][:k] if self.kind == "mixed" and given else wrong
+            return self._right(right, found)[:k] if right else found[:k]
+        wrong = [one for one in found if _document(one.id) not in right][:k] or self._any_but(right, query, k)
+        given = self._right(right, found)[:1] if self.kind == "mixed" else []
+        return [*wrong[: k - len(given)], *given] if k > 1 else (given or wrong)[:k]
+
+    def _right(self, right: set[str], found: Sequence[Evidence]) -> list[Evidence]:
+        """Return the documents that hold the answer: those that the search finds first, in its order."""
+        order = [*(_document(one.id) for one in found), *sorted(right)]
+        return [self.documents[name] for name in dict.fromkeys(order) if name in right and name in self.documents]
 
     def _any_but(self, right: set[str], query: str, k: int) -> list[Evidence]:
         rng = random.Random(f"{self.seed}/{query}")
@@ -82,17 +89,14 @@ def _document(name: str) -> str:
 
 def whole_documents(retriever: IndexRetriever) -> dict[str, Evidence]:
     """Return every document of an index as evidence, its chunks joined."""
-    from dataclasses import replace
-
+    from retrieval.passage import Passage
     from retrieval.weigh import as_evidence
 
-    parts: dict[str, list[str]] = {}
-    first: dict[str, Evidence] = {}
+    parts: dict[str, list[Passage]] = {}
     for row in range(len(retriever.index)):
         passage = retriever.index.record(row)
-        parts.setdefault(passage.document, []).append(passage.text)
-        first.setdefault(passage.document, as_evidence(passage, 0.0))
-    return {name: replace(first[name], text=" ".join(texts)) for name, texts in parts.items()}
+        parts.setdefault(passage.document, []).append(passage)
+    return {name: as_evidence(passages, 0.0) for name, passages in parts.items()}
 
 
 def bootstrap(right: Sequence[bool], groups: Sequence[str], *, draws: int = 1000, seed: int = 0) -> tuple[float, float]:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from assistant.errors import AssistantError
 
 if TYPE_CHECKING:
+    from retrieval.changes import Prune
     from retrieval.encoder import Encoder, FolderEncoder
     from retrieval.manifest import Manifest
     from retrieval.reading import ReadOptions
@@ -38,6 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("name at least one CORPUS, or documents to --delete")
     if arguments.corpus and (arguments.delete or arguments.delete_patient):
         parser.error("--delete takes no CORPUS; run it by itself")
+    if (arguments.prune or arguments.prune_source) and not (arguments.prune and arguments.update):
+        parser.error("--prune goes with --update, and --prune-source with both")
+    if not 0 < arguments.prune_most <= 1:
+        parser.error(f"--prune-most is {arguments.prune_most:g}; it is a share above 0, at most 1")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         result = _run(arguments)
@@ -60,6 +65,15 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--update", action="store_true", help="add, and replace documents that have changed")
     how.add_argument("--delete", nargs="+", default=[], metavar="ID", help="take these documents out of the index")
     how.add_argument("--delete-patient", metavar="KEY", help="take every case of this patient key out of the index")
+    parser.add_argument(
+        "--prune", action="store_true", help="with --update: take out documents that the corpora no longer hold"
+    )
+    parser.add_argument(
+        "--prune-source", nargs="+", default=[], metavar="PATTERN", help='only those of such a source, such as "NHS*"'
+    )
+    parser.add_argument(
+        "--prune-most", type=float, default=0.5, metavar="SHARE", help="refuse if more would go (default: 0.5)"
+    )
     parser.add_argument("--model", default="starter", help="model whose encoder to use: starter or a folder")
     parser.add_argument("--tokens", type=int, help="longest chunk with its title (default: what the encoder reads)")
     parser.add_argument("--split", default="train", help="split of cases to take, or all (default: train)")
@@ -83,7 +97,12 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.dry_run:
         from retrieval.estimate import estimate
 
-        return {"out": str(arguments.out), **estimate(arguments.corpus, options, encoder)}
+        told = estimate(arguments.corpus, options, encoder)
+        return {
+            "out": str(arguments.out),
+            **told,
+            **(_preview(arguments, encoder, options) if arguments.update else {}),
+        }
     change = _write(arguments, encoder, options)
     manifest = change.manifest
     if arguments.questions:
@@ -129,6 +148,21 @@ def _source(corpora: Sequence[str], options: ReadOptions) -> Source:
     return lambda faults, tally: read_sources(corpora, options, faults, tally)
 
 
+def _prune(arguments: argparse.Namespace) -> Prune | None:
+    from retrieval.changes import Prune
+
+    return Prune(tuple(arguments.prune_source), arguments.prune_most) if arguments.prune else None
+
+
+def _preview(arguments: argparse.Namespace, encoder: Encoder, options: ReadOptions) -> dict[str, int]:
+    """Say what an update would add and take out."""
+    from retrieval.changes import preview
+    from retrieval.index import IndexFolder
+
+    base = IndexFolder.open(arguments.out, encoder.fingerprint)
+    return vars(preview(base, _source(arguments.corpus, options), _prune(arguments)))
+
+
 def _write(arguments: argparse.Namespace, encoder: Encoder, options: ReadOptions) -> Change:
     from retrieval.progress import progress_bar
     from retrieval.write import add_passages, build_streamed
@@ -136,7 +170,15 @@ def _write(arguments: argparse.Namespace, encoder: Encoder, options: ReadOptions
     source, plan = _source(arguments.corpus, options), _plan(arguments)
     with progress_bar("embedding") as progress:
         if arguments.add or arguments.update:
-            return add_passages(arguments.out, source, encoder, plan=plan, replace=arguments.update, progress=progress)
+            return add_passages(
+                arguments.out,
+                source,
+                encoder,
+                plan=plan,
+                replace=arguments.update,
+                prune=_prune(arguments),
+                progress=progress,
+            )
         return build_streamed(
             source,
             encoder,
@@ -173,7 +215,7 @@ def _delete(arguments: argparse.Namespace, encoder: Encoder) -> dict[str, Any]:
 
 
 def tune(folder: Path, encoder: Encoder, questions: Path) -> Manifest:
-    """Choose how lists are joined, and the dense list's weight, on development questions; note it in the manifest.
+    """Choose on development questions how lists are joined, the dense list's weight, and how much wording counts.
 
     Args:
         folder: an index folder.
@@ -191,6 +233,7 @@ def tune(folder: Path, encoder: Encoder, questions: Path) -> Manifest:
     from retrieval.manifest import MANIFEST_FILE
     from retrieval.retriever import IndexRetriever
     from retrieval.settings import FUSIONS
+    from retrieval.tune import fit_wording
 
     pairs = read_pairs(questions)
     retriever = IndexRetriever.open(folder, encoder)
@@ -206,10 +249,21 @@ def tune(folder: Path, encoder: Encoder, questions: Path) -> Manifest:
     manifest = dataclasses.replace(
         manifest, weights={**manifest.weights, "dense": -best[1], "lexical": 1.0}, fusion=best[2]
     )
+    chosen = dataclasses.replace(retriever.settings, weights=manifest.weights, fusion=manifest.fusion)
+    wording = fit_wording(retriever.with_settings(chosen), pairs)
+    search = {**manifest.search, **{name: wording[name] for name in ("form", "title")}}
+    manifest = dataclasses.replace(manifest, search={name: value for name, value in search.items() if value})
     staged = folder / f"{MANIFEST_FILE}.part"
     staged.write_text(manifest.text(), encoding="utf-8")
     os.replace(staged, folder / MANIFEST_FILE)
-    logger.info("dense weight %.2f, joined by %s: chosen on %d questions", -best[1], best[2], len(pairs))
+    logger.info(
+        "dense weight %.2f, joined by %s, form %.1f, title %.1f: chosen on %d questions",
+        -best[1],
+        best[2],
+        wording["form"],
+        wording["title"],
+        len(pairs),
+    )
     return manifest
 
 
@@ -222,6 +276,11 @@ def _summary(result: dict[str, Any]) -> str:
         f"{result['duplicates']} duplicates, {result['near_duplicates']} near duplicates, "
         f"{result['other_split']} of other splits, {result['empty']} without text"
     ]
+    if result["dry_run"] and "pruned" in result:
+        lines.append(
+            f"the update would embed {result['added']} records and take out {result['removed']}, among them those of "
+            f"{result['pruned']} documents that are gone from the corpora"
+        )
     if result["dry_run"]:
         lines.append(
             f"estimate for this machine: {result['megabytes']} MB, {result['seconds']:.1f} s; "

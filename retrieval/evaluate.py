@@ -1,4 +1,8 @@
-"""How often is the right document among the first? `python -m retrieval.evaluate INDEX PAIRS.jsonl`."""
+"""How often is the right document among the first? `python -m retrieval.evaluate INDEX PAIRS.jsonl`.
+
+With `--cases DIR` in place of pairs: how many of the first five cases that a picture finds are of its own modality and
+region? DIR holds `manifest.jsonl` with image, modality, anatomy and split in each line.
+"""
 
 from __future__ import annotations
 
@@ -193,15 +197,29 @@ def embed_pictures(encoder: Encoder, pairs: Sequence[Pair]) -> dict[str, np.ndar
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; exit code 0 done, 2 wrong usage or a broken index."""
-    parser = argparse.ArgumentParser(prog="python -m retrieval.evaluate", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m retrieval.evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("index", type=Path, help="index folder")
-    parser.add_argument("pairs", type=Path, help='JSONL: {"question": …, "expected": document id or list of them}')
+    parser.add_argument(
+        "pairs", type=Path, nargs="?", help='JSONL: {"question": …, "expected": document id or list of them}'
+    )
+    parser.add_argument("--cases", type=Path, metavar="DIR", help="manifest folder whose pictures search for cases")
+    parser.add_argument("--split", default="dev", help="of the pictures; not one that was indexed (default: dev)")
+    parser.add_argument("--case-source", metavar="NAME", help="only pictures of this source, such as VQA-RAD")
+    parser.add_argument(
+        "--alike", nargs="+", default=[], metavar="A=B", help="regions that count as one, such as brain=head"
+    )
     parser.add_argument("--model", default="starter", help="model whose encoder made the index (default: starter)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     arguments = parser.parse_args(argv)
+    if (arguments.pairs is None) == (arguments.cases is None):
+        parser.error("give either PAIRS or --cases DIR")
+    if wrong := [one for one in arguments.alike if not all(one.partition("="))]:
+        parser.error(f"--alike is {wrong[0]!r}; write two regions as brain=head")
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
-        return _evaluate(arguments)
+        return _evaluate(arguments) if arguments.cases is None else _evaluate_cases(arguments)
     except (AssistantError, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
@@ -224,6 +242,22 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         nothing = "-" if result.empty is None else f"{result.empty:.2f}"
         ranked = f"{result.mrr:<6.3f} {result.ndcg:<6.3f}"
         sys.stdout.write(f"{name:12} {shares} {ranked} {nothing:7} {result.milliseconds:.1f}\n")
+    return 0
+
+
+def _evaluate_cases(arguments: argparse.Namespace) -> int:
+    from retrieval.encoder import FolderEncoder
+    from retrieval.labelled import labelled
+    from retrieval.retriever import IndexRetriever
+    from retrieval.similar_cases import precision_of_cases, shown
+
+    encoder = FolderEncoder(arguments.model)
+    retriever = IndexRetriever.open(arguments.index, encoder)
+    if not retriever.index.manifest.counts.get("case"):
+        raise RetrievalError(f"{arguments.index} holds no case; build it with the cases of another split.")
+    asked = labelled(arguments.cases, arguments.split, encoder, source=arguments.case_source)
+    result = precision_of_cases(retriever, asked, alike=dict(one.split("=", 1) for one in arguments.alike))
+    sys.stdout.write(json.dumps(result, indent=2, ensure_ascii=False) + "\n" if arguments.json else shown(result))
     return 0
 
 

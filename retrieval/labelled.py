@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.jsonl"
 _BATCH = 32
+NO_REGION = "body"
+"""Stands for the region where none is named."""
 _NEEDED = ("image", "modality", "split")
 
 
@@ -32,7 +34,9 @@ class Labelled:
     """(modality, region) of each; the region is "body" where none is named."""
 
 
-def labelled(folder: Path, split: str, encoder: Encoder, *, limit: int | None = None, seed: int = 0) -> Labelled:
+def labelled(
+    folder: Path, split: str, encoder: Encoder, *, limit: int | None = None, seed: int = 0, source: str | None = None
+) -> Labelled:
     """Embed the pictures of one split of a manifest folder.
 
     Args:
@@ -41,20 +45,28 @@ def labelled(folder: Path, split: str, encoder: Encoder, *, limit: int | None = 
         encoder: embeds them.
         limit: at most this many of one kind, drawn at random; None takes all.
         seed: of the draw.
+        source: only records that name this source; None takes all.
     Returns:
         Embeddings and labels.
     Raises:
-        RetrievalError: there is no such file or split, a record lacks a field, or a picture cannot be read.
+        RetrievalError: there is no such file, split or source, a record lacks a field, or a picture cannot be read.
     """
     from assistant.imaging.load import load_picture
 
     records = _records(folder / MANIFEST, split)
+    if source is not None:
+        named = sorted({str(record.get("source")) for record in records})
+        records = [record for record in records if record.get("source") == source]
+        if not records:
+            raise RetrievalError(
+                f"{folder / MANIFEST} has no record of source {source!r} in split {split!r}; it has {', '.join(named)}."
+            )
     random.Random(seed).shuffle(records)
     taken: Counter[tuple[str, str]] = Counter()
     labels: list[tuple[str, str]] = []
     paths: list[Path] = []
     for record in records:
-        label = (canonical_modality(record["modality"]) or record["modality"], record.get("anatomy") or "body")
+        label = (canonical_modality(record["modality"]) or record["modality"], record.get("anatomy") or NO_REGION)
         taken[label] += 1
         if limit is None or taken[label] <= limit:
             labels.append(label)

@@ -222,8 +222,8 @@ class IndexRetriever:
             candidate.rank_score = score
         return sorted(found, key=lambda candidate: -candidate.rank_score)
 
-    def _whole(self, candidate: Candidate) -> Passage:
-        """Return the whole document of a chunk if it is short enough, else the chunk; its chunks lie side by side."""
+    def _whole(self, candidate: Candidate) -> list[Passage]:
+        """Return all chunks of a document if it is short enough, else the one; a document's lie side by side."""
         documents, number = self.index.documents, self.index.documents[candidate.row]
         first = last = candidate.row
         while first > 0 and documents[first - 1] == number:
@@ -231,8 +231,7 @@ class IndexRetriever:
         while last + 1 < len(self.index) and documents[last + 1] == number:
             last += 1
             if last - first > _MOST_CHUNKS:
-                return candidate.passage
-        text = " ".join(self._record(row).text for row in range(first, last + 1))
-        if first == last or len(text.split()) > self.settings.whole_words:
-            return candidate.passage
-        return replace(self._record(first), text=text)
+                return [candidate.passage]
+        pieces = [self._record(row) for row in range(first, last + 1)]
+        words = sum(len(piece.text.split()) for piece in pieces)
+        return pieces if words <= self.settings.whole_words else [candidate.passage]

@@ -124,10 +124,12 @@ def _domain(pairs: Sequence[tuple[str, str]], scores: np.ndarray) -> Domain:
     """Sum the pairs' shares by modality; a modality with many regions is no likelier for it."""
     modalities: dict[str, float] = {}
     regions: dict[str, float] = {}
+    within: dict[str, dict[str, float]] = {}
     shares = np.exp(scores - scores.max())
     for modality in dict.fromkeys(pair[0] for pair in pairs):
         rows = [row for row, pair in enumerate(pairs) if pair[0] == modality]
         modalities[modality] = float(shares[rows].mean())
+        within[modality] = {pairs[row][1]: float(shares[row] / shares[rows].sum()) for row in rows}
         for row in rows:
             regions[pairs[row][1]] = regions.get(pairs[row][1], 0.0) + float(shares[row]) / len(rows)
     total = sum(modalities.values())
@@ -139,6 +141,7 @@ def _domain(pairs: Sequence[tuple[str, str]], scores: np.ndarray) -> Domain:
         region,
         regions[region] / total,
         {name: share / total for name, share in modalities.items()},
+        within,
     )
 
 

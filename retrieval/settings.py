@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from assistant.errors import RetrievalError
 
 FUSIONS: tuple[str, ...] = ("rank", "score")
+FITTED: tuple[str, ...] = ("floor", "drop", "form", "title")
+"""Settings that are fitted on development questions and kept in an index's manifest."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,11 @@ class SearchSettings:
     """Standard deviations above the mean cosine that support fully."""
     whole_words: int = 320
     """A document of at most this many words is returned whole, a longer one by the chunk that fits best."""
+    form: float = 0.0
+    """Added to the joined score, in (0, 1], of a passage that is worded all as the question asks (`retrieval.form`).
+    What is asked of one subject in many ways needs it; fitted with the fusion on questions with known answers."""
+    title: float = 0.0
+    """Added to the joined score of a document whose title names nothing beyond the question; fitted likewise."""
     polarity: bool = True
     """Whether a document that only denies what is asked for counts less."""
     diversity: float = 0.0
@@ -48,9 +55,9 @@ class SearchSettings:
 
     @classmethod
     def fitted(cls, search: Mapping[str, float], fusion: str) -> SearchSettings:
-        """Return the usual settings with an index's own fusion, and floor and drop where they were fitted for it."""
+        """Return the usual settings with an index's own fusion, and what else was fitted for it."""
         usual = cls()
-        return cls(fusion=fusion, floor=search.get("floor", usual.floor), drop=search.get("drop", usual.drop))
+        return cls(fusion=fusion, **{name: search.get(name, getattr(usual, name)) for name in FITTED})
 
     def __post_init__(self) -> None:
         if self.fusion not in FUSIONS:

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 from assistant.errors import AssistantError, RetrievalError
 from assistant.words import content_words
 from retrieval.adaptive import worth_keeping
+from retrieval.form import form_fit, title_fit
+from retrieval.scores import reciprocal_rank
 
 if TYPE_CHECKING:
     from retrieval.evaluate import Pair
@@ -26,7 +28,11 @@ if TYPE_CHECKING:
 
 FLOORS: tuple[float, ...] = tuple(round(0.2 + 0.05 * step, 2) for step in range(14))
 DROPS: tuple[float, ...] = (0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+FORMS: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.5, 0.8)
+TITLES: tuple[float, ...] = (0.0, 0.1, 0.2, 0.4)
 PIECES = 3
+_WORTH_IT = 0.005
+"""Least gain in MRR for which wording is looked at, which takes time at every search."""
 _BESIDE = 0.1
 
 
@@ -64,6 +70,42 @@ def fit_adaptive(retriever: IndexRetriever, pairs: Sequence[Pair], pieces: int =
     floor, drop = equal[len(equal) // 2]
     before = _value(seen, retriever.settings.floor, retriever.settings.drop, pieces)
     return {"floor": floor, "drop": drop, "value": best, "value_before": before, "questions": len(pairs)}
+
+
+def fit_wording(retriever: IndexRetriever, pairs: Sequence[Pair]) -> dict[str, float]:
+    """Choose how much the form of a passage and the fit of its title count.
+
+    Args:
+        retriever: over the index to tune, its fusion chosen.
+        pairs: development questions; those that should find nothing are passed over.
+    Returns:
+        `form` and `title` of `SearchSettings`, both 0 where they gain next to nothing, and the MRR with and without.
+    """
+    import numpy as np
+
+    plain = retriever.with_settings(dataclasses.replace(retriever.settings, form=0.0, title=0.0))
+    tables = []
+    for pair in pairs:
+        if pair.expected:
+            found = plain.weighed(pair.question, modality=pair.modality)
+            right = [one.passage.document in pair.expected or one.passage.id in pair.expected for one in found]
+            forms = [one.weight * form_fit(pair.question, one.passage.text) for one in found]
+            titles = [one.weight * title_fit(pair.question, one.passage.title) for one in found]
+            tables.append((np.array([one.rank_score for one in found]), np.array(forms), np.array(titles), right))
+
+    def mrr(form: float, title: float) -> float:
+        total = 0.0
+        for scores, forms, titles, right in tables:
+            order = np.argsort(-(scores + form * forms + title * titles), kind="stable")
+            total += reciprocal_rank([right[place] for place in order])
+        return total / max(1, len(tables))
+
+    before = mrr(0.0, 0.0)
+    # Of equal ones the smallest.
+    best = max((round(mrr(form, title), 6), -form, -title) for form in FORMS for title in TITLES)
+    worth = best[0] >= before + _WORTH_IT
+    form, title = (-best[1], -best[2]) if worth else (0.0, 0.0)
+    return {"form": form, "title": title, "mrr": best[0] if worth else before, "mrr_before": before}
 
 
 def _look(retriever: IndexRetriever, pair: Pair) -> _Seen:
@@ -120,7 +162,8 @@ def _tune(arguments: argparse.Namespace) -> dict[str, Any]:
     result = fit_adaptive(retriever, pairs)
     if not arguments.dry_run:
         fitted = {"floor": result["floor"], "drop": result["drop"]}
-        replace_manifest(arguments.index, dataclasses.replace(retriever.index.manifest, search=fitted))
+        manifest = retriever.index.manifest
+        replace_manifest(arguments.index, dataclasses.replace(manifest, search={**manifest.search, **fitted}))
     return {**result, "stored": not arguments.dry_run}
 
 

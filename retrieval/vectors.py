@@ -1,8 +1,9 @@
 """Vector files: exact inner product up to a limit, inverted lists of 16-bit codes, memory-mapped, beyond it.
 
-Both are FAISS files. Exact search of one file takes the fastest of three ways that is there: a FAISS index on the GPU,
-a bfloat16 product with a float32 second look, or FAISS on the CPU. A search that may return only some records always
-runs in FAISS on the CPU, which leaves the others out while it scans.
+Both are FAISS files. Exact search of one file takes the fastest way that is there: a FAISS index on the GPU, a bfloat16
+product with a float32 second look, or FAISS on the CPU; single queries for a few neighbours, where they come often, are
+answered by codes. A search that may return only some records always runs in FAISS on the CPU, which leaves the others
+out while it scans.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from typing import Any
 
 import numpy as np
 
+from retrieval.coded import CodedScan
 from retrieval.exact import FEWEST, BfloatScan
 
 EXACT_LIMIT = 100_000
 LISTS_ENDING = ".lists"
 """Of the file beside an inverted index that holds its codes."""
 _PROBES = 16
+_ASKED_OFTEN = 64
+"""Single searches after which codes are made for them: they take as long as about so many save."""
 
 
 class Selection:
@@ -44,6 +48,7 @@ class VectorFile:
 
     def __init__(self, index: Any) -> None:
         self._index = index
+        self._asked_singly = 0
 
     @classmethod
     def build(cls, vectors: np.ndarray, keys: np.ndarray) -> VectorFile:
@@ -132,6 +137,9 @@ class VectorFile:
         Returns:
             float32 (M,) and int64 (M,), M at most `count`.
         """
+        coded = self._by_codes(query, count) if selection is None else None
+        if coded is not None:
+            return coded
         scores, keys = self.search_many(query[None], count, selection)
         real = keys[0] >= 0
         return scores[0][real], keys[0][real]
@@ -164,6 +172,20 @@ class VectorFile:
             parameters.nprobe = _PROBES
         found: tuple[np.ndarray, np.ndarray] = self._index.search(rows, count, params=parameters)
         return found
+
+    def _by_codes(self, query: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """Search one query by codes, once it pays to have made them; None where they cannot tell."""
+        if self.count < FEWEST or not self.exact or not CodedScan.fits(self.width, count):
+            return None
+        self._asked_singly += 1
+        if self._asked_singly < _ASKED_OFTEN or not self._codes.pays:
+            return None
+        found = self._codes.search(np.ascontiguousarray(query, dtype=np.float32), count)
+        return None if found is None else (found[0], self._keys[found[1]])
+
+    @cached_property
+    def _codes(self) -> CodedScan:
+        return CodedScan(self.exact_vectors()[0])
 
     @cached_property
     def _keys(self) -> np.ndarray:

@@ -5,7 +5,7 @@ This is what every backend shares: an index folder names records by their row, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -13,6 +13,7 @@ from assistant.evidence import Evidence
 from assistant.polarity import negated_words
 from assistant.words import content_words, tokens
 from retrieval.adaptive import worth_keeping
+from retrieval.form import form_fit, title_fit
 from retrieval.fusion import diversify, overlap, reciprocal_rank_fusion, score_fusion
 from retrieval.hits import Hits
 from retrieval.passage import Passage
@@ -55,6 +56,8 @@ class Candidate:
     passage: Passage
     """The chunk that fits best."""
     rank_score: float
+    weight: float = 1.0
+    """What its joined score was multiplied with: the picture's modality, names and polarity."""
     words: float = 0.0
     dense: float = 0.0
     image: float = 0.0
@@ -100,12 +103,14 @@ def weigh(query: str, found: Found, settings: SearchSettings, kinds: Modalities)
         left = 1 - len(denied) / len(asked) * (0.5 if passage.kind == "passage" else 1.0) if denied else 1.0
         fit = settings.other_modality + (1 - settings.other_modality) * fit_of(passage, kinds)
         fit *= 1.0 if _is_named(passage, asked) else settings.not_named
+        wording = _wording(query, passage, settings)
         dense = _share(found.lists.get("dense", {}), rows[document], settings) * min(1, settings.weights["dense"])
         weighed.append(
             Candidate(
                 best,
                 passage,
-                score * fit * left,
+                (score + wording) * fit * left,
+                weight=fit * left,
                 words=max(found.coverage(row) for row in rows[document]) * left,
                 dense=dense * left,
                 image=_share(found.lists.get("image", {}), rows[document], settings),
@@ -170,24 +175,40 @@ def choose(weighed: list[Candidate], k: int, settings: SearchSettings, *, asked:
     return kept
 
 
+def _wording(query: str, passage: Passage, settings: SearchSettings) -> float:
+    """Return what the form of a passage and the fit of its title add to its score."""
+    form = settings.form * form_fit(query, passage.text) if settings.form else 0.0
+    return form + (settings.title * title_fit(query, passage.title) if settings.title else 0.0)
+
+
 def _is_named(passage: Passage, asked: set[str]) -> bool:
     if passage.finding is None:
         return False
     return any(words and words <= asked for words in map(set, map(content_words, (passage.finding, *passage.keywords))))
 
 
-def as_evidence(passage: Passage, score: float) -> Evidence:
-    """Return a passage as the evidence that the assistant numbers and shows."""
+def as_evidence(passages: Sequence[Passage], score: float) -> Evidence:
+    """Return a piece as the evidence that the assistant numbers and shows.
+
+    Args:
+        passages: the chunks of a document in order, or one chunk of it; at least one.
+        score: its nearness.
+    Returns:
+        The evidence, under the first one's heading, with the headings of its parts and the names of what it is about.
+    """
+    first = passages[0]
     return Evidence(
-        id=passage.id,
-        kind=passage.kind,
-        title=passage.heading,
-        text=passage.text,
-        source=passage.source,
-        licence=passage.licence,
+        id=first.id,
+        kind=first.kind,
+        title=first.heading,
+        text=" ".join(one.text for one in passages),
+        source=first.source,
+        licence=first.licence,
         score=round(score, 4),
-        modality=passage.modality,
-        anatomy=passage.anatomy,
-        image=passage.image,
-        references=passage.references,
+        modality=first.modality,
+        anatomy=first.anatomy,
+        image=first.image,
+        references=first.references,
+        names=tuple(name for name in (first.finding, *first.keywords) if name),
+        parts=tuple((one.section or "", one.text) for one in passages) if any(one.section for one in passages) else (),
     )

@@ -19,7 +19,7 @@ import numpy as np
 
 from assistant.errors import RetrievalError
 from retrieval.assemble import Parts, assemble
-from retrieval.changes import changed_rows
+from retrieval.changes import Prune, changed_rows, memory_of
 from retrieval.corpus import Corpus
 from retrieval.dedup import Seen
 from retrieval.embed import Progress
@@ -160,6 +160,7 @@ def add_passages(
     *,
     plan: dict[str, Any] | None = None,
     replace: bool = False,
+    prune: Prune | None = None,
     exact_limit: int = EXACT_LIMIT,
     progress: Progress | None = None,
 ) -> Change:
@@ -172,6 +173,7 @@ def add_passages(
         plan: what the passages depend on; without one, an attempt that was killed is not gone on with.
         replace: take documents that the index has already in place of the old ones, where anything about them has
             changed; without it, an id that is taken is refused.
+        prune: with `replace`, what to take out of those that are not among the passages; None for nothing.
         exact_limit: an exact index that grows beyond it becomes approximate; nothing is embedded again for it.
         progress: called with records done and records in all.
     Returns:
@@ -187,17 +189,15 @@ def add_passages(
         return given(faults, tally) if callable(given) else given
 
     def seen(path: Path | None) -> Seen:
-        memory = Seen(path, mend="give it another id, or take it in place of the old one with --update.")
-        for row in range(len(base)):
-            memory.know(base.record(row), int(base.documents[row]), known=not replace)
-        return memory
+        return memory_of(base, path, known=not replace)
 
     def choose(stage: Stage) -> tuple[np.ndarray, np.ndarray]:
         if replace:
-            return changed_rows(base, stage)
+            return changed_rows(base, stage, prune)
         return np.arange(len(base)), np.arange(len(stage.rows()))
 
-    staged = {"add": plan or {"once": os.urandom(8).hex()}, "base": base.fingerprint, "replace": replace}
+    once = plan or {"once": os.urandom(8).hex()}
+    staged = {"add": once, "base": base.fingerprint, "replace": replace, "prune": repr(prune)}
     return _change(folder, base, base.manifest, encoder, staged, source, seen, choose, exact_limit, progress)
 
 

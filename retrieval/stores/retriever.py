@@ -132,16 +132,14 @@ class StoreRetriever:
         with self._one_at_a_time:
             return image_embedding.shape == (self.store.head().dimension,)
 
-    def _whole(self, candidate: Candidate) -> Passage:
-        """Return the whole document of a chunk if it is short enough, else the chunk."""
+    def _whole(self, candidate: Candidate) -> list[Passage]:
+        """Return all chunks of a document if it is short enough, else the one."""
         passage = candidate.passage
         if passage.parent is None:
-            return passage
+            return [passage]
         pieces = [piece for _, piece in self.store.chunks(passage.document)]
-        text = " ".join(piece.text for piece in pieces)
-        if len(pieces) < 2 or len(text.split()) > self.settings.whole_words:
-            return passage
-        return replace(pieces[0], text=text)
+        words = sum(len(piece.text.split()) for piece in pieces)
+        return pieces if len(pieces) > 1 and words <= self.settings.whole_words else [passage]
 
 
 class _Search:

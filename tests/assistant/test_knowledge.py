@@ -2,7 +2,6 @@ import pytest
 
 from assistant.conversation import Question
 from assistant.knowledge import about_finding, asks_knowledge, is_nothing
-from assistant.quote import telling_sentences
 
 
 @pytest.mark.parametrize(
@@ -44,13 +43,3 @@ def test_no_finding_is_known_as_such():
     assert is_nothing("No abnormality")
     assert is_nothing("Normal")
     assert not is_nothing("Nodule")
-
-
-def test_a_sentence_of_the_asked_form_is_chosen_from_evidence_on_the_finding(make_evidence):
-    evidence = [
-        make_evidence("Atelectasis", "Atelectasis is often mistaken for pneumonia by all."),
-        make_evidence("Simple cyst", "A cyst is round and dark inside. Artefact can imitate echoes in a cyst."),
-    ]
-    (quote,) = telling_sentences("What are the pitfalls of the finding in this image?", "Cyst", evidence)
-    assert (quote.evidence_index, quote.sentence) == (1, "Artefact can imitate echoes in a cyst.")
-    assert telling_sentences("What are the pitfalls?", "Nodule", evidence) == []

@@ -86,3 +86,32 @@ def test_a_header_that_the_search_contradicts_is_told_once(piece, make_picture):
     warned = Case((make_picture(modality="CT"),), features=features, sights=[Sight(0.9, "MRI", 0.99)])
     assert lookup.conflicts(warned) == []
     assert Lookup(Recorder(piece), GenerationConfig()).conflicts(warned) == []
+
+
+def test_evidence_on_a_finding_is_sought_by_question_and_by_name_and_what_bears_the_name_comes_first(
+    make_evidence, make_picture
+):
+    found = {
+        "What can be mistaken for mass?": [make_evidence("Normal abdomen", "T."), make_evidence("Lung mass", "T.")],
+        "mass": [make_evidence("Brain mass", "T.", anatomy="head"), make_evidence("Lung mass", "T.")],
+    }
+
+    class Searching(Recorder):
+        def search(self, query, **options):
+            return found[query]
+
+        def route(self, image_embedding):
+            return Domain("CT", 0.9, "head", 0.9, {"CT": 1.0}, {"CT": {"head": 0.95, "chest": 0.05}})
+
+    features = [PictureFeatures(np.zeros((1, 2), np.float32), np.zeros(2, np.float32))]
+    case = Case((make_picture(),), modality="CT", features=features)
+    lookup = Lookup(Searching(), GenerationConfig(evidence_count=3))
+    pieces = lookup.on_finding(case, "What can be mistaken for mass?", "Mass.")
+    assert [piece.title for piece in pieces] == ["Brain mass", "Lung mass", "Normal abdomen"]
+    assert Lookup(None, GenerationConfig()).on_finding(case, "What is it?", "Mass") == ()
+
+
+def test_a_region_is_told_only_where_another_could_have_been():
+    regions = {"CT": {"head": 0.95, "chest": 0.05}, "MRI": {"brain": 0.6, "knee": 0.4}, "Ultrasound": {"breast": 1.0}}
+    domain = Domain("MRI", 0.5, "brain", 0.5, {"MRI": 0.5, "CT": 0.5}, regions)
+    assert [domain.region_of(one) for one in ("CT", "MRI", None, "Ultrasound", "X-ray")] == ["head", *[None] * 4]

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from assistant.evidence import Evidence
-from assistant.quote import best_sentences, question_kinds
+from assistant.kinds import question_kinds
+from assistant.quote import best_sentences
 
 PNEUMOTHORAX = Evidence(
     "pneumothorax", "passage", "Pneumothorax on a chest X-ray",

@@ -150,6 +150,18 @@ def test_the_build_command_adds_updates_and_deletes(tiny_folder, cards, tmp_path
     more.write_text(json.dumps({**record, "text": "A wrist bone heals."}))
     assert build.main([str(more), "--update", *how]) == 0
     assert json.loads(capsys.readouterr().out)["removed"] == 1
+    assert build.main([str(cards), "--update", "--prune", "--dry-run", *how]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [told[name] for name in ("added", "removed", "pruned")] == [0, 1, 1]
+    assert build.main([str(cards), "--update", "--prune", "--dry-run", *how[:-1]]) == 0
+    shown = capsys.readouterr()
+    assert "take out 1, among them those of 1 documents that are gone" in shown.out
+    assert build.main([str(more), "--update", "--prune", *how]) == 2
+    assert "look at one source alone with --prune-source" in capsys.readouterr().err
+    for wrong in (["--prune"], ["--update", "--prune-source", "S"], ["--update", "--prune", "--prune-most", "2"]):
+        with pytest.raises(SystemExit):
+            build.main([str(more), *how, *wrong])
+    capsys.readouterr()
     assert build.main(["--delete", "new", "effusion", *how]) == 0
     assert json.loads(capsys.readouterr().out)["removed"] >= 3
     assert build.main([str(cards), "--dry-run", *how]) == 0

@@ -31,6 +31,8 @@ def test_a_fitted_router_is_right_and_sure_of_clear_pictures(router, encoder):
     assert seen.modality == "green"
     assert seen.probability > 0.9
     assert sum(seen.probabilities.values()) == pytest.approx(1.0)
+    assert set(seen.regions) == set(KINDS)
+    assert [sum(one.values()) for one in seen.regions.values()] == pytest.approx([1.0] * 3)
 
 
 def test_probabilities_even_out_between_two_kinds(router, encoder):

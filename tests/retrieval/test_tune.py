@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -7,7 +8,7 @@ from retrieval.adaptive import worth_keeping
 from retrieval.evaluate import Pair
 from retrieval.manifest import read_manifest
 from retrieval.retriever import IndexRetriever
-from retrieval.tune import DROPS, FLOORS, fit_adaptive, main
+from retrieval.tune import DROPS, FLOORS, fit_adaptive, fit_wording, main
 from retrieval.write import build_index
 
 PAIRS = [
@@ -30,6 +31,55 @@ def test_what_is_fitted_is_no_worse_than_what_was(retriever):
     assert result["drop"] in DROPS
     assert result["value"] >= result["value_before"]
     assert result["value"] > 0.9
+
+
+def wording_index(folder, encoder):
+    from retrieval.corpus import read_corpora
+
+    base = {"source": "S", "licence": "CC0-1.0", "title": "Gout"}
+    told = {
+        "what": "Gout is a joint disease. It is old, and treated by many.",
+        "treat": "Colchicine is given to treat gout, and drugs lower uric acid. Gout hurts.",
+        "risk": "Older men are at risk of gout more often. Gout runs in families.",
+    }
+    lines = [{**base, "id": name, "text": text} for name, text in told.items()]
+    lines.append(
+        {**base, "id": "pseudo", "title": "Gout of the pseudo kind", "text": "Gout is like pseudogout of a joint."}
+    )
+    (folder / "gout.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    build_index(read_corpora([folder / "gout.jsonl"]), encoder, folder / "gout")
+    return IndexRetriever.open(folder / "gout", encoder)
+
+
+WORDED = [
+    Pair("Who is at risk for gout?", ("risk",)),
+    Pair("What are the treatments for gout?", ("treat",)),
+    Pair("What is gout?", ("what",)),
+]
+
+
+def test_wording_is_fitted_where_it_helps_and_left_out_where_it_does_not(tmp_path, encoder, retriever):
+    found = wording_index(tmp_path, encoder)
+    result = fit_wording(found, WORDED)
+    assert result["mrr"] >= result["mrr_before"]
+    settings = dataclasses.replace(found.settings, form=0.5, title=0.4, floor=0.0, drop=0.0)
+    first = [found.with_settings(settings).search(one.question, k=1)[0].id for one in WORDED]
+    assert first == ["risk", "treat", "what"]
+    assert fit_wording(retriever, PAIRS)["form"] == 0.0
+
+
+def test_a_build_with_questions_stores_the_wording_and_a_search_takes_it_up(tmp_path, encoder):
+    from retrieval.build import tune
+
+    found = wording_index(tmp_path, encoder)
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text("".join(json.dumps({"question": p.question, "expected": p.expected}) + "\n" for p in WORDED))
+    manifest = tune(tmp_path / "gout", encoder, pairs)
+    opened = IndexRetriever.open(tmp_path / "gout", encoder)
+    assert opened.settings.form == manifest.search.get("form", 0.0)
+    assert opened.settings.title == manifest.search.get("title", 0.0)
+    assert set(manifest.search) <= {"form", "title"}
+    assert found.settings.form == 0.0
 
 
 def test_questions_of_one_kind_alone_fit_nothing(retriever):

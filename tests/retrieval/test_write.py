@@ -10,6 +10,7 @@ import pytest
 
 from assistant.errors import RetrievalError
 from retrieval import embed, staging
+from retrieval.changes import Prune
 from retrieval.corpus import read_corpora
 from retrieval.index import IndexFolder
 from retrieval.manifest import read_manifest
@@ -147,3 +148,21 @@ def test_the_background_of_an_update_holds_no_record_that_went(tmp_path, encoder
     add_passages(tmp_path / "index", corpus_of(tmp_path / "c.jsonl", "One.", "New.").passages, encoder, replace=True)
     index = IndexFolder.open(tmp_path / "index", encoder.fingerprint)
     np.testing.assert_array_equal(np.sort(index.background.keys), index.keys)
+
+
+def test_an_update_that_prunes_takes_out_what_the_corpora_no_longer_hold(tmp_path, make_encoder):
+    build_index(corpus_of(tmp_path / "c.jsonl", "One.", "Two.", "Three.", "Four."), make_encoder(), tmp_path / "index")
+    fewer = corpus_of(tmp_path / "c.jsonl", "One.", "Two, changed.", "Three.").passages
+    change = add_passages(tmp_path / "index", fewer, make_encoder(), replace=True, prune=Prune())
+    assert (change.added, change.removed) == (1, 2)
+    index = IndexFolder.open(tmp_path / "index", make_encoder().fingerprint)
+    assert [index.record(row).text for row in range(len(index))] == ["One.", "Three.", "Two, changed."]
+    least = corpus_of(tmp_path / "c.jsonl", "One.").passages
+    with pytest.raises(RetrievalError, match="2 of 3 documents are not in the corpora .* no more than 50% may go"):
+        add_passages(tmp_path / "index", least, make_encoder(), replace=True, prune=Prune())
+    kept = add_passages(tmp_path / "index", least, make_encoder(), replace=True, prune=Prune(("elsewhere*",)))
+    assert kept.removed == 0
+    with pytest.raises(RetrievalError, match="3 of 3 documents"):
+        add_passages(tmp_path / "index", [], make_encoder(), replace=True, prune=Prune(most=1))
+    change = add_passages(tmp_path / "index", least, make_encoder(), replace=True, prune=Prune(most=0.9))
+    assert change.removed == 2
