@@ -249,7 +249,10 @@ def _open(config: AssistantConfig) -> Opened:
     from assistant.template_files import load_templates
 
     templates = load_templates(config.templates)  # first: a mistake in one is told before the model loads
-    model = load_model(config.model, device=config.device, dtype=config.dtype, quantization=config.quantization)
+    model = load_model(
+        config.model, device=config.device, dtype=config.dtype, quantization=config.quantization,
+        encoding=config.encoding,
+    )  # fmt: skip
     retriever = _open_index(config.index, model)
     writer = None
     if config.serve.upstream:

@@ -102,6 +102,8 @@ class AssistantConfig:
     """Number format of the weights; `auto` takes what suits the device. float16 is refused on a CPU."""
     quantization: Literal["nf4", "int8", "none"] | None = None
     """How to load the language model's linears; null follows the model's contract on a GPU, and is none on a CPU."""
+    encoding: Literal["exact", "float32", "bfloat16", "int8", "auto"] = "exact"
+    """Number format of the image and text encoder on a CPU; any but `exact` must pass a gate: docs/benchmarks.md."""
     host: str = "127.0.0.1"
     """Address the page listens on. Anything but this machine needs a login."""
     port: int = 7860

@@ -74,11 +74,17 @@ class PictureEncoder:
         model = self._model
         self.passes += len(pictures)
         tower = bare(model.llava).model.vision_tower
-        pixels = model.pixel_values(pictures).to(device=tower.device, dtype=tower.dtype)
-        out = tower(pixels, output_hidden_states=True, return_dict=True)
-        patches = selected(out.hidden_states, bare(model.llava).config)
+        pixels = model.pixel_values(pictures)
+        if model.image_tower is not None:
+            hidden_states, last = model.image_tower(pixels)
+        else:
+            out = tower(
+                pixels.to(device=tower.device, dtype=tower.dtype), output_hidden_states=True, return_dict=True
+            )
+            hidden_states, last = out.hidden_states, out.last_hidden_state[:, 0]
+        patches = selected(hidden_states, bare(model.llava).config).to(tower.dtype)
         # BiomedCLIP's visual head sits on the class token after the last LayerNorm.
-        joint = out.last_hidden_state[:, 0].float() @ model.projection.to(tower.device).float().T
+        joint = last.float() @ model.projection.to(tower.device).float().T
         joint = torch.nn.functional.normalize(joint, dim=-1).cpu().numpy()
         # Cloned: a row kept as a view would keep the whole batch in memory.
         return [PictureFeatures(row.clone(), vector.copy()) for row, vector in zip(patches, joint, strict=True)]
