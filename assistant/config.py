@@ -57,6 +57,12 @@ class GenerationConfig:
     picture_cache: int = 128
     """Encoded pictures that are kept in memory; about 0.6 MB each for a 224-pixel ViT-B/16 in fp32."""
 
+    feature_folder: str | None = None
+    """Folder for encoded pictures, so that a later run need not encode them again; null keeps none on disk. They tell
+    much of what is in a patient's picture: it belongs where the pictures may lie."""
+    feature_folder_gb: float = 4.0
+    """The most gigabytes of that folder."""
+
     def __post_init__(self) -> None:
         faults = [
             f"{name} is {getattr(self, name)}; use {least} or more."
@@ -85,6 +91,7 @@ _AT_LEAST: dict[str, float] = {
     "history_turns": 0,
     "slices": 1,
     "picture_cache": 1,
+    "feature_folder_gb": 0,
 }
 
 

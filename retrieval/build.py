@@ -61,6 +61,10 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--delete", nargs="+", default=[], metavar="ID", help="take these documents out of the index")
     how.add_argument("--delete-patient", metavar="KEY", help="take every case of this patient key out of the index")
     parser.add_argument("--model", default="starter", help="model whose encoder to use: starter or a folder")
+    parser.add_argument(
+        "--encoding", default="exact", metavar="E",
+        help="encoder's numbers: exact, float32, bfloat16, int8, or auto, the quickest that passes (default: exact)",
+    )  # fmt: skip
     parser.add_argument("--tokens", type=int, help="longest chunk with its title (default: what the encoder reads)")
     parser.add_argument("--split", default="train", help="split of cases to take, or all (default: train)")
     parser.add_argument("--licence", help="licence of records that name none, such as those of a PDF")
@@ -76,7 +80,7 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any]:
     from retrieval.encoder import FolderEncoder
 
     started = time.perf_counter()
-    encoder = FolderEncoder(arguments.model)
+    encoder = FolderEncoder(arguments.model, arguments.encoding)
     if arguments.delete or arguments.delete_patient:
         return _delete(arguments, encoder)
     options = _options(arguments, encoder)

@@ -29,7 +29,7 @@ from assistant.worklist import Summary, grouped_by_study, run_worklist
 
 logger = logging.getLogger(__name__)
 
-_NOT_IN_THE_TEXT = ("batch_size", "picture_cache")
+_NOT_IN_THE_TEXT = ("batch_size", "picture_cache", "feature_folder", "feature_folder_gb")
 """Settings that change speed or memory only; a rerun with others goes on with the same studies."""
 _ADDED_LATER = ("slices", "slice_choice", "check_reports")
 """Settings that earlier versions had not: at their usual values they leave the studies' ids as they were."""
@@ -197,7 +197,7 @@ def run_settings(
         out=out,
         model=opened.model_fingerprint if opened else "",
         index=opened.index_fingerprint if opened else None,
-        generation=_fingerprint(config.generation),
+        generation=_fingerprint(config.generation, opened.assistant.model.encoding if opened else "exact"),
         template=template,
         formats=formats,
         batch_size=config.generation.batch_size,
@@ -205,11 +205,13 @@ def run_settings(
     )
 
 
-def _fingerprint(generation: GenerationConfig) -> str:
-    """Return 16 hexadecimal digits for the settings that shape a report's text."""
+def _fingerprint(generation: GenerationConfig, encoding: str = "exact") -> str:
+    """Return 16 hexadecimal digits for the settings that shape a report's text, the encoder's format among them."""
     shaping = {name: value for name, value in asdict(generation).items() if name not in _NOT_IN_THE_TEXT}
     usual = asdict(GenerationConfig())
     shaping = {name: v for name, v in shaping.items() if name not in _ADDED_LATER or v != usual[name]}
+    if encoding != "exact":
+        shaping["encoding"] = encoding
     return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:16]
 
 

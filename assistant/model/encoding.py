@@ -13,72 +13,26 @@ docs/benchmarks.md.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
-
-import numpy as np
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Literal, get_args
 
 from assistant.errors import ModelError
 
 if TYPE_CHECKING:
-    import torch
-
-    from assistant.imaging.picture import Picture
     from assistant.model.fast_linear import FastEncoding
+    from assistant.model.gate import Verdict
     from assistant.model.loaded import LoadedModel
     from assistant.model.text import TextTower
-    from assistant.model.tower import FastImageTower
 
 logger = logging.getLogger(__name__)
 
 Encoding = Literal["exact", "float32", "bfloat16", "int8", "auto"]
 """`exact` is torch's own float32; the next three are fused and packed; `auto` takes the quickest that passes."""
-IMAGE_COSINE = 0.999
-TEXT_COSINE = 0.99
 FILE = "encoder-gates.json"
 _FAST: tuple[FastEncoding, ...] = ("float32", "bfloat16", "int8")
 _GAIN = 1.1
 """`auto` leaves torch's own way only for one that is this many times as fast."""
-TEXTS = (
-    "Pleural effusion",
-    "No pleural effusion is seen.",
-    "Is there a fracture of the left distal radius?",
-    "Axial T2-weighted MR image of the brain with a hyperintense lesion in the right frontal lobe.",
-    "The heart is not enlarged. The lungs are clear, without consolidation, effusion or pneumothorax.",
-    "Ultrasound of the kidney shows a simple cyst of 12 mm at the upper pole, thin walled and without flow.",
-    "A nodule with ground-glass margins is followed at three months; a solid one above 8 mm is looked at by PET-CT, "
-    "and one with popcorn calcification needs nothing more.",
-    "x",
-)
-"""What the gate embeds: short, long, negated."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the gate found of one format, for one tower."""
-
-    encoding: FastEncoding
-    cosine: float
-    """The worst, of joint vectors and, for pictures, of the features that the language model reads."""
-    needed: float
-    speed: float
-    """Times as fast as torch's own float32."""
-    fault: str = ""
-    """Why the format cannot be used at all; empty if it can."""
-
-    @property
-    def kept(self) -> bool:
-        """Whether the format may be used."""
-        return not self.fault and self.cosine >= self.needed
-
-    def describe(self) -> str:
-        """Return it in a line."""
-        if self.fault:
-            return f"{self.encoding}: {self.fault}"
-        word = "kept" if self.kept else "not kept"
-        return f"{self.encoding}: cosine {self.cosine:.5f}, at least {self.needed:g}: {word}; {self.speed:.1f} times as fast"
 
 
 def check_encoding(wanted: str) -> None:
@@ -105,15 +59,17 @@ def with_encoding(model: LoadedModel, wanted: Encoding) -> LoadedModel:
         ModelError: the format does not pass, or this machine cannot compute in it.
     """
     check_encoding(wanted)
+    from assistant.model.gate import gate_image, make_image_tower
+
     if wanted == "exact" or (wanted == "auto" and model.device != "cpu"):
         return model
     if model.device != "cpu":
         raise ModelError(f"encoding is {wanted!r}, which is for a CPU, but the model is on {model.device}. Use exact.")
-    image = choose(wanted, f"image {model.contract.encoder} {_layers(model)}", lambda kind: gate_image(model, kind))
+    image = choose(wanted, _image_name(model), lambda kind: gate_image(model, kind))
     return replace(
         model,
         text=with_text_encoding(model.text, wanted, model.contract.encoder),
-        image_tower=None if image is None else _image_tower(model, image),
+        image_tower=None if image is None else make_image_tower(model, image),
         encoding=image or "exact",
     )
 
@@ -133,11 +89,15 @@ def with_text_encoding(text: TextTower, wanted: Encoding, fingerprint: str) -> T
     check_encoding(wanted)
     if wanted == "exact":
         return text
-    kind = choose(wanted, f"text {fingerprint}", lambda kind: gate_text(text, kind))
+    from assistant.model.gate import gate_text
+
+    kind = choose(wanted, _text_name(fingerprint), lambda kind: gate_text(text, kind))
     return text if kind is None else text.in_format(kind)
 
 
-def choose(wanted: FastEncoding | Literal["auto"], what: str, gate: Callable[[FastEncoding], Verdict]) -> FastEncoding | None:
+def choose(
+    wanted: FastEncoding | Literal["auto"], what: str, gate: Callable[[FastEncoding], Verdict]
+) -> FastEncoding | None:
     """Return the format to use, None for torch's own.
 
     Args:
@@ -147,6 +107,7 @@ def choose(wanted: FastEncoding | Literal["auto"], what: str, gate: Callable[[Fa
     Raises:
         ModelError: one format was asked for and does not pass.
     """
+    from assistant.model.gate import Verdict
     from assistant.remembered import Remembered
 
     store = Remembered(FILE)
@@ -175,108 +136,29 @@ def choose(wanted: FastEncoding | Literal["auto"], what: str, gate: Callable[[Fa
     return wanted
 
 
-def gate_image(model: LoadedModel, kind: FastEncoding) -> Verdict:
-    """Compare a format's picture vectors and features with those of float32, on the pictures that ship."""
-    import torch
+def verdicts(model: LoadedModel) -> list[str]:
+    """Return what the gate found of the formats in use, a line for each tower."""
+    from assistant.model.gate import Verdict
+    from assistant.remembered import Remembered
 
-    from assistant.engine.features import bare, selected
-
-    try:
-        tower = _image_tower(model, kind)
-    except (RuntimeError, NotImplementedError, AttributeError, ModelError) as error:
-        return _impossible(kind, IMAGE_COSINE, error)
-    config, vit = bare(model.llava).config, bare(model.llava).model.vision_tower
-    exact = _float32(vit)
-    projection = model.projection.float()
-    pixels = model.pixel_values(gate_pictures()).float()
-
-    def reference() -> tuple[torch.Tensor, torch.Tensor]:
-        out = exact(pixels, output_hidden_states=True, return_dict=True)
-        return selected(out.hidden_states, config), out.last_hidden_state[:, 0] @ projection.T
-
-    def own() -> tuple[torch.Tensor, torch.Tensor]:
-        states, last = tower(pixels)
-        return selected(states, config), last @ projection.T
-
-    with torch.inference_mode():
-        try:
-            pairs = list(zip(reference(), own(), strict=True))
-        except RuntimeError as error:
-            return _impossible(kind, IMAGE_COSINE, error)
-        # A picture's features are compared as a whole: all its patches, one after the other.
-        cosine = min(_cosine(first.flatten(1), second.flatten(1)) for first, second in pairs)
-        return Verdict(kind, cosine, IMAGE_COSINE, _speed(reference, own))
+    store, lines = Remembered(FILE), []
+    for name, what, kind in (
+        ("pictures", _image_name(model), model.encoding),
+        ("texts", _text_name(model.contract.encoder), model.text.encoding),
+    ):
+        if found := store.get(f"{what} {kind}"):
+            lines.append(f"{name} {Verdict(**found).describe()}")
+    return lines
 
 
-def gate_text(text: TextTower, kind: FastEncoding) -> Verdict:
-    """Compare a format's text vectors with those of float32."""
-    try:
-        own = text.in_format(kind)
-        found = [own.embed(list(TEXTS)), text.embed(list(TEXTS))]
-    except (RuntimeError, NotImplementedError, AttributeError, ModelError) as error:
-        return _impossible(kind, TEXT_COSINE, error)
-    cosine = float(np.min(np.sum(found[0] * found[1], axis=1)))
-    return Verdict(kind, cosine, TEXT_COSINE, _speed(lambda: text.embed(list(TEXTS)), lambda: own.embed(list(TEXTS))))
+def _text_name(fingerprint: str) -> str:
+    return f"text {fingerprint}"
 
 
-def gate_pictures() -> list[Picture]:
-    """Return the pictures that the gate looks at: radiograph, CT, MR and ultrasound, each whole and its middle."""
-    from assistant.imaging.load import load_picture
-    from assistant.model.load import starter_folder
-
-    whole = [load_picture(path) for path in sorted((starter_folder() / "examples").glob("*.png"))]
-    middles = []
-    for one in whole:
-        height, width = one.pixels.shape[:2]
-        inner = one.pixels[height // 4 : height - height // 4, width // 4 : width - width // 4]
-        middles.append(replace(one, pixels=np.ascontiguousarray(inner)))
-    return [*whole, *middles]
-
-
-def _layers(model: LoadedModel) -> str:
+def _image_name(model: LoadedModel) -> str:
+    """What a verdict on pictures holds for: these weights, and which of the layers are read."""
     from assistant.engine.features import bare
 
     config = bare(model.llava).config
-    return f"{config.vision_feature_layer} {config.vision_feature_select_strategy} {model.dtype}"
-
-
-def _image_tower(model: LoadedModel, kind: FastEncoding) -> FastImageTower:
-    from assistant.engine.features import bare
-    from assistant.model.tower import FastImageTower
-
-    config = bare(model.llava).config
-    vit = bare(model.llava).model.vision_tower
-    layers = config.vision_feature_layer
-    chosen = [layers] if isinstance(layers, int) else list(layers)
-    last = any(layer in (-1, len(vit.layers)) for layer in chosen)
-    return FastImageTower(vit, kind, last_layer=last)
-
-
-def _float32(vit: Any) -> Any:
-    import copy
-
-    import torch
-
-    return vit if vit.dtype is torch.float32 else copy.deepcopy(vit).float()
-
-
-def _cosine(first: torch.Tensor, second: torch.Tensor) -> float:
-    from torch.nn import functional
-
-    return float(functional.cosine_similarity(first.float(), second.float()).min())
-
-
-def _impossible(kind: str, needed: float, error: Exception) -> Verdict:
-    reason = f"not to be had here ({type(error).__name__}: {str(error).splitlines()[0][:120] if str(error) else ''})"
-    return Verdict(kind, 0.0, needed, 0.0, reason)
-
-
-def _speed(theirs: Callable[[], object], ours: Callable[[], object], turns: int = 2) -> float:
-    """Run two ways in turn and return how many times as fast the second is."""
-    least = [float("inf"), float("inf")]
-    for _ in range(turns):
-        for place, way in enumerate((theirs, ours)):
-            started = time.perf_counter()
-            way()
-            least[place] = min(least[place], time.perf_counter() - started)
-    return least[0] / max(least[1], 1e-9)
+    layers = f"{config.vision_feature_layer} {config.vision_feature_select_strategy}"
+    return f"image {model.contract.encoder} {layers} {model.dtype}"

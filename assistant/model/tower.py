@@ -69,7 +69,8 @@ class _Layer:
         if self._query is not None:
             query = self._query(hidden[:, :1].contiguous())
             parts.insert(0, query.view(rows, 1, self._heads, -1).transpose(1, 2))
-        seen = functional.scaled_dot_product_attention(*parts, attn_mask=mask)
+        query, key, value = parts
+        seen = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         return seen.transpose(1, 2).reshape(rows, -1, width)
 
 
@@ -96,9 +97,7 @@ class FastImageTower:
         self._class = vit.embeddings.cls_token.detach().to(self._dtype)
         self._places = vit.embeddings.position_embeddings.detach().to(self._dtype)
         parts = [_vit_parts(layer, vit.config) for layer in vit.layers]
-        self._layers = [
-            _Layer(one, encoding, first_only=not last_layer and one is parts[-1]) for one in parts
-        ]
+        self._layers = [_Layer(one, encoding, first_only=not last_layer and one is parts[-1]) for one in parts]
         self._norm = vit.layernorm.weight.detach().float(), vit.layernorm.bias.detach().float()
         self._eps = float(vit.config.layer_norm_eps)
 
@@ -151,7 +150,7 @@ class FastTextTower:
         Returns:
             The first token's last state, (B, D) float32.
         """
-        hidden = self._embeddings(input_ids=tokens).to(self._dtype)
+        hidden: torch.Tensor = self._embeddings(input_ids=tokens).to(self._dtype)
         mask = None if bool(attended.all()) else attended.bool()[:, None, None, :]
         for layer in self._layers:
             hidden = layer(hidden, mask)
