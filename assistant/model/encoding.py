@@ -121,7 +121,8 @@ def choose(
         if found is None:
             found = gate(kind)
             logger.info("%s: %s", what, found.describe())
-            store.put(f"{what} {kind}", asdict(found))
+            if not found.fault:  # what is at fault may be mended; only figures are kept
+                store.put(f"{what} {kind}", asdict(found))
         return found
 
     if wanted == "auto":
