@@ -57,6 +57,10 @@ class GenerationConfig:
     picture_cache: int = 128
     """Encoded pictures that are kept in memory; about 0.6 MB each for a 224-pixel ViT-B/16 in fp32."""
 
+    picture_side: int | None = None
+    """Longest side in pixels that `report` reads pictures at, at the least: larger ones are made smaller while they are
+    read, several times faster, and the model sees nearly the same. Twice the model's own side is enough; null reads
+    every pixel."""
     feature_folder: str | None = None
     """Folder for encoded pictures, so that a later run need not encode them again; null keeps none on disk. They tell
     much of what is in a patient's picture: it belongs where the pictures may lie."""
@@ -91,6 +95,7 @@ _AT_LEAST: dict[str, float] = {
     "history_turns": 0,
     "slices": 1,
     "picture_cache": 1,
+    "picture_side": 32,
     "feature_folder_gb": 0,
 }
 
