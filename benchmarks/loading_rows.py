@@ -61,7 +61,8 @@ def with_pydicom(data: bytes) -> np.ndarray:
     """Read a DICOM file as pydicom's documentation shows it, with no decoder besides its own."""
     from PIL import Image
     from pydicom import dcmread
-    from pydicom.pixels import apply_modality_lut, apply_voi_lut, pixel_array
+    from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
+    from pydicom.pixels.utils import pixel_array
 
     dataset = dcmread(io.BytesIO(data))
     plugin = "pydicom" if dataset.file_meta.TransferSyntaxUID.is_compressed else ""
