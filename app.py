@@ -100,6 +100,10 @@ def _shared_options() -> argparse.ArgumentParser:
     shared.add_argument(
         "--templates", action="append", metavar="DIR", help="a folder with report templates of your own, .yaml files"
     )
+    shared.add_argument(
+        "--encoding", metavar="E",
+        help="encoder's numbers on a CPU: exact, float32, bfloat16, int8 or auto, the quickest that passes its gate",
+    )  # fmt: skip
     shared.add_argument("--config", metavar="FILE", help="YAML settings; the options here go before them")
     shared.add_argument("--verbose", action="store_true", help="log what is done, and show where an error arose")
     return shared
@@ -227,7 +231,7 @@ def _config(args: argparse.Namespace) -> AssistantConfig:
         from assistant.strict import read_yaml
 
         values = dict(read_yaml(Path(args.config)))
-    for name in ("model", "index", "templates", "host", "port", "login", "feedback"):
+    for name in ("model", "index", "templates", "host", "port", "login", "feedback", "encoding"):
         given = getattr(args, name, None)
         if given is not None:
             values[name] = given
@@ -249,7 +253,10 @@ def _open(config: AssistantConfig) -> Opened:
     from assistant.template_files import load_templates
 
     templates = load_templates(config.templates)  # first: a mistake in one is told before the model loads
-    model = load_model(config.model, device=config.device, dtype=config.dtype, quantization=config.quantization)
+    model = load_model(
+        config.model, device=config.device, dtype=config.dtype, quantization=config.quantization,
+        encoding=config.encoding,
+    )  # fmt: skip
     retriever = _open_index(config.index, model)
     writer = None
     if config.serve.upstream:

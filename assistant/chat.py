@@ -16,7 +16,7 @@ from assistant.batches import in_batches, timed
 from assistant.case import Case
 from assistant.config import GenerationConfig
 from assistant.conversation import Answer, Question, Report, ReportRequest
-from assistant.engine.features import PictureEncoder
+from assistant.engine.features import open_encoder
 from assistant.engine.generate import Generated, Generator
 from assistant.engine.row import Writer
 from assistant.errors import ConfigError
@@ -67,9 +67,7 @@ class MedicalAssistant:
         self._quotes = can.get("text_only") == "quote"
         self._shows_evidence = can.get("evidence_in_prompt") == "yes"
         self._slices = self.settings.slices or int(can.get("slices", "1"))
-        self._encoder = PictureEncoder(
-            model, max_items=self.settings.picture_cache, batch_size=self.settings.batch_size
-        )
+        self._encoder = open_encoder(model, self.settings)
         self._local = Generator(model, self.settings)
         self._generator = writer or self._local
         self._prompts = PromptMaker(self._local.encoder, self.settings, can)

@@ -57,6 +57,16 @@ class GenerationConfig:
     picture_cache: int = 128
     """Encoded pictures that are kept in memory; about 0.6 MB each for a 224-pixel ViT-B/16 in fp32."""
 
+    picture_side: int | None = None
+    """Longest side in pixels that `report` reads pictures at, at the least: larger ones are made smaller while they are
+    read, several times faster, and the model sees nearly the same. Twice the model's own side is enough; null reads
+    every pixel."""
+    feature_folder: str | None = None
+    """Folder for encoded pictures, so that a later run need not encode them again; null keeps none on disk. They tell
+    much of what is in a patient's picture: it belongs where the pictures may lie."""
+    feature_folder_gb: float = 4.0
+    """The most gigabytes of that folder."""
+
     def __post_init__(self) -> None:
         faults = [
             f"{name} is {getattr(self, name)}; use {least} or more."
@@ -85,6 +95,8 @@ _AT_LEAST: dict[str, float] = {
     "history_turns": 0,
     "slices": 1,
     "picture_cache": 1,
+    "picture_side": 32,
+    "feature_folder_gb": 0,
 }
 
 
@@ -102,6 +114,8 @@ class AssistantConfig:
     """Number format of the weights; `auto` takes what suits the device. float16 is refused on a CPU."""
     quantization: Literal["nf4", "int8", "none"] | None = None
     """How to load the language model's linears; null follows the model's contract on a GPU, and is none on a CPU."""
+    encoding: Literal["exact", "float32", "bfloat16", "int8", "auto"] = "exact"
+    """Number format of the image and text encoder on a CPU; any but `exact` must pass a gate: docs/benchmarks.md."""
     host: str = "127.0.0.1"
     """Address the page listens on. Anything but this machine needs a login."""
     port: int = 7860

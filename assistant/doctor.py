@@ -217,9 +217,20 @@ def _model_checks(config: AssistantConfig, open_assistant: Opener) -> Iterator[C
     yield Check(
         "model", True, f"{opened.model_name} {opened.model_fingerprint}, loaded in {seconds:.1f} s with imports"
     )
+    yield Check("encoder", True, _encoder(opened))
     index = opened.index_fingerprint
     yield Check("index", True, f"{index}, made with this model's encoder" if index else "none")
     yield _guarded("answer", lambda: _answer(opened))
+
+
+def _encoder(opened: Opened) -> str:
+    """Say in which numbers the encoder computes, and what its gate found."""
+    from assistant.model.encoding import verdicts
+
+    model = opened.assistant.model
+    told = f"pictures {model.encoding}, texts {model.text.encoding}"
+    found = verdicts(model)
+    return f"{told} ({'; '.join(found)})" if found else told
 
 
 def _answer(opened: Opened) -> Check:

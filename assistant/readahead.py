@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from assistant.conversation import ReportRequest
 from assistant.errors import AssistantError, ConfigError, ImageError
 from assistant.exports.registry import check_formats
 from assistant.imaging.images import is_volume, load_images, load_volume, series_files
+from assistant.imaging.load import load_picture
 from assistant.imaging.picture import Picture
 from assistant.imaging.window import WindowRequest
 from assistant.ledger import Record
@@ -65,6 +67,8 @@ class RunSettings:
     """Try quarantined studies once more."""
     backoff: float = 0.5
     """Seconds before a study on which the model failed is tried again; the second wait is four times as long."""
+    picture_side: int | None = None
+    """Pictures are read at no less than this side, None at all their pixels; see `GenerationConfig.picture_side`."""
     window: WindowRequest = None
     """Window that volumes are shown in; None takes the organ's own."""
 
@@ -72,6 +76,11 @@ class RunSettings:
         check_formats(self.formats)
         if self.batch_size < 1 or self.loaders < 1:
             raise ConfigError(f"batch_size is {self.batch_size} and loaders {self.loaders}; each is 1 or more.")
+
+
+def picture_loader(settings: RunSettings) -> LoadPicture:
+    """Return what reads one picture as the run's settings ask for it."""
+    return partial(load_picture, max_side=settings.picture_side)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,22 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+
+
+@dataclass
+class Settings:
+    """How the rows are run; `benchmarks.run` sets it before the first."""
+
+    repeats: int = 5
+    """Turns that count."""
+    quick: bool = False
+    """Small sizes, to see that a row runs; its figures are none to quote."""
+    clock: Callable[[], float] = time.perf_counter
+    """What tells the time: the wall's, or this process's CPU time on a machine that is not idle."""
+
+
+SETTINGS = Settings()
 
 
 @dataclass(frozen=True)
@@ -50,7 +66,7 @@ def side_by_side(
     theirs: Callable[[], object],
     ours: Callable[[], object],
     *,
-    repeats: int = 5,
+    repeats: int | None = None,
     clock: Callable[[], float] | None = None,
 ) -> tuple[float, float]:
     """Run two ways in turn, and return the median seconds of each.
@@ -58,17 +74,64 @@ def side_by_side(
     Args:
         theirs: the other way.
         ours: this project's way.
-        repeats: turns that count; one more comes before them to warm up.
-        clock: what tells the time; `time.perf_counter` unless given.
+        repeats: turns that count, those of `SETTINGS` unless given; one more comes before them to warm up.
+        clock: what tells the time; that of `SETTINGS` unless given.
     Returns:
         The medians, theirs first.
     """
-    now = clock or time.perf_counter
+    now = clock or SETTINGS.clock
     times: tuple[list[float], list[float]] = ([], [])
-    for turn in range(repeats + 1):
+    for turn in range((SETTINGS.repeats if repeats is None else repeats) + 1):
         for way, kept in zip((theirs, ours), times, strict=True):
             started = now()
             way()
             if turn:
                 kept.append(now() - started)
     return statistics.median(times[0]), statistics.median(times[1])
+
+
+@cache
+def product_rate(dtype: str = "bfloat16", side: int = 4096) -> float:
+    """Return the products a second, in GFLOP, that this machine's matrix product reaches: the limit of a tower.
+
+    Args:
+        dtype: a name of torch's.
+        side: of the square matrices.
+    Returns:
+        The best of five, with torch's number of threads.
+    """
+    import torch
+
+    kind = getattr(torch, dtype)
+    weight = torch.randn(side, side).to(kind)
+    packed = torch.ops.mkldnn._reorder_linear_weight(weight, 2048)
+    rows = torch.randn(2048, side).to(kind)
+    least = float("inf")
+    with torch.inference_mode():
+        for _ in range(6):
+            started = SETTINGS.clock()
+            torch.ops.mkldnn._linear_pointwise(rows, packed, None, "none", [], "")
+            least = min(least, SETTINGS.clock() - started)
+    return 2 * 2048 * side * side / least / 1e9
+
+
+def machine_line() -> str:
+    """Return what the figures hold for: processor, cores, threads, torch and commit."""
+    import os
+    import subprocess
+    from pathlib import Path
+
+    import torch
+
+    from assistant.remembered import processor
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    told = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=Path(__file__).parent, capture_output=True, text=True
+    )
+    commit = told.stdout.strip() or "unknown"
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ", no GPU"
+    return (
+        f"{processor()}, {cores} cores, {torch.get_num_threads()} threads{gpu}, torch {torch.__version__}, "
+        f"commit {commit}, {time.strftime('%Y-%m-%d')}"
+    )

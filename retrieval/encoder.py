@@ -13,6 +13,7 @@ import numpy as np
 if TYPE_CHECKING:
     from assistant.engine.features import PictureEncoder
     from assistant.imaging.picture import Picture
+    from assistant.model.encoding import Encoding
     from assistant.model.load import LoadedModel
     from assistant.model.text import TextTower
 
@@ -68,19 +69,23 @@ class ModelEncoder:
 class FolderEncoder:
     """The encoder of a model folder. Opens the text tower when a text comes, and the rest only when a picture does."""
 
-    def __init__(self, name: str | Path = "starter") -> None:
+    def __init__(self, name: str | Path = "starter", encoding: Encoding = "exact") -> None:
         """Read the folder's contract and nothing more.
 
         Args:
             name: "starter", a model folder, or an adapter folder.
+            encoding: number format; any but "exact" passes a gate first: `assistant.model.encoding`.
         Raises:
             ModelError: there is no such model, or it has no contract that can be read.
         """
         from assistant.model.contract import Contract
+        from assistant.model.encoding import check_encoding
         from assistant.model.load import resolve
 
         self._folder = resolve(name)
         self._contract = Contract.read(self._folder)
+        check_encoding(encoding)
+        self._encoding = encoding
 
     @property
     def fingerprint(self) -> str:
@@ -113,17 +118,19 @@ class FolderEncoder:
 
     @cached_property
     def _text(self) -> TextTower:
+        from assistant.model.encoding import with_text_encoding
         from assistant.model.tensors import read_tensors
         from assistant.model.text import TextTower
 
         folder = self._text_folder
-        return TextTower.open(folder / "text_tower", read_tensors(folder / "projection.safetensors"), "cpu")
+        text = TextTower.open(folder / "text_tower", read_tensors(folder / "projection.safetensors"), "cpu")
+        return with_text_encoding(text, self._encoding, self._contract.encoder)
 
     @cached_property
     def _model(self) -> ModelEncoder:
         from assistant.model.load import load_model
 
-        return ModelEncoder(load_model(self._folder))
+        return ModelEncoder(load_model(self._folder, encoding=self._encoding))
 
     def embed_texts(self, texts: list[str]) -> np.ndarray:
         """Return (N, E) text vectors."""

@@ -60,6 +60,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-k", type=int, default=3, help="most pieces to return (default: 3)")
     parser.add_argument("--modality", choices=MODALITIES, help="prefer evidence about this modality")
     parser.add_argument("--model", default="starter", help="model whose encoder made the index (default: starter)")
+    parser.add_argument(
+        "--encoding", default="exact", metavar="E",
+        help="encoder's numbers: exact, float32, bfloat16, int8, or auto, the quickest that passes (default: exact)",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     only = parser.add_argument_group("filters", "each may be given more than once; all must hold")
     only.add_argument("--kind", action="append", choices=KINDS, default=[], help="only passages, figures or cases")
@@ -93,7 +97,7 @@ def _search(arguments: argparse.Namespace) -> list[Evidence]:
         since=arguments.since,
         until=arguments.until,
     )
-    encoder = FolderEncoder(arguments.model)
+    encoder = FolderEncoder(arguments.model, arguments.encoding)
     retriever = _retriever(arguments, encoder)
     embedding, modality, patient = None, arguments.modality, arguments.exclude_patient
     if arguments.image is not None:

@@ -63,13 +63,13 @@ class ReportActor:
 
     def report(self, batch: Sequence[Prepared], settings: RunSettings) -> Outcome:
         """Read and report on claimed studies; see `worklist.report_batch`."""
-        from assistant.imaging.load import load_picture
-        from assistant.readahead import with_pictures
+        from assistant.readahead import picture_loader, with_pictures
         from assistant.worklist import report_batch
 
         if self._opened is None:
             raise ValueError("call begin first")
+        load = picture_loader(settings)
         with ThreadPoolExecutor(settings.loaders, thread_name_prefix="load") as pool:
-            ready = list(pool.map(lambda one: with_pictures(one, settings, load_picture), batch))
+            ready = list(pool.map(lambda one: with_pictures(one, settings, load), batch))
         with self._model_turn:
             return report_batch(ready, self._opened.assistant, settings)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 from assistant.commands.opened import Opened, Opener
@@ -20,7 +21,7 @@ from assistant.imaging.load import load_picture
 from assistant.imaging.window import WindowRequest, parse_request
 from assistant.ledger import Ledger, read_lines
 from assistant.priors import find_priors
-from assistant.readahead import RunSettings
+from assistant.readahead import RunSettings, picture_loader
 from assistant.report_template import AUTO
 from assistant.review_queue import ReviewQueue, queue_text
 from assistant.studies import Study, collect_studies
@@ -29,9 +30,9 @@ from assistant.worklist import Summary, grouped_by_study, run_worklist
 
 logger = logging.getLogger(__name__)
 
-_NOT_IN_THE_TEXT = ("batch_size", "picture_cache")
+_NOT_IN_THE_TEXT = ("batch_size", "picture_cache", "feature_folder", "feature_folder_gb")
 """Settings that change speed or memory only; a rerun with others goes on with the same studies."""
-_ADDED_LATER = ("slices", "slice_choice", "check_reports")
+_ADDED_LATER = ("slices", "slice_choice", "check_reports", "picture_side")
 """Settings that earlier versions had not: at their usual values they leave the studies' ids as they were."""
 
 
@@ -82,7 +83,8 @@ def run_report(
     )
     with _progress(len(studies)) as advance:
         if opened is not None:
-            summary = run_worklist(studies, opened.assistant, settings, load=load_picture, on_progress=advance)
+            load = picture_loader(settings)
+            summary = run_worklist(studies, opened.assistant, settings, load=load, on_progress=advance)
         else:
             from assistant.cluster.engine import run_on_ray
 
@@ -112,7 +114,9 @@ def _collected(
         _tell(f"Left out {count} file(s): {what}.")
     if not gathered.studies:
         raise WorklistError("Nothing is left to report on: the inputs hold no picture besides what was left out.")
-    studies = grouped_by_study(gathered.studies, load_picture) if group else list(gathered.studies)
+    # Grouping looks at the header alone.
+    tiny = partial(load_picture, max_side=1)
+    studies = grouped_by_study(gathered.studies, tiny) if group else list(gathered.studies)
     if priors:
         studies = with_priors(studies, gathered)
     if only_failed:
@@ -199,19 +203,22 @@ def run_settings(
         out=out,
         model=opened.model_fingerprint if opened else "",
         index=opened.index_fingerprint if opened else None,
-        generation=_fingerprint(config.generation),
+        generation=_fingerprint(config.generation, opened.assistant.model.encoding if opened else config.encoding),
         template=template,
         formats=formats,
         batch_size=config.generation.batch_size,
+        picture_side=config.generation.picture_side,
         window=parse_request(window),
     )
 
 
-def _fingerprint(generation: GenerationConfig) -> str:
-    """Return 16 hexadecimal digits for the settings that shape a report's text."""
+def _fingerprint(generation: GenerationConfig, encoding: str = "exact") -> str:
+    """Return 16 hexadecimal digits for the settings that shape a report's text, the encoder's format among them."""
     shaping = {name: value for name, value in asdict(generation).items() if name not in _NOT_IN_THE_TEXT}
     usual = asdict(GenerationConfig())
     shaping = {name: v for name, v in shaping.items() if name not in _ADDED_LATER or v != usual[name]}
+    if encoding != "exact":
+        shaping["encoding"] = encoding
     return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -19,7 +20,7 @@ from assistant.gather import Gathered
 from assistant.imaging.load import load_picture
 from assistant.imaging.window import WindowRequest
 from assistant.ledger import Ledger, read_lines
-from assistant.readahead import RunSettings
+from assistant.readahead import RunSettings, picture_loader
 from assistant.report_template import AUTO
 from assistant.studies import Study
 from assistant.watch import Watcher, WatchPlan, watched_folders
@@ -95,7 +96,7 @@ def _round(
     if not studies:
         return
     running = (study for study in studies if not ended.is_set())
-    summary = run_worklist(running, reporter, settings, load=load_picture)
+    summary = run_worklist(running, reporter, settings, load=picture_loader(settings))
     if summary.failed:
         with Ledger(settings.out) as ledger:
             lost = {tuple(inputs) for inputs in ledger.to_retry()}
@@ -112,7 +113,9 @@ def _round(
 
 def _studies(gathered: Gathered, settings: RunSettings, group: bool) -> list[Study]:
     known = {path: visit.study for path, visit in gathered.visits.items()}
-    studies = grouped_by_study(gathered.studies, load_picture, known) if group else list(gathered.studies)
+    studies = list(gathered.studies)
+    if group:
+        studies = grouped_by_study(studies, partial(load_picture, max_side=1), known)
     return with_priors(studies, gathered, told=False) if settings.priors else studies
 
 

@@ -14,6 +14,8 @@ import torch
 from assistant.imaging.picture import Picture
 
 if TYPE_CHECKING:
+    from assistant.config import GenerationConfig
+    from assistant.engine.feature_store import FeatureStore
     from assistant.model.load import LoadedModel
 
 
@@ -34,12 +36,16 @@ class PictureEncoder:
         model: whose tower and visual projection to use.
         max_items: how many pictures to remember.
         batch_size: pictures in one tower pass.
+        store: keeps what was encoded on disk as well; None keeps it in memory only.
     """
 
-    def __init__(self, model: LoadedModel, *, max_items: int = 128, batch_size: int = 16) -> None:
+    def __init__(
+        self, model: LoadedModel, *, max_items: int = 128, batch_size: int = 16, store: FeatureStore | None = None
+    ) -> None:
         self._model = model
         self._max_items = max_items
         self._batch_size = batch_size
+        self._store = store
         self._lock = Lock()
         self._known: OrderedDict[str, PictureFeatures] = OrderedDict()
         self.passes = 0
@@ -57,10 +63,17 @@ class PictureEncoder:
         wanted = [picture.content_id for picture in pictures]
         found = {key: self._known[key] for key in wanted if key in self._known}
         missing = {key: picture for key, picture in zip(wanted, pictures, strict=True) if key not in found}
-        keys = list(missing)
+        if self._store is not None:
+            kept = {key: self._store.read(key) for key in missing}
+            found.update((key, one) for key, one in kept.items() if one is not None)
+        keys = [key for key in missing if key not in found]
         for start in range(0, len(keys), self._batch_size):
             part = keys[start : start + self._batch_size]
-            found.update(zip(part, self._encode([missing[key] for key in part]), strict=True))
+            made = dict(zip(part, self._encode([missing[key] for key in part]), strict=True))
+            found.update(made)
+            if self._store is not None:
+                for key, one in made.items():
+                    self._store.write(key, one)
         for key in wanted:
             self._known[key] = found[key]
             self._known.move_to_end(key)
@@ -74,14 +87,37 @@ class PictureEncoder:
         model = self._model
         self.passes += len(pictures)
         tower = bare(model.llava).model.vision_tower
-        pixels = model.pixel_values(pictures).to(device=tower.device, dtype=tower.dtype)
-        out = tower(pixels, output_hidden_states=True, return_dict=True)
-        patches = selected(out.hidden_states, bare(model.llava).config)
+        pixels = model.pixel_values(pictures)
+        if model.image_tower is not None:
+            hidden_states, last = model.image_tower(pixels)
+        else:
+            out = tower(pixels.to(device=tower.device, dtype=tower.dtype), output_hidden_states=True, return_dict=True)
+            hidden_states, last = out.hidden_states, out.last_hidden_state[:, 0]
+        patches = selected(hidden_states, bare(model.llava).config).to(tower.dtype)
         # BiomedCLIP's visual head sits on the class token after the last LayerNorm.
-        joint = out.last_hidden_state[:, 0].float() @ model.projection.to(tower.device).float().T
-        joint = torch.nn.functional.normalize(joint, dim=-1).cpu().numpy()
+        vectors = last.float() @ model.projection.to(tower.device).float().T
+        joint: np.ndarray = torch.nn.functional.normalize(vectors, dim=-1).cpu().numpy()
         # Cloned: a row kept as a view would keep the whole batch in memory.
         return [PictureFeatures(row.clone(), vector.copy()) for row, vector in zip(patches, joint, strict=True)]
+
+
+def open_encoder(model: LoadedModel, settings: GenerationConfig) -> PictureEncoder:
+    """Return an encoder as the settings ask for it, with its folder where one is named.
+
+    Args:
+        model: whose tower to use.
+        settings: sizes, and the folder.
+    Returns:
+        A new encoder.
+    Raises:
+        ConfigError: the folder cannot be made.
+    """
+    store = None
+    if settings.feature_folder:
+        from assistant.engine.feature_store import FeatureStore
+
+        store = FeatureStore.for_model(settings.feature_folder, model, settings.feature_folder_gb)
+    return PictureEncoder(model, max_items=settings.picture_cache, batch_size=settings.batch_size, store=store)
 
 
 def bare(llava: Any) -> Any:

@@ -65,8 +65,9 @@ def read_dicom(
     header = Header(dataset, index)
     modality = tags.modality(header)
     stored = read_frame(stream, whole, element, layout, index)
-    pixels, cautions = _render(stored, header, layout, window, modality, dataset.original_encoding[1] is not False)
-    factor = reduction(pixels.shape[1], pixels.shape[0], max_side)
+    factor = reduction(layout.columns, layout.rows, max_side)
+    little_endian = dataset.original_encoding[1] is not False
+    pixels, cautions = _render(stored, header, layout, window, modality, little_endian, factor)
     spacing = tags.spacing_mm(header)
     if layout.frames > 1:
         cautions.append(f"Frame {index + 1} of {layout.frames} is shown; the other frames were not read.")
@@ -75,7 +76,7 @@ def read_dicom(
     cautions += [c for c in (tags.shape_caution(header), tags.text_caution(header)) if c]
     study, patient = tags.identity_keys(header, installation_salt() if salt is None else salt)
     return Picture(
-        pixels=to_rgb(reduce_area(pixels, factor)),
+        pixels=to_rgb(pixels),
         source_format="DICOM",
         modality=modality,
         anatomy=tags.anatomy(header),
@@ -197,15 +198,16 @@ def _render(
     window: WindowRequest,
     modality: str | None,
     little_endian: bool,
+    factor: int,
 ) -> tuple[np.ndarray, list[str]]:
-    """Return uint8 pixels, (H, W) grey or (H, W, 3) RGB, and cautions."""
+    """Return uint8 pixels, (H, W) grey or (H, W, 3) RGB, made smaller by `factor`, and cautions."""
     if layout.samples == 1 and layout.photometric != "PALETTE COLOR":
         scale = GreyScale(header, layout, modality, little_endian)
-        return scale.render(stored, window)
+        return scale.render(stored, window, factor)
     if window is not None:
         raise ImageError(f"the window {window!r} was asked for, but the picture is in colour. Leave the window out.")
     if layout.photometric == "PALETTE COLOR":
-        return palette_to_rgb(stored, header, layout, little_endian), []
+        return reduce_area(palette_to_rgb(stored, header, layout, little_endian), factor), []
     if layout.stored > 8:
         stored = stored >> (layout.stored - 8)
-    return np.clip(stored, 0, 255).astype(np.uint8), []
+    return reduce_area(np.clip(stored, 0, 255).astype(np.uint8), factor), []

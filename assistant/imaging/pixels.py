@@ -17,6 +17,7 @@ from assistant.errors import ImageError
 from assistant.imaging.codestream import check_frame
 from assistant.imaging.header import Header
 from assistant.imaging.isolated import GDCM
+from assistant.imaging.unpack import decode_rle, in_range
 
 UNDEFINED = 0xFFFFFFFF
 _KEYWORDS = {0x0008: "FloatPixelData", 0x0009: "DoubleFloatPixelData", 0x0010: "PixelData"}
@@ -163,8 +164,9 @@ def read_frame(stream: BinaryIO, header: Header, element: PixelElement, layout: 
         else:
             _check_native(stream, element, layout)
             stream.seek(element.offset)
-            options |= {"number_of_frames": layout.frames, "view_only": True}  # read for this call: needs no copy
-            pixels, _ = decoder.as_array(stream, index=frame, **options)
+            # Read for this call: needs no copy.
+            options |= {"number_of_frames": layout.frames, "view_only": True, "correct_unused_bits": False}
+            pixels = in_range(decoder.as_array(stream, index=frame, **options)[0], layout.stored)
     except ImageError:
         raise
     except Exception:  # pydicom's message may quote header values, so it stays here
@@ -185,8 +187,10 @@ def _decode(encoded: bytes, options: dict[str, Any], layout: Layout) -> np.ndarr
         if pixels is None:
             raise ImageError(_why_not_decoded(syntax, layout))
         return pixels
-    plugin = "pydicom" if syntax == uid.RLELossless else "pylibjpeg" if syntax in _OPENJPEG else "pillow"
     source = encapsulate([encoded], has_bot=False)
+    if syntax == uid.RLELossless:
+        return in_range(decode_rle(source, {**options, "correct_unused_bits": False}), layout.stored)
+    plugin = "pylibjpeg" if syntax in _OPENJPEG else "pillow"
     return get_decoder(syntax).as_array(source, index=0, decoding_plugin=plugin, **options)[0]
 
 

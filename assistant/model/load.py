@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from assistant.errors import ModelError
 from assistant.model.contract import CONTRACT_NAME, Contract
+from assistant.model.encoding import Encoding, check_encoding, with_encoding
 from assistant.model.folder import check_files, weight_files
 from assistant.model.loaded import LoadedModel
 from assistant.model.presets import find_preset, preset_names
@@ -37,6 +38,7 @@ def load_model(
     device: str = "auto",
     dtype: str = "auto",
     quantization: Quantization | None = None,
+    encoding: Encoding = "exact",
 ) -> LoadedModel:
     """Open a model.
 
@@ -47,12 +49,14 @@ def load_model(
             parameters or more, else float32.
         quantization: of the language model's linears only: "nf4" (4 bits), "int8", or "none". None follows the
             contract on a GPU, and is "none" on a CPU.
+        encoding: number format of the encoder's towers on a CPU; see `assistant.model.encoding`.
     Returns:
         the model in evaluation mode.
     Raises:
         ModelError: there is no such model, a file is missing or broken, the weights do not fit the configuration,
-            or the parts do not keep the contract.
+            or the parts do not keep the contract; or the encoder does not bear the format.
     """
+    check_encoding(encoding)
     folder = resolve(name)
     base_folder = adapter_base(folder)
     check_files(base_folder or folder)
@@ -76,7 +80,7 @@ def load_model(
     projection = read_tensors(side_folder / "projection.safetensors")
     with _quiet(side_folder / "text_tower"):
         text = TextTower.open(side_folder / "text_tower", projection, place)
-    return LoadedModel(
+    loaded = LoadedModel(
         llava=llava.eval().requires_grad_(False),
         processor=processor,
         text=text,
@@ -87,6 +91,7 @@ def load_model(
         device=place,
         dtype=torch_type,
     )
+    return with_encoding(loaded, encoding)
 
 
 def resolve(name: str | Path) -> Path:

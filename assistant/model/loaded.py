@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import LlavaForConditionalGeneration, LlavaProcessor, PreTrainedTokenizerBase
 
+    from assistant.model.tower import FastImageTower
+
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
@@ -35,6 +37,10 @@ class LoadedModel:
     """16 hexadecimal digits over the contract and the weights."""
     device: str
     dtype: torch.dtype
+    image_tower: FastImageTower | None = None
+    """What pictures go through in place of Llava's own tower; None for that one. See `assistant.model.encoding`."""
+    encoding: str = "exact"
+    """Number format that pictures are encoded in."""
 
     @property
     def name(self) -> str:

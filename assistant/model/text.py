@@ -11,9 +11,15 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import BertModel, PreTrainedTokenizerBase
 
+    from assistant.model.fast_linear import FastEncoding
+    from assistant.model.tower import FastTextTower
+
 
 class TextTower:
-    """The encoder's text half. Computes in float32, whatever the language model uses: an index holds its vectors."""
+    """The encoder's text half. Computes in float32, whatever the language model uses: an index holds its vectors.
+
+    `in_format` gives one that computes in another format; `assistant.model.encoding` decides whether it may be used.
+    """
 
     def __init__(
         self, bert: BertModel, tokenizer: PreTrainedTokenizerBase, head: list[Tensor], context_length: int
@@ -30,6 +36,17 @@ class TextTower:
         self.tokenizer = tokenizer
         self.head = head
         self.context_length = context_length
+        self.encoding = "exact"
+        """Number format that texts are encoded in."""
+        self._fast: FastTextTower | None = None
+
+    def in_format(self, encoding: FastEncoding) -> TextTower:
+        """Return a tower of the same weights and tokenizer that computes in another format, on the CPU."""
+        from assistant.model.tower import FastTextTower
+
+        made = TextTower(self.bert, self.tokenizer, self.head, self.context_length)
+        made._fast, made.encoding = FastTextTower(self.bert, encoding), encoding
+        return made
 
     @classmethod
     def open(cls, folder: Path, projection: dict[str, Tensor], device: str) -> TextTower:
@@ -78,9 +95,16 @@ class TextTower:
             for start in range(0, len(order), batch_size):
                 rows = order[start : start + batch_size]
                 batch = self.tokenizer.pad({"input_ids": [tokens[row] for row in rows]}, return_tensors="pt").to(device)
-                output = self.bert(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
-                result[rows] = self._project(output.last_hidden_state[:, 0]).cpu().numpy()
+                first = self._first(batch["input_ids"], batch["attention_mask"])
+                result[rows] = self._project(first).cpu().numpy()
         return result
+
+    def _first(self, tokens: Tensor, attended: Tensor) -> Tensor:
+        """(B, T) ids and what of them is no padding, to the first token's last state (B, H)."""
+        if self._fast is not None:
+            return self._fast(tokens, attended)
+        states: Tensor = self.bert(input_ids=tokens, attention_mask=attended).last_hidden_state
+        return states[:, 0]
 
     def _project(self, hidden: Tensor) -> Tensor:
         """(B, H) to (B, E), unit length."""

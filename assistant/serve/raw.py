@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from assistant.config import GenerationConfig
 from assistant.conversation import Usage
-from assistant.engine.features import PictureEncoder
+from assistant.engine.features import open_encoder
 from assistant.engine.generate import Generator
 from assistant.imaging.picture import Picture
 from assistant.prompts import Message
@@ -47,7 +47,7 @@ class RawWriter:
     """
 
     def __init__(self, model: LoadedModel, settings: GenerationConfig) -> None:
-        self._pictures = PictureEncoder(model, max_items=settings.picture_cache, batch_size=settings.batch_size)
+        self._pictures = open_encoder(model, settings)
         self._generator = Generator(model, settings)
         self._tokenizer = model.tokenizer
 
