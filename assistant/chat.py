@@ -28,6 +28,7 @@ from assistant.known import KnownPictures
 from assistant.lookup import Lookup
 from assistant.model.presets import preset_names
 from assistant.questions import options_of, written_forms
+from assistant.resting import with_heat
 from assistant.review import without_citations
 from assistant.scope import check_scope
 from assistant.slices import choose_slices
@@ -197,6 +198,9 @@ class MedicalAssistant:
             self._generate(cases, max_new_tokens=self.settings.report_max_new_tokens)
             self._generate([aside for case in cases for aside in case.asides])
             reports = [self._finisher.report(case) for case in cases]
+            if self.settings.heat:
+                pairs = zip(reports, cases, strict=True)
+                reports = [with_heat(one, case, self.model, self._local) for one, case in pairs]
             yield from timed(reports, started, "drafted %d report(s) in %.2f s")
 
     def encode(self, pictures: Sequence[Picture]) -> list[PictureFeatures]:

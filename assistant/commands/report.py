@@ -19,6 +19,7 @@ from assistant.gather import Gathered, gather_series
 from assistant.imaging.load import load_picture
 from assistant.imaging.window import WindowRequest, parse_request
 from assistant.ledger import Ledger, read_lines
+from assistant.names import paths_of
 from assistant.priors import find_priors
 from assistant.readahead import RunSettings
 from assistant.report_template import AUTO
@@ -29,7 +30,7 @@ from assistant.worklist import Summary, grouped_by_study, run_worklist
 
 logger = logging.getLogger(__name__)
 
-_NOT_IN_THE_TEXT = ("batch_size", "picture_cache")
+_NOT_IN_THE_TEXT = ("batch_size", "picture_cache", "heat")
 """Settings that change speed or memory only; a rerun with others goes on with the same studies."""
 _ADDED_LATER = ("slices", "slice_choice", "check_reports")
 """Settings that earlier versions had not: at their usual values they leave the studies' ids as they were."""
@@ -48,6 +49,9 @@ def run_report(
     only_failed: bool = False,
     priors: bool = True,
     cluster: tuple[int | None, str | None] | None = None,
+    keep_names: bool = False,
+    fhir: str | None = None,
+    fhir_auth: Path | None = None,
 ) -> int:
     """Report on every study that the inputs name and that `out` has no report on yet.
 
@@ -63,6 +67,9 @@ def run_report(
         only_failed: try the studies that failed, quarantined ones too, and no others.
         priors: look for earlier studies of the same patient among the inputs.
         cluster: how many actors of Ray report, and their cluster's address; None reports in this process.
+        keep_names: let the ledger and the pages name files by their paths.
+        fhir: bundle or server that knows indications and earlier reports; see `ehr.attach`.
+        fhir_auth: file with the server's login.
     Returns:
         0 when every study has its report, 1 when some failed.
     Raises:
@@ -71,9 +78,12 @@ def run_report(
     config, template, templates = with_template(config, template)
     studies, volumes = _collected(inputs, out, group, only_failed, priors)
     templates.check([study.template for study in studies if study.template])
+    studies = [replace(study, keep_names=keep_names) for study in studies]
+    if fhir:
+        studies = _with_record(studies, fhir, fhir_auth)
     series = f" ({volumes} of them a series of slices)" if volumes else ""
     _tell(f"{len(studies)} studies{series}; loading {config.model} …")
-    opened = open_assistant(config) if cluster is None else None
+    opened = open_assistant(with_heat(config, formats)) if cluster is None else None
     settings = replace(
         run_settings(config, opened, out, formats, template, window),
         again=only_failed,
@@ -86,7 +96,8 @@ def run_report(
         else:
             from assistant.cluster.engine import run_on_ray
 
-            summary = run_on_ray(studies, settings, config, open_assistant, cluster or (None, None), advance)
+            heated = with_heat(config, formats)
+            summary = run_on_ray(studies, settings, heated, open_assistant, cluster or (None, None), advance)
     sys.stdout.write(_summary_text(summary, out) + _to_review(out))
     return 1 if summary.failed else 0
 
@@ -116,10 +127,7 @@ def _collected(
     if priors:
         studies = with_priors(studies, gathered)
     if only_failed:
-        wanted = {tuple(one["inputs"]) for one in read_lines(out / "failures.jsonl")}
-        studies = [study for study in studies if tuple(study.inputs) in wanted]
-        if not studies:
-            raise WorklistError(f"None of these inputs stands in {out / 'failures.jsonl'}: nothing failed.")
+        studies = _failed(studies, out)
     return studies, gathered.series
 
 
@@ -163,11 +171,35 @@ def with_priors(studies: Sequence[Study], gathered: Gathered, *, told: bool = Tr
     return list(compared.studies)
 
 
-def run_status(out: Path) -> int:
+def _failed(studies: Sequence[Study], out: Path) -> list[Study]:
+    """Return the studies that failed in an earlier run."""
+    wanted = {tuple(paths_of(out, one["inputs"])) for one in read_lines(out / "failures.jsonl")}
+    found = [study for study in studies if tuple(study.inputs) in wanted]
+    if not found:
+        raise WorklistError(f"None of these inputs stands in {out / 'failures.jsonl'}: nothing failed.")
+    return found
+
+
+def _with_record(studies: Sequence[Study], fhir: str, auth: Path | None) -> list[Study]:
+    """Give the studies what a FHIR record knows of them."""
+    from assistant.ehr.attach import attach, open_record
+
+    found, known = attach(studies, open_record(fhir, auth))
+    _tell(f"The record knows something of {known} of {len(found)} studies.")
+    return found
+
+
+def with_heat(config: AssistantConfig, formats: Sequence[str]) -> AssistantConfig:
+    """Return the settings under which what these formats show is worked out."""
+    return replace(config, generation=replace(config.generation, heat=True)) if "sc" in formats else config
+
+
+def run_status(out: Path, *, keep_names: bool = False) -> int:
     """Write where the studies of a run's folder stand.
 
     Args:
         out: the folder.
+        keep_names: write which files the failed studies are, as far as `inputs.jsonl` knows.
     Returns:
         0 when nothing failed, 1 when some did.
     Raises:
@@ -179,7 +211,9 @@ def run_status(out: Path) -> int:
         counts = ledger.counts()
     shown = [f"{counts.get(state, 0)} {state}" for state in ("done", "running", "pending", "failed", "quarantined")]
     lines = [f"{out}: {', '.join(shown)}"]
-    lines += [f"  {one['inputs'][0]}: {one['error']}" for one in read_lines(out / "failures.jsonl")]
+    for one in read_lines(out / "failures.jsonl"):
+        named = paths_of(out, one["inputs"]) if keep_names else one["inputs"]
+        lines.append(f"  {named[0]}: {one['error']}")
     sys.stdout.write("\n".join(lines) + "\n")
     return 1 if counts.get("failed", 0) + counts.get("quarantined", 0) else 0
 
