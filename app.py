@@ -16,16 +16,14 @@ from typing import TYPE_CHECKING
 
 import assistant
 from assistant import __version__
+from assistant.commands.hospital_options import add_archive_options, add_listen_options, add_retell_commands
 from assistant.commands.options import (
     add_access_commands,
-    add_archive_options,
     add_ask_options,
     add_deidentify_command,
     add_feedback_command,
-    add_listen_options,
     add_listening_options,
     add_report_options,
-    add_retell_commands,
     add_serve_options,
     add_slice_options,
     serve_values,

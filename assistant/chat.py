@@ -149,7 +149,6 @@ class MedicalAssistant:
         Args:
             question: that was answered.
             answer: what was said; citations do not count.
-
         Returns:
             The heat over the last picture; None where the model was not asked, or there is no picture.
         """
@@ -170,10 +169,8 @@ class MedicalAssistant:
 
         Args:
             request: the pictures of one study, and priors where there are any.
-
         Returns:
             The report, or an abstention that says why.
-
         Raises:
             ConfigError: the request has no picture, or too many for the model.
         """
@@ -199,8 +196,7 @@ class MedicalAssistant:
             self._generate([aside for case in cases for aside in case.asides])
             reports = [self._finisher.report(case) for case in cases]
             if self.settings.heat:
-                pairs = zip(reports, cases, strict=True)
-                reports = [with_heat(one, case, self.model, self._local) for one, case in pairs]
+                reports = with_heat(reports, cases, self.model, self._local)
             yield from timed(reports, started, "drafted %d report(s) in %.2f s")
 
     def encode(self, pictures: Sequence[Picture]) -> list[PictureFeatures]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import resource
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from assistant.commands.opened import Opened, Opener
+from assistant.commands.summary import summary_text
 from assistant.config import AssistantConfig, GenerationConfig
 from assistant.errors import WorklistError
 from assistant.gather import Gathered, gather_series
@@ -76,6 +76,7 @@ def run_report(
         AssistantError: the inputs, the model, the index or the folder cannot be used.
     """
     config, template, templates = with_template(config, template)
+    config = with_heat(config, formats)
     studies, volumes = _collected(inputs, out, group, only_failed, priors)
     templates.check([study.template for study in studies if study.template])
     studies = [replace(study, keep_names=keep_names) for study in studies]
@@ -83,23 +84,33 @@ def run_report(
         studies = _with_record(studies, fhir, fhir_auth)
     series = f" ({volumes} of them a series of slices)" if volumes else ""
     _tell(f"{len(studies)} studies{series}; loading {config.model} …")
-    opened = open_assistant(with_heat(config, formats)) if cluster is None else None
+    opened = open_assistant(config) if cluster is None else None
     settings = replace(
         run_settings(config, opened, out, formats, template, window),
         again=only_failed,
         templates=templates,
         priors=priors,
     )
+    summary = _run(studies, settings, opened, config, open_assistant, cluster)
+    sys.stdout.write(summary_text(summary, out) + _to_review(out))
+    return 1 if summary.failed else 0
+
+
+def _run(
+    studies: Sequence[Study],
+    settings: RunSettings,
+    opened: Opened | None,
+    config: AssistantConfig,
+    open_assistant: Opener,
+    cluster: tuple[int | None, str | None] | None,
+) -> Summary:
+    """Report here, or on a cluster."""
     with _progress(len(studies)) as advance:
         if opened is not None:
-            summary = run_worklist(studies, opened.assistant, settings, load=load_picture, on_progress=advance)
-        else:
-            from assistant.cluster.engine import run_on_ray
+            return run_worklist(studies, opened.assistant, settings, load=load_picture, on_progress=advance)
+        from assistant.cluster.engine import run_on_ray
 
-            heated = with_heat(config, formats)
-            summary = run_on_ray(studies, settings, heated, open_assistant, cluster or (None, None), advance)
-    sys.stdout.write(_summary_text(summary, out) + _to_review(out))
-    return 1 if summary.failed else 0
+        return run_on_ray(studies, settings, config, open_assistant, cluster or (None, None), advance)
 
 
 def _to_review(out: Path) -> str:
@@ -273,27 +284,3 @@ def _progress(total: int) -> Iterator[Callable[[str], None]]:
             _tell(f"{seen} of {total} studies")
 
     yield advance
-
-
-def _summary_text(summary: Summary, out: Path) -> str:
-    """Return what the run did, in a few lines."""
-    lines = [
-        f"{summary.reported} reported, {summary.failed} failed, {summary.already_done} done before → {out}",
-        f"{summary.images_per_second:.1f} images/s, {summary.studies_per_hour:.0f} studies/h, "
-        f"report p50 {summary.percentile(0.5):.2f} s, "
-        f"p95 {summary.percentile(0.95):.2f} s, peak memory {_peak_memory_mb():.0f} MB",
-    ]
-    if summary.failed:
-        lines.append(
-            f"Why they failed: {out / 'failures.jsonl'}. The next run into {out} tries again what may succeed, and "
-            "files that were mended; --only-failed tries them all."
-        )
-    if summary.elsewhere:
-        lines.append(f"Another process is at work on {summary.elsewhere} of these studies.")
-    return "\n".join(lines) + "\n"
-
-
-def _peak_memory_mb() -> float:
-    """Return the most memory that this process has held, in MB (10^6 bytes)."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
