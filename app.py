@@ -16,18 +16,19 @@ from typing import TYPE_CHECKING
 
 import assistant
 from assistant import __version__
+from assistant.commands.hospital_options import add_archive_options, add_listen_options, add_retell_commands
 from assistant.commands.options import (
     add_access_commands,
+    add_ask_options,
     add_deidentify_command,
-    add_dicomweb_options,
     add_feedback_command,
     add_listening_options,
     add_report_options,
     add_serve_options,
     add_slice_options,
     serve_values,
+    shared_options,
     slice_values,
-    window,
 )
 from assistant.errors import AssistantError, RetrievalError
 
@@ -37,7 +38,11 @@ if TYPE_CHECKING:
     from assistant.evidence import Retriever
     from assistant.model.load import LoadedModel
 
-COMMANDS = ("chat", "ask", "report", "serve", "deidentify", "doctor", "keys", "users", "audit", "feedback")
+ACCESS = ("keys", "users", "audit")
+COMMANDS = (
+    *("chat", "ask", "report", "listen", "serve", "deidentify", "plain", "summary", "doctor"),
+    *(*ACCESS, "feedback"),
+)
 DISCLAIMER = "For research. Not for clinical use: every answer and report is a draft for a professional to check."
 
 
@@ -49,34 +54,26 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=DISCLAIMER,
     )
     parser.add_argument("--version", action="version", version=f"medassist {__version__}")
-    shared = _shared_options()
+    shared = shared_options()
     commands = parser.add_subparsers(dest="command", metavar="{" + ",".join(COMMANDS) + "}", required=True)
 
     chat = commands.add_parser("chat", parents=[shared], help="open the page in a browser (default)", epilog=DISCLAIMER)
     add_listening_options(chat)
 
     ask = commands.add_parser("ask", parents=[shared], help="one question, one answer", epilog=DISCLAIMER)
-    ask.add_argument(
-        "images",
-        nargs="*",
-        metavar="IMAGE",
-        help="JPEG, PNG, WebP, TIFF, DICOM, .nii, .nii.gz, or a folder with a DICOM series; none for a text question",
-    )
-    ask.add_argument("--question", required=True, metavar="TEXT", help="what to answer")
-    ask.add_argument("--json", action="store_true", help="print one JSON object")
-    ask.add_argument(
-        "--frame", type=int, metavar="N", help="frame of a multi-frame file, from 0 (default: the middle one)"
-    )
-    ask.add_argument(
-        "--window", type=window, metavar="W", help="CENTRE,WIDTH in the file's units (HU for CT), or a name"
-    )
+    add_ask_options(ask)
 
     report = commands.add_parser("report", parents=[shared], help="draft reports for many images", epilog=DISCLAIMER)
     add_report_options(report)
-    add_dicomweb_options(report)
+    add_archive_options(report)
 
     for command in (ask, report):
         add_slice_options(command)
+
+    listen = commands.add_parser(
+        "listen", parents=[shared], help="receive studies and report on them", epilog=DISCLAIMER
+    )
+    add_listen_options(listen)
 
     serve = commands.add_parser("serve", parents=[shared], help="the OpenAI-style API, and the page", epilog=DISCLAIMER)
     add_listening_options(serve)
@@ -87,26 +84,8 @@ def build_parser() -> argparse.ArgumentParser:
     add_access_commands(commands, DISCLAIMER)
     add_deidentify_command(commands, DISCLAIMER)
     add_feedback_command(commands, DISCLAIMER)
+    add_retell_commands(commands, DISCLAIMER)
     return parser
-
-
-def _shared_options() -> argparse.ArgumentParser:
-    """Return the options that every command has."""
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--model", metavar="M", help="starter, a model folder or a preset (default: starter)")
-    shared.add_argument(
-        "--index", metavar="I", help="default, an index folder, lance:FOLDER, postgresql://… or none (default: default)"
-    )
-    shared.add_argument(
-        "--templates", action="append", metavar="DIR", help="a folder with report templates of your own, .yaml files"
-    )
-    shared.add_argument(
-        "--encoding", metavar="E",
-        help="encoder's numbers on a CPU: exact, float32, bfloat16, int8 or auto, the quickest that passes its gate",
-    )  # fmt: skip
-    shared.add_argument("--config", metavar="FILE", help="YAML settings; the options here go before them")
-    shared.add_argument("--verbose", action="store_true", help="log what is done, and show where an error arose")
-    return shared
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -151,7 +130,7 @@ def _run(args: argparse.Namespace) -> int:
         from assistant.commands.audit import run_audit
 
         return run_audit(args.file, head=args.head)
-    if args.command in ("keys", "users"):
+    if args.command in ACCESS:
         from assistant.commands.access import run_access
 
         return run_access(args.command, args.action, args.file, args.name)
@@ -164,15 +143,21 @@ def _run(args: argparse.Namespace) -> int:
         from assistant.commands.deidentify import run_from
 
         return run_from(args)
+    if args.command in ("plain", "summary"):
+        from assistant.commands.retell import run_from as run_retell
+
+        return run_retell(args)
     config = _config(args)
     _stay_offline(config.model)
     if args.command == "ask":
         from assistant.commands.ask import run_ask
 
-        return run_ask(
-            config, _open, images=args.images, question=args.question, frame=args.frame, window=args.window,
-            as_json=args.json,
-        )  # fmt: skip
+        asked = {name: getattr(args, name) for name in ("images", "question", "frame", "window")}
+        return run_ask(config, _open, **asked, as_json=args.json)
+    if args.command == "listen":
+        from assistant.commands.listen import run_from as run_listen
+
+        return run_listen(args, config, _open)
     if args.command == "report":
         from assistant.commands.report_from import run_from as run_report
 

@@ -29,6 +29,7 @@ from assistant.known import KnownPictures
 from assistant.lookup import Lookup
 from assistant.model.presets import preset_names
 from assistant.questions import options_of, written_forms
+from assistant.resting import with_heat
 from assistant.review import without_citations
 from assistant.slices import choose_slices
 from assistant.template_files import Templates, shipped
@@ -146,7 +147,6 @@ class MedicalAssistant:
         Args:
             question: that was answered.
             answer: what was said; citations do not count.
-
         Returns:
             The heat over the last picture; None where the model was not asked, or there is no picture.
         """
@@ -167,10 +167,8 @@ class MedicalAssistant:
 
         Args:
             request: the pictures of one study, and priors where there are any.
-
         Returns:
             The report, or an abstention that says why.
-
         Raises:
             ConfigError: the request has no picture, or too many for the model.
         """
@@ -196,6 +194,8 @@ class MedicalAssistant:
             self._generate([part for case in cases for part in case.parts])
             self._generate([check for case in cases for check in case.checks], max_new_tokens=CHECK_TOKENS)
             reports = [self._finisher.report(case) for case in cases]
+            if self.settings.heat:
+                reports = with_heat(reports, cases, self.model, self._local)
             yield from timed(reports, started, "drafted %d report(s) in %.2f s")
 
     def encode(self, pictures: Sequence[Picture]) -> list[PictureFeatures]:

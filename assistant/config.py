@@ -54,6 +54,8 @@ class GenerationConfig:
     """The most slices of one volume that are put to the model as pictures; null takes what its contract says, or 1."""
     slice_choice: str = "auto"
     """How they are chosen: `unusual`, `relevant` to the question, `uniform`, or `auto`, which weighs the first two."""
+    heat: bool = False
+    """Work out what each report rests on, for `--formats sc`; it takes as long as a hundred short answers."""
     picture_cache: int = 128
     """Encoded pictures that are kept in memory; about 0.6 MB each for a 224-pixel ViT-B/16 in fp32."""
 

@@ -139,6 +139,9 @@ class Report:
     """What in it must not wait."""
     doubts: tuple[str, ...] = ()
     """Those cautions for which a person should look at it before others."""
+    heat: dict[str, Any] | None = None
+    """What in the current picture it rests on, if that was asked for: `nats` of each part, `whole`, and `slice`, the
+    number of a volume's slice."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form that a worklist writes, less the study's own fields."""
@@ -152,6 +155,7 @@ class Report:
             "grounds": [one.to_dict() for one in self.grounds],
             "cases": [one.to_dict() for one in self.cases],
             **({"slices": [one.to_dict() for one in self.slices]} if self.slices else {}),
+            **({"heat": self.heat} if self.heat else {}),
             "cautions": list(self.cautions),
             "doubts": list(self.doubts),
             "model": {"name": self.model_name, "fingerprint": self.model_fingerprint},

@@ -4,6 +4,7 @@ DIR/reports.jsonl    one line a study, appended and flushed to the disk batch by
 DIR/failures.jsonl   the studies that have failed and not yet succeeded, with the reason
 DIR/studies/         one page a study, written before its line; a run begins by writing those that are missing or empty
 DIR/worklist.sqlite  where each study stands, so that several processes share the work; see `assistant.states`
+DIR/inputs.jsonl     which name stands for which file, for its owner alone; see `assistant.names`
 DIR/.lock            held while the files are written; the system releases it when the process ends, however it ends
 """
 
@@ -16,12 +17,17 @@ import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from assistant.errors import WorklistError
+from assistant.names import remember
 from assistant.states import Claim, States
+
+if TYPE_CHECKING:
+    from assistant.studies import Study
 
 logger = logging.getLogger(__name__)
 
@@ -109,6 +115,11 @@ def page_name(record: Mapping[str, Any]) -> str:
     return f"{readable}-{record['key'][:8]}"
 
 
+def _named(study: Study) -> Study:
+    """Give a study the own names of its files, which are the same then wherever it is reported on."""
+    return study if study.keep_names else replace(study, aliases=tuple(study.named((*study.images, *study.priors))))
+
+
 class Ledger:
     """What the report runs in one folder have done; use it as a context manager. Several processes may share it.
 
@@ -123,6 +134,9 @@ class Ledger:
         self._reports = folder / "reports.jsonl"
         self._failures = folder / "failures.jsonl"
         self._read = 0
+        self._ours: set[str] = set()
+        """Reported before this process began, or by it. Others come to `done` too: of a process that was killed between
+        its line and the table, the study is given out once more, and then its second report is dropped."""
         self._states: States | None = None
         self.done: dict[str, str] = {}
         """Reported studies, id to key, in the order of the file."""
@@ -154,6 +168,7 @@ class Ledger:
                 if one["study"] not in there:
                     self._states.failed(one["study"], one["inputs"], str(one.get("error", "")))
             self._reports.touch()
+            self._ours = set(self.done)
             self._write_failures()
         return self
 
@@ -192,6 +207,38 @@ class Ledger:
         """Ask for a study; see `States.claim`."""
         return self._table.claim(study, key, inputs)
 
+    def adopted(self, studies: Iterable[Study]) -> Iterator[Study]:
+        """Yield studies, the names of each noted before it is given out; those of a whole list at once.
+
+        Args:
+            studies: of this run.
+        Yields:
+            the same.
+        Raises:
+            WorklistError: the names cannot be written.
+        """
+        if isinstance(studies, Sequence):
+            self.adopt(studies)
+            yield from map(_named, studies)
+            return
+        for study in studies:
+            self.adopt([study])
+            yield _named(study)
+
+    def adopt(self, studies: Sequence[Study]) -> None:
+        """Note the studies' own names, and take failures that an earlier version kept under paths as theirs.
+
+        Args:
+            studies: of this run.
+        Raises:
+            WorklistError: the names cannot be written.
+        """
+        hidden = [study for study in studies if not study.keep_names]
+        with self._locked():
+            remember(self.folder, [path for study in hidden for path in (*study.images, *study.priors)])
+            self._table.rename([(study.inputs, study.names) for study in hidden])
+            self._write_failures()
+
     def records(self) -> Iterator[Record]:
         """Yield the reports one by one, as they stand in the file."""
         with self._reports.open("rb") as handle:
@@ -219,7 +266,7 @@ class Ledger:
         if not records:
             return
         for record in records:
-            if record["study"] in self.done:
+            if record["study"] in self._ours:
                 raise ValueError(f"study {record['study']} is reported already")
         with self._locked():
             self._catch_up()
@@ -229,6 +276,7 @@ class Ledger:
                 handle.flush()
                 os.fsync(handle.fileno())
             self._table.done(self._catch_up())
+            self._ours.update(record["study"] for record in records)
             self._write_failures()
 
     def add_failures(self, records: Sequence[Record], *, for_good: Collection[str] = ()) -> None:

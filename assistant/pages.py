@@ -8,7 +8,9 @@ from dataclasses import replace
 
 from assistant.errors import ExportError
 from assistant.exports.registry import ending, render
+from assistant.exports.source import Source
 from assistant.ledger import Ledger, Record, page_name, write_atomically
+from assistant.names import paths_of
 from assistant.readahead import RunSettings
 
 logger = logging.getLogger(__name__)
@@ -16,9 +18,10 @@ logger = logging.getLogger(__name__)
 
 def write_pages(record: Record, settings: RunSettings) -> None:
     """Write a study's pages, whole or not at all."""
+    source = Source(paths_of(settings.out, record.get("inputs", ())))
     for name in settings.formats:
         try:
-            content = render(name, record)
+            content = render(name, record, source)
         except ExportError as error:  # the report is there all the same, and the other formats too
             logger.error("study %s has no %s: %s", record["study"], name, error)
             continue

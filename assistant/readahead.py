@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,9 +22,10 @@ from assistant.imaging.load import load_picture
 from assistant.imaging.picture import Picture
 from assistant.imaging.window import WindowRequest
 from assistant.ledger import Record
+from assistant.names import shown
 from assistant.report_template import AUTO
 from assistant.states import Claim
-from assistant.studies import Study, shown
+from assistant.studies import Study
 from assistant.template_files import Templates, shipped
 
 logger = logging.getLogger(__name__)
@@ -102,7 +104,7 @@ class Prepared:
 
     def failure(self, error: str) -> Record:
         """Return the line that the ledger keeps of a failed study."""
-        return {"study": self.id, "inputs": self.study.inputs, "error": error}
+        return {"study": self.id, "inputs": self.study.names, "error": self.study.told(error)}
 
 
 def holds_volume(study: Study) -> bool:
@@ -160,7 +162,7 @@ def claimed(study: Study, key: str, claim: AskFor) -> Prepared:
         the study without its pictures; `waiting` if it is ours to report on.
     """
     name = study.name or key[:16]
-    verdict, reason = claim(name, key, study.inputs)
+    verdict, reason = claim(name, key, study.names)
     if verdict in ("done", "elsewhere"):
         return Prepared(study, name, key, elsewhere=verdict == "elsewhere")
     if verdict == "quarantined":
@@ -198,8 +200,10 @@ def with_pictures(prepared: Prepared, settings: RunSettings, load: LoadPicture) 
     except (AssistantError, OSError) as error:
         return Prepared(study, name, key, error=str(error), for_good=isinstance(error, AssistantError))
     except Exception as error:  # a decoder's own fault must cost one study, not the run
-        logger.exception("a picture could not be read")
-        return Prepared(study, name, key, error=f"The image could not be read ({type(error).__name__}: {error}).")
+        # Neither path nor header: a library's message may quote them.
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        logger.error("a picture could not be read (%s, %s line %s)", type(error).__name__, where.name, where.lineno)
+        return Prepared(study, name, key, error=f"The image could not be read ({type(error).__name__}).")
     if len(chosen) < len(study.images):
         cautions += (f"The model saw {len(chosen)} of the study's {len(study.images)} images, evenly chosen.",)
     template = study.template or settings.template

@@ -187,6 +187,18 @@ class States:
         with self._transaction() as db:
             db.executemany("DELETE FROM studies WHERE study=? AND state='done'", [(one,) for one in studies])
 
+    def rename(self, inputs: Sequence[tuple[Sequence[str], Sequence[str]]]) -> None:
+        """Give failures other names for their inputs.
+
+        Args:
+            inputs: what they are called, and what they shall be called.
+        """
+        with self._mutex:
+            kept = {inputs for (inputs,) in self._db.execute("SELECT inputs FROM studies WHERE error IS NOT NULL")}
+        pairs = [(json.dumps(list(new)), old) for before, new in inputs if (old := json.dumps(list(before))) in kept]
+        with self._transaction() as db:
+            db.executemany("UPDATE studies SET inputs=? WHERE inputs=?", pairs)
+
     def keys(self) -> dict[str, str]:
         """Return the reported studies: id to key."""
         with self._mutex:

@@ -14,6 +14,7 @@ from typing import Any
 
 from assistant.dicomdir import is_dicomdir, referenced_files
 from assistant.errors import WorklistError
+from assistant.names import own_name, shown, without_paths
 
 LIST_COLUMNS: tuple[str, ...] = ("images", "priors", "indication", "history", "template", "study")
 LONGEST_TOLD = 500
@@ -48,6 +49,12 @@ class Study:
     """Whether the priors were found in the list, and not named. They are no part of the study's identity."""
     found: bool = False
     """Whether it was found in a folder or by a pattern, and not named itself."""
+    clinical: Mapping[str, Any] | None = None
+    """What a record knew before the study: `earlier` reports. It names nobody."""
+    aliases: tuple[str, ...] = ()
+    """Own names of images and priors, where they were given already: another machine would give others."""
+    keep_names: bool = False
+    """Whether records name the inputs by their paths; else by names of our own, see `assistant.names`."""
 
     @property
     def is_single(self) -> bool:
@@ -61,8 +68,25 @@ class Study:
 
     @property
     def inputs(self) -> list[str]:
-        """The current images as a record names them."""
+        """The paths of the current images, relative where they can be."""
         return [shown(path) for path in self.images]
+
+    @property
+    def names(self) -> list[str]:
+        """The current images as a record names them."""
+        return self.named(self.images)
+
+    def named(self, paths: Sequence[Path]) -> list[str]:
+        """Return paths of this study as a record names them."""
+        if self.keep_names:
+            return [shown(path) for path in paths]
+        known = dict(zip((*self.images, *self.priors), self.aliases, strict=False))
+        return [known.get(path) or own_name(path) for path in paths]
+
+    def told(self, text: str) -> str:
+        """Return a message about this study as a record may keep it."""
+        paths = (*self.images, *self.priors)
+        return text if self.keep_names else without_paths(text, paths, self.named(paths))
 
 
 @dataclass(frozen=True)
@@ -71,14 +95,6 @@ class Collection:
 
     studies: tuple[Study, ...]
     passed_over: int = 0
-
-
-def shown(path: Path) -> str:
-    """Return a path as records name it: relative to the current folder when it lies inside, `/` between parts."""
-    absolute = os.path.abspath(path)
-    relative = os.path.relpath(absolute)
-    name = absolute if relative.startswith("..") else relative
-    return Path(name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")).as_posix()
 
 
 def collect_studies(inputs: Sequence[str], *, leave_out: Path | None = None) -> Collection:

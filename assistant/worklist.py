@@ -23,7 +23,7 @@ from assistant.ledger import Ledger, Record
 from assistant.pages import restore_pages, write_pages
 from assistant.readahead import LoadPicture, Prepared, RunSettings, holds_volume, read_ahead
 from assistant.review_queue import ReviewQueue
-from assistant.studies import Study, shown
+from assistant.studies import Study
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ def run_worklist(
     """
 
     def reported_here(ledger: Ledger) -> Iterator[Outcome]:
-        stream = read_ahead(studies, settings, load, ledger.claim)
+        stream = read_ahead(ledger.adopted(studies), settings, load, ledger.claim)
         return (report_batch(batch, reporter, settings) for batch in _batches(stream, settings.batch_size))
 
     return keep(reported_here, settings, on_progress)
@@ -245,12 +245,12 @@ def _record(prepared: Prepared, report: Report, settings: RunSettings) -> Record
     """Return the line that the ledger keeps."""
     body = report.to_dict()
     body["cautions"] = [*body["cautions"], *prepared.cautions]
-    record: dict[str, Any] = {"study": prepared.id, "inputs": prepared.study.inputs}
     study = prepared.study
+    record: dict[str, Any] = {"study": prepared.id, "inputs": study.names}
     if study.priors and prepared.request is not None and prepared.request.priors:
-        record["priors"] = [shown(path) for path in study.priors]
+        record["priors"] = study.named(study.priors)
         record |= {"priors_found": True} if study.priors_found else {}
-    record |= {name: told for name in ("indication", "history") if (told := getattr(study, name))}
+    record |= {name: told for name in ("indication", "history", "clinical") if (told := getattr(study, name))}
     return {**record, **body, "index": settings.index, "key": prepared.key}
 
 

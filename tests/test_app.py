@@ -10,7 +10,10 @@ import pytest
 import app
 
 ROOT = Path(app.__file__).parent
-COMMANDS = ("chat", "ask", "report", "serve", "deidentify", "doctor", "keys", "users", "audit")
+COMMANDS = (
+    "chat", "ask", "report", "listen", "serve", "deidentify", "plain", "summary", "doctor", "keys", "users", "audit",
+    "feedback",
+)  # fmt: skip
 
 
 def run(*words, **options):

@@ -85,7 +85,8 @@ class RayEngine:
         self._settings = settings
         self._begin = begin
         self._actors = actors
-        self._new = (Job(chunk) for chunk in chunks(studies, settings.batch_size))
+        self._studies = studies
+        self._new: Iterator[Job] = iter(())
         self._again: deque[Job] = deque()
         self._posts: list[Post] = []
         self._flying: dict[Any, tuple[Post, Job | None]] = {}
@@ -103,6 +104,7 @@ class RayEngine:
         Raises:
             WorklistError: actors end again and again, or hold different models.
         """
+        self._new = (Job(chunk) for chunk in chunks(ledger.adopted(self._studies), self._settings.batch_size))
         for _ in range(self._actors):
             self._post_one()
         while True:

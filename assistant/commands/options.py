@@ -12,6 +12,25 @@ SERVE = ("keys", "page", "audit", "raw", "upstream", "upstream_model", "upstream
 """Options of `serve`, each a field of its settings."""
 
 
+def shared_options() -> argparse.ArgumentParser:
+    """Return the options that every command has."""
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--model", metavar="M", help="starter, a model folder or a preset (default: starter)")
+    shared.add_argument(
+        "--index", metavar="I", help="default, an index folder, lance:FOLDER, postgresql://… or none (default: default)"
+    )
+    shared.add_argument(
+        "--templates", action="append", metavar="DIR", help="a folder with report templates of your own, .yaml files"
+    )
+    shared.add_argument(
+        "--encoding", metavar="E",
+        help="encoder's numbers on a CPU: exact, float32, bfloat16, int8 or auto, the quickest that passes its gate",
+    )  # fmt: skip
+    shared.add_argument("--config", metavar="FILE", help="YAML settings; the options here go before them")
+    shared.add_argument("--verbose", action="store_true", help="log what is done, and show where an error arose")
+    return shared
+
+
 def add_listening_options(parser: argparse.ArgumentParser) -> None:
     """Add what `chat` and `serve` share."""
     parser.add_argument("--host", help="address to listen on (default: 127.0.0.1, this machine only)")
@@ -83,14 +102,6 @@ def add_feedback_command(commands: Any, epilog: str) -> None:
     command.add_argument("--pictures", action="store_true", help="purge: the pictures alone; the texts stay")
 
 
-def add_dicomweb_options(parser: argparse.ArgumentParser) -> None:
-    """Add what lets `report` take its studies from an archive."""
-    parser.add_argument("--dicomweb", metavar="URL", help="take the studies from this archive instead of INPUT")
-    parser.add_argument("--query", default="", metavar="Q", help="which: Modality=CR,StudyDate=20240101-20240131")
-    parser.add_argument("--store", default="", metavar="LIST", help="store reports back: sr,dicom-pdf (default: none)")
-    parser.add_argument("--auth", type=Path, metavar="FILE", help="holds `Bearer TOKEN` or `name:password`")
-
-
 def add_deidentify_command(commands: Any, epilog: str) -> None:
     """Add the command that takes names out of files.
 
@@ -146,6 +157,24 @@ def slice_values(args: argparse.Namespace) -> dict[str, object]:
     return {**given, **({"check_reports": False} if getattr(args, "no_checks", False) else {})}
 
 
+def add_ask_options(ask: argparse.ArgumentParser) -> None:
+    """Add what `ask` takes."""
+    ask.add_argument(
+        "images",
+        nargs="*",
+        metavar="IMAGE",
+        help="JPEG, PNG, WebP, TIFF, DICOM, .nii, .nii.gz, or a folder with a DICOM series; none for a text question",
+    )
+    ask.add_argument("--question", required=True, metavar="TEXT", help="what to answer")
+    ask.add_argument("--json", action="store_true", help="print one JSON object")
+    ask.add_argument(
+        "--frame", type=int, metavar="N", help="frame of a multi-frame file, from 0 (default: the middle one)"
+    )
+    ask.add_argument(
+        "--window", type=window, metavar="W", help="CENTRE,WIDTH in the file's units (HU for CT), or a name"
+    )
+
+
 def add_report_options(report: argparse.ArgumentParser) -> None:
     """Add what `report` takes."""
     report.add_argument("inputs", nargs="*", metavar="INPUT", help="files, folders, patterns, a DICOMDIR, a list")
@@ -181,6 +210,9 @@ def add_report_options(report: argparse.ArgumentParser) -> None:
     report.add_argument("--actors", type=int, metavar="N", help="actors of Ray (default: one a GPU, else 1)")
     report.add_argument("--ray-address", metavar="A", help="HOST:PORT of a Ray cluster, or auto (default: begin one)")
     report.add_argument("--group", action="store_true", help="one report for all DICOM files of one study")
+    report.add_argument("--fhir", metavar="WHERE", help="FHIR R4 bundle or server with indications and earlier reports")
+    report.add_argument("--fhir-auth", type=Path, metavar="FILE", help="login of that server, as for --auth")
+    report.add_argument("--keep-names", action="store_true", help="write file names as they are, not as numbers")
 
 
 def duration(text: str) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import resource
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,12 +13,14 @@ from functools import partial
 from pathlib import Path
 
 from assistant.commands.opened import Opened, Opener
+from assistant.commands.summary import summary_text
 from assistant.config import AssistantConfig, GenerationConfig
 from assistant.errors import WorklistError
 from assistant.gather import Gathered, gather_series
 from assistant.imaging.load import load_picture
 from assistant.imaging.window import WindowRequest, parse_request
 from assistant.ledger import Ledger, read_lines
+from assistant.names import paths_of
 from assistant.priors import find_priors
 from assistant.readahead import RunSettings, picture_loader
 from assistant.report_template import AUTO
@@ -30,7 +31,7 @@ from assistant.worklist import Summary, grouped_by_study, run_worklist
 
 logger = logging.getLogger(__name__)
 
-_NOT_IN_THE_TEXT = ("batch_size", "picture_cache", "feature_folder", "feature_folder_gb")
+_NOT_IN_THE_TEXT = ("batch_size", "picture_cache", "heat", "feature_folder", "feature_folder_gb")
 """Settings that change speed or memory only; a rerun with others goes on with the same studies."""
 _ADDED_LATER = ("slices", "slice_choice", "check_reports", "picture_side")
 """Settings that earlier versions had not: at their usual values they leave the studies' ids as they were."""
@@ -49,6 +50,9 @@ def run_report(
     only_failed: bool = False,
     priors: bool = True,
     cluster: tuple[int | None, str | None] | None = None,
+    keep_names: bool = False,
+    fhir: str | None = None,
+    fhir_auth: Path | None = None,
 ) -> int:
     """Report on every study that the inputs name and that `out` has no report on yet.
 
@@ -64,14 +68,21 @@ def run_report(
         only_failed: try the studies that failed, quarantined ones too, and no others.
         priors: look for earlier studies of the same patient among the inputs.
         cluster: how many actors of Ray report, and their cluster's address; None reports in this process.
+        keep_names: let the ledger and the pages name files by their paths.
+        fhir: bundle or server that knows indications and earlier reports; see `ehr.attach`.
+        fhir_auth: file with the server's login.
     Returns:
         0 when every study has its report, 1 when some failed.
     Raises:
         AssistantError: the inputs, the model, the index or the folder cannot be used.
     """
     config, template, templates = with_template(config, template)
+    config = with_heat(config, formats)
     studies, volumes = _collected(inputs, out, group, only_failed, priors)
     templates.check([study.template for study in studies if study.template])
+    studies = [replace(study, keep_names=keep_names) for study in studies]
+    if fhir:
+        studies = _with_record(studies, fhir, fhir_auth)
     series = f" ({volumes} of them a series of slices)" if volumes else ""
     _tell(f"{len(studies)} studies{series}; loading {config.model} …")
     opened = open_assistant(config) if cluster is None else None
@@ -81,16 +92,27 @@ def run_report(
         templates=templates,
         priors=priors,
     )
+    summary = _run(studies, settings, opened, config, open_assistant, cluster)
+    sys.stdout.write(summary_text(summary, out) + _to_review(out))
+    return 1 if summary.failed else 0
+
+
+def _run(
+    studies: Sequence[Study],
+    settings: RunSettings,
+    opened: Opened | None,
+    config: AssistantConfig,
+    open_assistant: Opener,
+    cluster: tuple[int | None, str | None] | None,
+) -> Summary:
+    """Report here, or on a cluster."""
     with _progress(len(studies)) as advance:
         if opened is not None:
             load = picture_loader(settings)
-            summary = run_worklist(studies, opened.assistant, settings, load=load, on_progress=advance)
-        else:
-            from assistant.cluster.engine import run_on_ray
+            return run_worklist(studies, opened.assistant, settings, load=load, on_progress=advance)
+        from assistant.cluster.engine import run_on_ray
 
-            summary = run_on_ray(studies, settings, config, open_assistant, cluster or (None, None), advance)
-    sys.stdout.write(_summary_text(summary, out) + _to_review(out))
-    return 1 if summary.failed else 0
+        return run_on_ray(studies, settings, config, open_assistant, cluster or (None, None), advance)
 
 
 def _to_review(out: Path) -> str:
@@ -120,10 +142,7 @@ def _collected(
     if priors:
         studies = with_priors(studies, gathered)
     if only_failed:
-        wanted = {tuple(one["inputs"]) for one in read_lines(out / "failures.jsonl")}
-        studies = [study for study in studies if tuple(study.inputs) in wanted]
-        if not studies:
-            raise WorklistError(f"None of these inputs stands in {out / 'failures.jsonl'}: nothing failed.")
+        studies = _failed(studies, out)
     return studies, gathered.series
 
 
@@ -169,11 +188,35 @@ def with_priors(studies: Sequence[Study], gathered: Gathered, *, told: bool = Tr
     return list(compared.studies)
 
 
-def run_status(out: Path) -> int:
+def _failed(studies: Sequence[Study], out: Path) -> list[Study]:
+    """Return the studies that failed in an earlier run."""
+    wanted = {tuple(paths_of(out, one["inputs"])) for one in read_lines(out / "failures.jsonl")}
+    found = [study for study in studies if tuple(study.inputs) in wanted]
+    if not found:
+        raise WorklistError(f"None of these inputs stands in {out / 'failures.jsonl'}: nothing failed.")
+    return found
+
+
+def _with_record(studies: Sequence[Study], fhir: str, auth: Path | None) -> list[Study]:
+    """Give the studies what a FHIR record knows of them."""
+    from assistant.ehr.attach import attach, open_record
+
+    found, known = attach(studies, open_record(fhir, auth))
+    _tell(f"The record knows something of {known} of {len(found)} studies.")
+    return found
+
+
+def with_heat(config: AssistantConfig, formats: Sequence[str]) -> AssistantConfig:
+    """Return the settings under which what these formats show is worked out."""
+    return replace(config, generation=replace(config.generation, heat=True)) if "sc" in formats else config
+
+
+def run_status(out: Path, *, keep_names: bool = False) -> int:
     """Write where the studies of a run's folder stand.
 
     Args:
         out: the folder.
+        keep_names: write which files the failed studies are, as far as `inputs.jsonl` knows.
     Returns:
         0 when nothing failed, 1 when some did.
     Raises:
@@ -185,7 +228,9 @@ def run_status(out: Path) -> int:
         counts = ledger.counts()
     shown = [f"{counts.get(state, 0)} {state}" for state in ("done", "running", "pending", "failed", "quarantined")]
     lines = [f"{out}: {', '.join(shown)}"]
-    lines += [f"  {one['inputs'][0]}: {one['error']}" for one in read_lines(out / "failures.jsonl")]
+    for one in read_lines(out / "failures.jsonl"):
+        named = paths_of(out, one["inputs"]) if keep_names else one["inputs"]
+        lines.append(f"  {named[0]}: {one['error']}")
     sys.stdout.write("\n".join(lines) + "\n")
     return 1 if counts.get("failed", 0) + counts.get("quarantined", 0) else 0
 
@@ -248,27 +293,3 @@ def _progress(total: int) -> Iterator[Callable[[str], None]]:
             _tell(f"{seen} of {total} studies")
 
     yield advance
-
-
-def _summary_text(summary: Summary, out: Path) -> str:
-    """Return what the run did, in a few lines."""
-    lines = [
-        f"{summary.reported} reported, {summary.failed} failed, {summary.already_done} done before → {out}",
-        f"{summary.images_per_second:.1f} images/s, {summary.studies_per_hour:.0f} studies/h, "
-        f"report p50 {summary.percentile(0.5):.2f} s, "
-        f"p95 {summary.percentile(0.95):.2f} s, peak memory {_peak_memory_mb():.0f} MB",
-    ]
-    if summary.failed:
-        lines.append(
-            f"Why they failed: {out / 'failures.jsonl'}. The next run into {out} tries again what may succeed, and "
-            "files that were mended; --only-failed tries them all."
-        )
-    if summary.elsewhere:
-        lines.append(f"Another process is at work on {summary.elsewhere} of these studies.")
-    return "\n".join(lines) + "\n"
-
-
-def _peak_memory_mb() -> float:
-    """Return the most memory that this process has held, in MB (10^6 bytes)."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6

@@ -29,10 +29,10 @@ def run_from(args: argparse.Namespace, config: AssistantConfig, open_assistant: 
     _check(args)
     if args.review:
         return run_review(args.out)
-    if args.dicomweb:
-        from assistant.commands.dicomweb import run_from as run_dicomweb
+    if args.dicomweb or args.pacs:
+        from assistant.commands.archive import run_from as run_archive
 
-        return run_dicomweb(args, config, open_assistant)
+        return run_archive(args, config, open_assistant)
     formats = tuple(one.strip() for one in args.formats.split(",") if one.strip())
     if args.watch:
         from assistant.commands.watch import run_watch
@@ -41,15 +41,17 @@ def run_from(args: argparse.Namespace, config: AssistantConfig, open_assistant: 
         return run_watch(
             config, open_assistant, inputs=args.inputs, out=args.out, plan=WatchPlan(args.every, args.settled),
             formats=formats, template=args.template, group=args.group, window=args.window, priors=not args.no_priors,
+            keep_names=args.keep_names,
         )  # fmt: skip
     from assistant.commands.report import run_report, run_status
 
     if args.status:
-        return run_status(args.out)
+        return run_status(args.out, keep_names=args.keep_names)
     return run_report(
         config, open_assistant, inputs=args.inputs, out=args.out, template=args.template, group=args.group,
         window=args.window, only_failed=args.only_failed, priors=not args.no_priors, formats=formats,
         cluster=cluster_of(args),
+        keep_names=args.keep_names, fhir=args.fhir, fhir_auth=args.fhir_auth,
     )  # fmt: skip
 
 
@@ -58,7 +60,11 @@ def _check(args: argparse.Namespace) -> None:
     faults = []
     if args.out is None:
         faults.append("--out is missing; name the folder for the reports, --out DIR.")
-    asked = [f"--{name.replace('_', '-')}" for name in ("status", "review", "watch", "dicomweb") if getattr(args, name)]
+    asked = [
+        f"--{name.replace('_', '-')}"
+        for name in ("status", "review", "watch", "dicomweb", "pacs")
+        if getattr(args, name)
+    ]
     if len(asked) > 1:
         faults.append(f"{' and '.join(asked)} are given; use one of them.")
     if args.watch and args.only_failed:

@@ -14,12 +14,13 @@ from pathlib import Path
 from types import FrameType
 
 from assistant.commands.opened import Opener
-from assistant.commands.report import run_settings, with_priors, with_template
+from assistant.commands.report import run_settings, with_heat, with_priors, with_template
 from assistant.config import AssistantConfig
 from assistant.gather import Gathered
 from assistant.imaging.load import load_picture
 from assistant.imaging.window import WindowRequest
 from assistant.ledger import Ledger, read_lines
+from assistant.names import paths_of
 from assistant.readahead import RunSettings, picture_loader
 from assistant.report_template import AUTO
 from assistant.studies import Study
@@ -49,6 +50,7 @@ def run_watch(
     group: bool = False,
     window: WindowRequest = None,
     priors: bool = True,
+    keep_names: bool = False,
 ) -> int:
     """Report on what comes into folders until SIGINT or SIGTERM; the batch at work then is finished first.
 
@@ -63,6 +65,7 @@ def run_watch(
         group: files of one study, by their DICOM headers, get one report together.
         window: what volumes are shown in; None takes the organ's own.
         priors: look for earlier studies of the same patient in the folders.
+        keep_names: let the ledger and the pages name files by their paths.
     Returns:
         0, or 1 when studies failed.
     Raises:
@@ -74,32 +77,38 @@ def run_watch(
         pass  # a folder that cannot be used is told before the model loads
     with _ended_by_signals() as ended:
         _tell(f"Loading {config.model} …")
-        opened = open_assistant(config)
+        opened = open_assistant(with_heat(config, formats))
         settings = replace(
             run_settings(config, opened, out, formats, template, window), templates=templates, priors=priors
         )
         _tell(f"Watching {', '.join(inputs)}; Ctrl-C or SIGTERM ends it.")
         totals = Totals()
         while not ended.is_set():
-            _round(watcher, opened.assistant, settings, group, ended, totals)
+            _round(watcher, opened.assistant, settings, group, ended, totals, keep_names)
             ended.wait(plan.every_s)
     sys.stdout.write(f"{totals.reported} reported, {totals.failed} failed → {out}\n")
     return 1 if totals.failed else 0
 
 
 def _round(
-    watcher: Watcher, reporter: Reporter, settings: RunSettings, group: bool, ended: threading.Event, totals: Totals
+    watcher: Watcher,
+    reporter: Reporter,
+    settings: RunSettings,
+    group: bool,
+    ended: threading.Event,
+    totals: Totals,
+    keep_names: bool,
 ) -> None:
     """Look once, and report on what is complete."""
     gathered = watcher.look()
     studies = watcher.fresh(_studies(gathered, settings, group)) if gathered else []
     if not studies:
         return
-    running = (study for study in studies if not ended.is_set())
+    running = (replace(study, keep_names=keep_names) for study in studies if not ended.is_set())
     summary = run_worklist(running, reporter, settings, load=picture_loader(settings))
     if summary.failed:
         with Ledger(settings.out) as ledger:
-            lost = {tuple(inputs) for inputs in ledger.to_retry()}
+            lost = {tuple(paths_of(settings.out, inputs)) for inputs in ledger.to_retry()}
         watcher.failed(study for study in studies if tuple(study.inputs) in lost)
     if summary.elsewhere:
         watcher.failed(studies)  # whoever holds them may end without a report

@@ -36,7 +36,8 @@ ELEMENTS: dict[str, Code] = {
 }
 SUMMARY = Code("55112-7", "LN", "Summary", "DICOM PS3.16 CID 7001")
 COMMENT = Code("121106", "DCM", "Comment", "DICOM PS3.16 CID 12101")
-ALL: tuple[Code, ...] = (REPORT, *HEADINGS.values(), *ELEMENTS.values(), SUMMARY, COMMENT)
+SOURCE_IMAGE = Code("121322", "DCM", "Source image for image processing operation", "DICOM PS3.16 CID 7202")
+ALL: tuple[Code, ...] = (REPORT, *HEADINGS.values(), *ELEMENTS.values(), SUMMARY, COMMENT, SOURCE_IMAGE)
 
 _MODALITIES = "CR CT DX ES GM MG MR NM OP OPT PT RF SM US XA XC"
 MODALITIES = frozenset(_MODALITIES.split())

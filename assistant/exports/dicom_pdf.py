@@ -16,13 +16,14 @@ from assistant.imaging.quiet import QUIET
 
 _CLASS = "1.2.840.10008.5.1.4.1.1.104.1"
 _SERIES_NUMBER = 9902
-_OF_STUDY = (
+OF_STUDY = (
     "SpecificCharacterSet", "PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex",
     "StudyInstanceUID", "StudyID", "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName",
     "StudyDescription",
 )  # fmt: skip
 """Patient and General Study modules: copied, so that the archive files it with the images."""
-_TYPE_2 = _OF_STUDY[1:3] + _OF_STUDY[4:6] + _OF_STUDY[7:12]
+TYPE_2 = OF_STUDY[1:3] + OF_STUDY[4:6] + OF_STUDY[7:12]
+"""Those of them that must be there, empty if need be."""
 
 
 def render(record: Mapping[str, Any], source: Source) -> bytes:
@@ -45,10 +46,10 @@ def render(record: Mapping[str, Any], source: Source) -> bytes:
     now = datetime.datetime.now()
     made = Dataset()
     with QUIET:
-        for keyword in _OF_STUDY:
+        for keyword in OF_STUDY:
             if keyword in images[0]:
                 made[keyword] = images[0][keyword]
-            elif keyword in _TYPE_2:
+            elif keyword in TYPE_2:
                 setattr(made, keyword, None)
         made.SOPClassUID, made.SOPInstanceUID = _CLASS, made_uid(record, "dicom-pdf")
         made.SeriesInstanceUID, made.SeriesNumber = made_uid(record, "dicom-pdf series"), _SERIES_NUMBER

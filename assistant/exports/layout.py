@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from assistant.conversation import NOT_FOR_CLINICAL_USE
-from assistant.exports.wording import confidence_phrase, critical_names, shown_sections, support_words, told_of_study
+from assistant.exports.wording import (
+    confidence_phrase,
+    critical_names,
+    known_before,
+    shown_sections,
+    support_words,
+    told_of_study,
+)
 
 REMARKED = ("Critical finding", "Indication", "History", "Confidence")
 """Facts that messages and structured reports carry as remarks; the others stand in fields of their own."""
@@ -43,6 +50,7 @@ def page(record: Mapping[str, Any]) -> Page:
     facts += told_of_study(record)
     if record.get("priors"):
         facts.append(("Compared with", f"{len(record['priors'])} earlier image(s)"))
+    facts += known_before(record)
     if record.get("confidence") is not None:
         facts.append(("Confidence", confidence_phrase(record["confidence"], bool(record.get("abstained")))))
     sections = [(heading, text) for _, heading, text in shown_sections(record)]

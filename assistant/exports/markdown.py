@@ -10,6 +10,7 @@ from assistant.exports.notices import is_accepted, origin_notice, use_notice
 from assistant.exports.wording import (
     confidence_phrase,
     critical_names,
+    known_before,
     plain_markdown,
     shown_sections,
     support_words,
@@ -41,6 +42,7 @@ def report_markdown(record: Mapping[str, Any]) -> str:
         how = ", found by patient and date" if record.get("priors_found") else ""
         lines += [f"- Compared with: {_named(record['priors'])}{how}"]
     lines += [f"- {name}: {plain_markdown(text)}" for name, text in told_of_study(record)]
+    lines += [f"- {name}: {plain_markdown(text)}" for name, text in known_before(record)]
     if record.get("confidence") is not None:
         lines += [f"- Confidence: {confidence_phrase(record['confidence'], bool(record.get('abstained')))}"]
     if lines[-1]:

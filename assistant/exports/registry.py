@@ -39,6 +39,7 @@ FORMATS: dict[str, Format] = {
         Format("pdf", "pdf", "PDF with pictures and evidence", "pdf", "reportlab"),
         Format("sr", "sr.dcm", "DICOM structured report", "sr", "highdicom"),
         Format("dicom-pdf", "pdf.dcm", "the PDF as DICOM Encapsulated PDF", "dicom_pdf", "reportlab"),
+        Format("sc", "sc.dcm", "DICOM secondary capture of what the report rests on", "sc"),
         Format("fhir", "fhir.json", "FHIR R4 bundle", "fhir"),
         Format("hl7", "hl7", "HL7 v2.5.1 ORU^R01 message", "hl7"),
     )

@@ -82,3 +82,15 @@ def support_words(ground: Mapping[str, Any]) -> str:
         return "not supported by the evidence"
     numbers = ", ".join(map(str, ground["evidence"]))
     return f"supported by [{numbers}] ({ground['score']:.2f})"
+
+
+def known_before(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what a record knew before the study: earlier reports by persons."""
+    clinical = record.get("clinical") or {}
+    facts = []
+    for one in clinical.get("earlier", ()):
+        days = one.get("days_before")
+        when = f"{days} day(s) before" if days is not None else "before"
+        text = one.get("impression") or one.get("findings") or ""
+        facts.append((f"Earlier report, {when}", " ".join(f"{one.get('title', '')}: {text}".strip(": ").split())))
+    return facts

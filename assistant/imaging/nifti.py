@@ -5,12 +5,14 @@ Source: NIfTI-1.1 and NIfTI-2 headers as nibabel reads them; RAS+ world coordina
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from assistant.errors import ImageError
+from assistant.imaging.identity import installation_salt, key
 from assistant.imaging.quiet import QUIET
 from assistant.imaging.volume import MAX_VOXELS, PLANES, Volume, check_affine, upright
 
@@ -82,7 +84,7 @@ def _read(path: Path, frame: int | None) -> Volume:
             affine=affine,
             positions_mm=_positions(affine, values.shape),
             numbers=tuple(range(1, count + 1)),
-            series=path.name,
+            series=key(installation_salt(), "series", os.path.abspath(path)) or "series",
             source_format="NIfTI",
             hounsfield=hounsfield,
             cautions=tuple(cautions),

@@ -18,7 +18,7 @@ class Section:
     """Where in a volume a picture lies."""
 
     series: str
-    """Our own name of the series: the file's or folder's name, or a salted key."""
+    """Our own name of the series: a salted key."""
     number: int
     """The slice's number as viewers show it: (0020,0013) Instance Number, or its place in a NIfTI file, from 1."""
     count: int

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from assistant.imaging.heatmap import FAINT, MEANING, coloured
 from assistant.imaging.picture import Picture
 from assistant.ui.session import preview
 
@@ -18,14 +17,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from assistant.engine.occlusion import Heat
-
-MEANING = "It shows what the model looked at, not what is ill."
-FAINT = 0.02
-"""Nats; below this no part stands out, and colours would show noise."""
-_COLD, _HOT = (255, 224, 64), (214, 24, 52)
-_OPAQUE = 0.6
-_SHOWN = 0.15
-"""Share of the hottest part's heat from which colour begins."""
 
 
 def overlay(picture: Picture, heat: Heat) -> Image:
@@ -37,15 +28,7 @@ def overlay(picture: Picture, heat: Heat) -> Image:
     Returns:
         RGB, as large as the picture's preview.
     """
-    from PIL import Image
-
-    shown = preview(picture)
-    strength = Image.fromarray(_strength(heat)).resize(shown.size, Image.Resampling.BICUBIC)
-    share = np.clip(np.asarray(strength, dtype=np.float32), 0, 1)[..., None]
-    colour = np.asarray(_COLD) * (1 - share) + np.asarray(_HOT) * share
-    alpha = _OPAQUE * np.clip((share - _SHOWN) / (1 - _SHOWN), 0, 1)
-    mixed = np.asarray(shown, dtype=np.float32) * (1 - alpha) + colour * alpha
-    return Image.fromarray(np.clip(mixed + 0.5, 0, 255).astype(np.uint8))
+    return coloured(preview(picture), heat.nats)
 
 
 def heat_html(picture: Picture, heat: Heat | None) -> str:
@@ -97,12 +80,6 @@ def pair_html(pictures: Sequence[Picture], *, compared: bool) -> str:
 def note_html(text: str) -> str:
     """Return a sentence in the overlay's place."""
     return f"<p class='ma-empty' role='status'>{escape(text)}</p>"
-
-
-def _strength(heat: Heat) -> np.ndarray:
-    """Return (G, G) float32 in [0, 1]: each part's heat as a share of the hottest."""
-    warm = np.clip(heat.nats, 0, None)
-    return np.asarray(warm / max(float(warm.max()), FAINT), dtype=np.float32)
 
 
 def _alt(heat: Heat) -> str:

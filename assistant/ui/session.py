@@ -200,8 +200,8 @@ def read_uploads(paths: Sequence[str], view: View | None = None) -> list[Picture
         return [read_as(path, view) for path in paths]
     except ImageError as error:
         message = str(error)
-        for path in paths:
-            message = message.replace(path, Path(path).name)
+        for number, path in enumerate(paths, start=1):  # a file's name may name a patient
+            message = message.replace(path, f"Image {number}")
         raise ImageError(message) from error
     finally:
         forget(paths)

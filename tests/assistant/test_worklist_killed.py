@@ -11,6 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 import assistant
+from assistant.names import paths_of
 
 SLOW_RUN = """
     import sys, time
@@ -62,7 +63,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_each_study_once(tmp_path
     counted = Counter(one["inputs"][0] for one in lines(reports))
     assert len(counted) == 40
     assert set(counted.values()) == {1}
-    assert [one["inputs"] for one in lines(out / "failures.jsonl")] == [["images/broken.png"]]
+    assert [paths_of(out, one["inputs"]) for one in lines(out / "failures.jsonl")] == [["images/broken.png"]]
     assert len(list((out / "studies").glob("*.md"))) == 40
 
 

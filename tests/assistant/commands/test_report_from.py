@@ -47,7 +47,7 @@ def visits(tmp_path):
 
 
 def test_an_earlier_study_in_the_folder_is_compared_with_and_named(opener, visits, tmp_path, capsys):
-    assert run_report(CONFIG, opener, inputs=[str(visits)], out=tmp_path / "out") == 0
+    assert run_report(CONFIG, opener, inputs=[str(visits)], out=tmp_path / "out", keep_names=True) == 0
     assert "1 studies are compared with an earlier one of the same patient." in capsys.readouterr().err
     records = {Path(one["inputs"][0]).name: one for one in lines(tmp_path / "out" / "reports.jsonl")}
     assert [Path(one).name for one in records["now.dcm"]["priors"]] == ["before.dcm"]
@@ -77,7 +77,7 @@ def test_no_priors_are_looked_for_on_request(opener, visits, tmp_path):
 def test_a_prior_that_cannot_be_read_costs_the_comparison_alone(opener, visits, tmp_path):
     whole = (visits / "before.dcm").read_bytes()
     (visits / "before.dcm").write_bytes(whole[:-600])
-    assert run_report(CONFIG, opener, inputs=[str(visits)], out=tmp_path / "out") == 1
+    assert run_report(CONFIG, opener, inputs=[str(visits)], out=tmp_path / "out", keep_names=True) == 1
     records = {Path(one["inputs"][0]).name: one for one in lines(tmp_path / "out" / "reports.jsonl")}
     assert "priors" not in records["now.dcm"]
     assert any("cannot be read: nothing was compared" in one for one in records["now.dcm"]["cautions"])
@@ -95,7 +95,7 @@ def test_a_template_file_asks_its_questions_and_heads_the_page(tiny_model, visit
     (tmp_path / "knee.yaml").write_text(OWN)
     code = run_report(
         replace(CONFIG, generation=replace(CONFIG.generation, abstain_below=0.0)), open_assistant,
-        inputs=[str(visits)], out=tmp_path / "out", template=str(tmp_path / "knee.yaml"),
+        inputs=[str(visits)], out=tmp_path / "out", keep_names=True, template=str(tmp_path / "knee.yaml"),
     )  # fmt: skip
     assert code == 0
     for record in lines(tmp_path / "out" / "reports.jsonl"):
@@ -117,7 +117,7 @@ def test_unknown_templates_are_told_before_the_model_loads(visits, tmp_path):
         run_report(CONFIG, refuse, inputs=[str(visits)], out=tmp_path / "out", template="foot")
     (tmp_path / "list.csv").write_text("images,template\nin/now.dcm,foot\nin/other.dcm,ct-head\n")
     with pytest.raises(ConfigError, match="no report template 'foot'"):
-        run_report(CONFIG, refuse, inputs=[str(tmp_path / "list.csv")], out=tmp_path / "out")
+        run_report(CONFIG, refuse, inputs=[str(tmp_path / "list.csv")], out=tmp_path / "out", keep_names=True)
 
 
 def test_a_list_names_templates_and_tells_of_the_patient_without_naming_her(opener, visits, tmp_path):
@@ -126,7 +126,7 @@ def test_a_list_names_templates_and_tells_of_the_patient_without_naming_her(open
         'in/now.dcm,chest-xray,"Cough, seen by Dr Miller on 2024-03-01",Phone 030 1234567\n'
         "in/other.dcm,ct-head,,\n"
     )
-    assert run_report(CONFIG, opener, inputs=[str(tmp_path / "list.csv")], out=tmp_path / "out") == 0
+    assert run_report(CONFIG, opener, inputs=[str(tmp_path / "list.csv")], out=tmp_path / "out", keep_names=True) == 0
     first, second = lines(tmp_path / "out" / "reports.jsonl")
     assert first["indication"] == "Cough, seen by [name] on [date]"
     assert first["history"] == "Phone [phone]"
@@ -150,7 +150,7 @@ def test_templates_are_listed_without_a_folder_or_a_model(tmp_path, capsys):
 
 def test_the_review_queue_of_a_run_is_told_and_written(opener, visits, tmp_path, capsys):
     (visits / "broken.dcm").write_text("no picture")
-    run_report(CONFIG, opener, inputs=[str(visits)], out=tmp_path / "out")
+    run_report(CONFIG, opener, inputs=[str(visits)], out=tmp_path / "out", keep_names=True)
     assert "studies to look at: " in capsys.readouterr().out
     (tmp_path / "out" / "review.csv").unlink()
     assert command("--review", "--out", tmp_path / "out") == 0
@@ -189,7 +189,7 @@ def wait_for(condition, seconds=90.0):
 def test_a_watched_folder_is_reported_on_until_the_process_is_told_to_end(tiny_folder, visits, tmp_path, end):
     out, late = tmp_path / "out", visits / "late.dcm"
     words = ["app.py", "report", visits, "--out", out, "--watch", "--every", "0.2s", "--settled", "0.5s",
-             "--model", tiny_folder, "--index", "none"]  # fmt: skip
+             "--model", tiny_folder, "--index", "none", "--keep-names"]  # fmt: skip
     with subprocess.Popen(
         [sys.executable, *map(str, words)], cwd=Path(app.__file__).parent, env=dict(os.environ),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

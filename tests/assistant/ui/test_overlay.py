@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from assistant.engine.occlusion import Heat
-from assistant.ui.overlay import MEANING, heat_html, overlay
+from assistant.imaging.heatmap import MEANING
+from assistant.ui.overlay import heat_html, overlay
 from assistant.ui.session import preview
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import shutil
+import io
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from assistant.errors import PacsError
 from assistant.imaging.quiet import QUIET
+from assistant.pacs.archive import file_name, settle, to_report_on, waiting_folder, write_private
+from assistant.pacs.login import read_login
+from assistant.pacs.peer import LOOPBACK
+from assistant.pacs.query import parsed_query
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -18,13 +21,11 @@ if TYPE_CHECKING:
 PAGE = 100
 """Studies that are asked for at once."""
 ATTEMPTS = 4
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-_STUDY_LEVEL = {"Modality": "ModalitiesInStudy"}
 _STUDY_UID = "0020000D"
 T = TypeVar("T")
 
 
-class Archive:
+class WebArchive:
     """One DICOMweb service; requests that fail for the moment are tried again.
 
     Args:
@@ -43,13 +44,22 @@ class Archive:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise PacsError(f"{url} is no address of a DICOMweb service, such as https://archive.example/dicom-web.")
-        if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        if parts.scheme == "http" and parts.hostname not in LOOPBACK:
             raise PacsError(f"{url} is not encrypted, and images would cross the network readable. Use https.")
         session = requests.Session()
-        _sign(session, auth)
+        login = read_login(auth) if auth else None
+        if isinstance(login, str):
+            session.headers["Authorization"] = login
+        else:
+            session.auth = login
         self.url = url
         self._client = DICOMwebClient(url, session=session)
         self._client.set_http_retry_params(retry=True, max_attempts=ATTEMPTS, wait_exponential_multiplier=200)
+
+    @property
+    def name(self) -> str:
+        """The address."""
+        return self.url
 
     def studies(self, query: str) -> Iterator[str]:
         """Yield the UIDs of the studies that match, each once, page by page.
@@ -85,16 +95,13 @@ class Archive:
             return False
         with QUIET:
             objects = self._ask(lambda: self._client.retrieve_study(study, media_types=(("application/dicom", "*"),)))
-            images = [one for one in objects if "PixelData" in one]
-            if not images:
-                return False
-            waiting = folder.with_name(f".{folder.name}.part")
-            shutil.rmtree(waiting, ignore_errors=True)
-            waiting.mkdir(parents=True)
-            for number, image in enumerate(sorted(images, key=_place)):
-                image.save_as(waiting / f"{number:05d}.dcm", enforce_file_format=True)
-        os.replace(waiting, folder)
-        return True
+            images = [one for one in objects if to_report_on(one)]
+            waiting = waiting_folder(folder, empty=True)
+            for image in images:
+                stream = io.BytesIO()
+                image.save_as(stream, enforce_file_format=True)
+                write_private(waiting / file_name(image), stream.getvalue())
+        return settle(waiting, folder)
 
     def store(self, objects: Sequence[Dataset]) -> int:
         """Store objects that the archive does not have yet.
@@ -131,50 +138,3 @@ class Archive:
             raise PacsError(
                 f"{self.url} {what}. Check address, login and network; the same command goes on where it stopped."
             ) from None
-
-
-def parsed_query(query: str) -> dict[str, Any]:
-    """Read a query of study level.
-
-    Args:
-        query: `Keyword=value,…`.
-    Returns:
-        filters for QIDO-RS; `Modality` becomes Modalities in Study.
-    Raises:
-        PacsError: a part is no `Keyword=value`, or the keyword is not in the data dictionary.
-    """
-    from pydicom.datadict import tag_for_keyword
-
-    filters = {}
-    for part in (one.strip() for one in query.split(",") if one.strip()):
-        keyword, sign, value = part.partition("=")
-        if not sign or not value or tag_for_keyword(keyword) is None:
-            raise PacsError(
-                f"query has {part!r}; write Keyword=value, such as Modality=CR,StudyDate=20240101-20240131."
-            )
-        filters[_STUDY_LEVEL.get(keyword, keyword)] = value
-    return filters
-
-
-def _place(image: Dataset) -> tuple[str, int]:
-    try:
-        return str(image.get("SeriesInstanceUID")), int(image.get("InstanceNumber") or 0)
-    except (TypeError, ValueError):
-        return str(image.get("SeriesInstanceUID")), 0
-
-
-def _sign(session: Any, auth: Path | None) -> None:
-    """Give a session its login."""
-    if auth is None:
-        return
-    try:
-        line = auth.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        raise PacsError(f"The login file {auth} cannot be read.") from None
-    name, colon, password = line.partition(":")
-    if line.startswith("Bearer ") and len(line.split()) == 2:
-        session.headers["Authorization"] = line
-    elif colon and name and password:
-        session.auth = (name, password)
-    else:
-        raise PacsError(f"The login file {auth} holds neither `Bearer TOKEN` nor `name:password`.")

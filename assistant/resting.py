@@ -1,0 +1,42 @@
+"""What in the current picture a drafted report rests on, kept with the report for the formats that show it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from assistant.case import Case
+from assistant.conversation import Report
+
+if TYPE_CHECKING:
+    from assistant.engine.generate import Generator
+    from assistant.model.loaded import LoadedModel
+
+
+def with_heat(
+    reports: Sequence[Report], cases: Sequence[Case], model: LoadedModel, generator: Generator
+) -> list[Report]:
+    """Work out what in the last picture of each case its report rests on; see `engine.occlusion`.
+
+    Args:
+        reports: as they were finished.
+        cases: they were drafted from, in the same order.
+        model: that drafted them.
+        generator: of that model.
+    Returns:
+        the reports with `heat`, or as they were where the model drafted nothing.
+    """
+    return [_with_heat(report, case, model, generator) for report, case in zip(reports, cases, strict=True)]
+
+
+def _with_heat(report: Report, case: Case, model: LoadedModel, generator: Generator) -> Report:
+    from assistant.engine.occlusion import occlusion_heat
+
+    if report.abstained or case.prompt is None or case.generated is None or not case.generated.text.strip():
+        return report
+    heat = occlusion_heat(model, generator, case.prompt, case.pictures, case.generated.text)
+    section = case.pictures[-1].section
+    told: dict[str, Any] = {"nats": [[round(float(one), 4) for one in row] for row in heat.nats]}
+    told |= {"whole": round(heat.whole, 4), **({"slice": section.number} if section else {})}
+    return replace(report, heat=told)
