@@ -52,42 +52,45 @@ def write_atomically(path: Path, content: str | bytes, *, durable: bool = True) 
     os.replace(waiting, path)
 
 
-def read_lines(path: Path, start: int = 0) -> list[Record]:
-    """Read a JSON-lines file of ours, and cut off a last line that a kill left unfinished.
+def each_line(path: Path, start: int = 0) -> Iterator[Record]:
+    """Read a JSON-lines file of ours line by line, and cut off a last line that a kill left unfinished.
 
     Args:
         path: may be absent, which reads as empty.
         start: where to begin, in bytes; the start of a line.
-    Returns:
+    Yields:
         One record a line.
     Raises:
         WorklistError: a line that is not the last is no JSON object, so the file was changed by something else.
     """
     if not path.exists():
-        return []
+        return
+    sound, torn = start, 0
     with path.open("rb") as handle:
         handle.seek(start)
-        content = handle.read()
-    records: list[Record] = []
-    sound = 0
-    for number, line in enumerate(content.splitlines(keepends=True), start=1):
-        record = _parsed(line)
-        if record is None:
-            if sound + len(line) < len(content):
-                raise WorklistError(
-                    f"{path} line {number} is not a JSON object: {line[:60]!r}. "
-                    "Repair or delete that line, or choose another --out."
-                )
-            break
-        records.append(record)
-        sound += len(line)
-    if sound < len(content):
-        logger.warning("dropped an unfinished last line of %d bytes", len(content) - sound)
+        for number, line in enumerate(handle, start=1):
+            record = _parsed(line)
+            if record is None:
+                if handle.read(1):
+                    raise WorklistError(
+                        f"{path} line {number} is not a JSON object: {line[:60]!r}. "
+                        "Repair or delete that line, or choose another --out."
+                    )
+                torn = len(line)
+                break
+            sound += len(line)
+            yield record
+    if torn:
+        logger.warning("dropped an unfinished last line of %d bytes", torn)
         with path.open("r+b") as handle:
-            handle.truncate(start + sound)
+            handle.truncate(sound)
             handle.flush()
             os.fsync(handle.fileno())
-    return records
+
+
+def read_lines(path: Path, start: int = 0) -> list[Record]:
+    """Return all that `each_line` reads."""
+    return list(each_line(path, start))
 
 
 def _parsed(line: bytes) -> Record | None:
@@ -195,7 +198,7 @@ class Ledger:
     def _catch_up(self) -> list[tuple[str, str, list[str]]]:
         """Read the lines of the reports that were added since the last look: id, key and inputs of each."""
         new = []
-        for record in read_lines(self._reports, start=self._read):
+        for record in each_line(self._reports, start=self._read):
             if "study" not in record:
                 raise WorklistError(f"{self.folder} holds a line without 'study'. Choose another --out.")
             self.done[record["study"]] = record.get("key", "")
