@@ -32,3 +32,23 @@ def test_heat_is_refused_with_a_clear_word_when_too_much_waits(start_server, mak
     with pytest.raises(AssistantError, match=r"requests wait already\. Try again in"):
         service.heat(question, "A CT scan.", "ann")
     gate.set()
+
+
+def test_others_have_their_turn_between_the_parts_of_a_heat(start_server, make_picture):
+    service = start_server().service
+    question = Question("What kind of image is this?", (make_picture(1),))
+    begun, plain = threading.Event(), service.queue._handlers["heat part"]
+
+    def part(works):
+        begun.set()
+        return plain(works)
+
+    service.queue._handlers["heat part"] = part
+    heats = []
+    asker = threading.Thread(target=lambda: heats.append(service.heat(question, "A CT scan.", "ann")))
+    asker.start()
+    assert begun.wait(60)
+    service.submit("texts", "bob", ["a"]).future.result(60)
+    assert asker.is_alive(), "bob waited for all of ann's heat"
+    asker.join(120)
+    assert heats[0].nats.shape == (8, 8)
