@@ -176,6 +176,8 @@ def format_choices() -> list[tuple[str, str]]:
     """Return the formats whose library is installed, as (words, name)."""
     found = []
     for name, one in FORMATS.items():
+        if name == "sc":  # needs the heat that only a run works out, and the files
+            continue
         try:
             check_formats([name])
         except ConfigError:

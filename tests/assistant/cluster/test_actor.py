@@ -35,7 +35,7 @@ def test_an_actor_reports_as_the_local_engine_does(opener, make_file, tmp_path):
     batch = [claimed(*one, lambda *told: ("mine", None)) for one in zip(studies, keys, strict=True)]
     outcome = actor.report(batch, settings)
     assert [one["study"] for one in outcome.records] == [key[:16] for key in keys[:2]]
-    assert [one["inputs"] for one in outcome.failures] == [["in/c.png"]]
+    assert [one["inputs"] for one in outcome.failures] == [studies[2].names]
     assert outcome.for_good == [keys[2][:16]]
     assert identity.installation_salt() == b"s" * 32
     run_worklist(studies, opener(CONFIG).assistant, settings, load=load_picture)

@@ -53,7 +53,7 @@ def test_a_broken_file_is_told_in_the_conversation_and_changes_nothing_else(tab,
     path = upload("broken.png", b"no picture")
     _, shown, session, panel = tab.accept({"text": "And?", "files": [path]}, before)
     assert shown[0]["content"] == ["broken.png, And?"]
-    assert shown[1]["content"].startswith("**This cannot be used.** broken.png")
+    assert shown[1]["content"].startswith("**This cannot be used.** Image 1: ")
     assert "role='alert'" in panel
     assert (session.pictures, session.turns) == (before.pictures, before.turns)
     ((after, _, _),) = tab.answer(session)
