@@ -177,9 +177,21 @@ def medquad_table(corpus: Path, folder: Path, count: int) -> dict[str, Any]:
         "questions": len(pairs),
         "fusion": manifest.fusion,
         "dense weight": manifest.weights["dense"],
+        "form": retriever.settings.form,
+        "title": retriever.settings.title,
     }
-    for name, weights in MODES.items():
-        settings = replace(retriever.settings, weights={**retriever.settings.weights, **weights}, floor=0.0, drop=0.0)
+    chosen = replace(retriever.settings, floor=0.0, drop=0.0)
+    bare = replace(chosen, form=0.0, title=0.0)
+    ways = {
+        "dense": bare,
+        "lexical": bare,
+        "fused without wording": bare,
+        "lexical with wording": chosen,
+        "fused": chosen,
+    }
+    for name, settings in ways.items():
+        weights = MODES[name.split()[0]]
+        settings = replace(settings, weights={**settings.weights, **weights})
         found = recall_at_k(retriever.with_settings(settings), pairs)
         result[name] = {"R@1": round(found.at[1], 3), "R@5": round(found.at[5], 3), "MRR": round(found.mrr, 3)}
     return result

@@ -255,18 +255,15 @@ def tune(folder: Path, encoder: Encoder, questions: Path) -> Manifest:
     )
     chosen = dataclasses.replace(retriever.settings, weights=manifest.weights, fusion=manifest.fusion)
     wording = fit_wording(retriever.with_settings(chosen), pairs)
-    search = {**manifest.search, **{name: wording[name] for name in ("form", "title")}}
-    manifest = dataclasses.replace(manifest, search={name: value for name, value in search.items() if value})
+    before = {name: value for name, value in manifest.search.items() if name not in ("form", "title")}
+    fitted = {name: wording[name] for name in ("form", "title") if wording[name]}
+    manifest = dataclasses.replace(manifest, search={**before, **fitted})
     staged = folder / f"{MANIFEST_FILE}.part"
     staged.write_text(manifest.text(), encoding="utf-8")
     os.replace(staged, folder / MANIFEST_FILE)
     logger.info(
         "dense weight %.2f, joined by %s, form %.1f, title %.1f: chosen on %d questions",
-        -best[1],
-        best[2],
-        wording["form"],
-        wording["title"],
-        len(pairs),
+        *(-best[1], best[2], wording["form"], wording["title"], len(pairs)),
     )
     return manifest
 
