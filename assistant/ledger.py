@@ -11,7 +11,6 @@ DIR/.lock            held while the files are written; the system releases it wh
 from __future__ import annotations
 
 import fcntl
-import json
 import logging
 import os
 import re
@@ -23,6 +22,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from assistant.errors import WorklistError
+from assistant.json_lines import Record, as_lines, each_line, parsed, read_lines, write_atomically
 from assistant.names import remember
 from assistant.states import Claim, States
 
@@ -30,82 +30,6 @@ if TYPE_CHECKING:
     from assistant.studies import Study
 
 logger = logging.getLogger(__name__)
-
-Record = dict[str, Any]
-
-
-def write_atomically(path: Path, content: str | bytes, *, durable: bool = True) -> None:
-    """Write a file so that a reader, or a kill, sees the old content or the new, never a part.
-
-    Args:
-        path: its folder is made when missing.
-        content: of the file.
-        durable: wait until it is on the disk. Without, it is not there, or empty, after a power cut.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    waiting = path.with_name(f".{path.name}.part")
-    with waiting.open("wb") as handle:
-        handle.write(content.encode() if isinstance(content, str) else content)
-        if durable:
-            handle.flush()
-            os.fsync(handle.fileno())
-    os.replace(waiting, path)
-
-
-def each_line(path: Path, start: int = 0) -> Iterator[Record]:
-    """Read a JSON-lines file of ours line by line, and cut off a last line that a kill left unfinished.
-
-    Args:
-        path: may be absent, which reads as empty.
-        start: where to begin, in bytes; the start of a line.
-    Yields:
-        One record a line.
-    Raises:
-        WorklistError: a line that is not the last is no JSON object, so the file was changed by something else.
-    """
-    if not path.exists():
-        return
-    sound, torn = start, 0
-    with path.open("rb") as handle:
-        handle.seek(start)
-        for number, line in enumerate(handle, start=1):
-            record = _parsed(line)
-            if record is None:
-                if handle.read(1):
-                    raise WorklistError(
-                        f"{path} line {number} is not a JSON object: {line[:60]!r}. "
-                        "Repair or delete that line, or choose another --out."
-                    )
-                torn = len(line)
-                break
-            sound += len(line)
-            yield record
-    if torn:
-        logger.warning("dropped an unfinished last line of %d bytes", torn)
-        with path.open("r+b") as handle:
-            handle.truncate(sound)
-            handle.flush()
-            os.fsync(handle.fileno())
-
-
-def read_lines(path: Path, start: int = 0) -> list[Record]:
-    """Return all that `each_line` reads."""
-    return list(each_line(path, start))
-
-
-def _parsed(line: bytes) -> Record | None:
-    """Return the JSON object of a finished line, None for anything else."""
-    if not line.endswith(b"\n"):
-        return None
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return None
-    return record if isinstance(record, dict) else None
-
-
-def _as_lines(records: Iterable[Mapping[str, Any]]) -> str:
-    return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
 
 
 def page_name(record: Mapping[str, Any]) -> str:
@@ -246,7 +170,7 @@ class Ledger:
         """Yield the reports one by one, as they stand in the file."""
         with self._reports.open("rb") as handle:
             for line in handle:
-                record = _parsed(line)
+                record = parsed(line)
                 if record is not None:
                     yield record
 
@@ -275,7 +199,7 @@ class Ledger:
             self._catch_up()
             fresh = [record for record in records if record["study"] not in self.done]
             with self._reports.open("a", encoding="utf-8") as handle:
-                handle.write(_as_lines(fresh))
+                handle.write(as_lines(fresh))
                 handle.flush()
                 os.fsync(handle.fileno())
             self._table.done(self._catch_up())
@@ -299,6 +223,6 @@ class Ledger:
     def _write_failures(self) -> None:
         """Make the file of failures say what the table does."""
         rows = self._table.failures()
-        text = _as_lines({"study": study, "inputs": inputs, "error": error} for study, inputs, error in rows)
+        text = as_lines({"study": study, "inputs": inputs, "error": error} for study, inputs, error in rows)
         if not self._failures.exists() or self._failures.read_text(encoding="utf-8") != text:
             write_atomically(self._failures, text)

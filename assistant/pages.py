@@ -9,7 +9,8 @@ from dataclasses import replace
 from assistant.errors import ExportError
 from assistant.exports.registry import ending, render
 from assistant.exports.source import Source
-from assistant.ledger import Ledger, Record, page_name, write_atomically
+from assistant.json_lines import Record, write_atomically
+from assistant.ledger import Ledger, page_name
 from assistant.names import paths_of
 from assistant.readahead import RunSettings
 

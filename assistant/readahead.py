@@ -21,7 +21,7 @@ from assistant.imaging.images import is_volume, load_images, load_volume, series
 from assistant.imaging.load import load_picture
 from assistant.imaging.picture import Picture
 from assistant.imaging.window import WindowRequest
-from assistant.ledger import Record
+from assistant.json_lines import Record
 from assistant.names import shown
 from assistant.report_template import AUTO
 from assistant.states import Claim

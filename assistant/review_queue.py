@@ -17,7 +17,8 @@ from typing import Any
 
 from assistant.conversation import NOT_FOR_CLINICAL_USE
 from assistant.exports.wording import critical_names
-from assistant.ledger import page_name, read_lines, write_atomically
+from assistant.json_lines import read_lines, write_atomically
+from assistant.ledger import page_name
 
 CSV_NAME, JSON_NAME = "review.csv", "review.jsonl"
 PRIORITIES: dict[int, str] = {

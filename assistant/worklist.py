@@ -19,7 +19,8 @@ from typing import Any, Protocol
 
 from assistant.conversation import Report, ReportRequest
 from assistant.errors import AssistantError, WorklistError
-from assistant.ledger import Ledger, Record
+from assistant.json_lines import Record
+from assistant.ledger import Ledger
 from assistant.pages import restore_pages, write_pages
 from assistant.readahead import LoadPicture, Prepared, RunSettings, holds_volume, read_ahead
 from assistant.review_queue import ReviewQueue

@@ -12,7 +12,8 @@ from assistant.commands.report import run_report
 from assistant.config import AssistantConfig
 from assistant.errors import ConfigError, PacsError
 from assistant.exports.registry import ending
-from assistant.ledger import page_name, read_lines
+from assistant.json_lines import read_lines
+from assistant.ledger import page_name
 from assistant.pacs.archive import Archive, study_folder
 from assistant.pacs.peer import Tls
 from assistant.report_template import AUTO

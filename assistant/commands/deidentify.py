@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from assistant.deidentify.profile import EDITION, Dates, Profile
 from assistant.deidentify.run import Outcome, run_deidentify_files
-from assistant.ledger import write_atomically
+from assistant.json_lines import write_atomically
 
 _LONG = 10
 

@@ -19,7 +19,8 @@ from assistant.commands.report import run_report, with_heat
 from assistant.config import AssistantConfig
 from assistant.errors import AssistantError, ConfigError, PacsError
 from assistant.exports.registry import check_formats, ending
-from assistant.ledger import page_name, read_lines
+from assistant.json_lines import read_lines
+from assistant.ledger import page_name
 from assistant.names import paths_of
 from assistant.pacs.archive import Archive
 from assistant.pacs.peer import LOOPBACK, Tls, checked_aet

@@ -19,7 +19,8 @@ from assistant.errors import WorklistError
 from assistant.gather import Gathered, gather_series
 from assistant.imaging.load import load_picture
 from assistant.imaging.window import WindowRequest, parse_request
-from assistant.ledger import Ledger, read_lines
+from assistant.json_lines import read_lines
+from assistant.ledger import Ledger
 from assistant.names import paths_of
 from assistant.priors import find_priors
 from assistant.readahead import RunSettings, picture_loader

@@ -19,7 +19,8 @@ from assistant.config import AssistantConfig
 from assistant.gather import Gathered
 from assistant.imaging.load import load_picture
 from assistant.imaging.window import WindowRequest
-from assistant.ledger import Ledger, read_lines
+from assistant.json_lines import read_lines
+from assistant.ledger import Ledger
 from assistant.names import paths_of
 from assistant.readahead import RunSettings, picture_loader
 from assistant.report_template import AUTO

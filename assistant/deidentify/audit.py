@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from assistant.deidentify.dataset import Change
-from assistant.ledger import write_atomically
+from assistant.json_lines import write_atomically
 
 JSONL, CSV = "audit.jsonl", "audit.csv"
 COLUMNS = ("output", "tag", "keyword", "vr", "where", "action")

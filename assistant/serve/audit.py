@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from assistant.errors import AssistantError, ConfigError, DataError
-from assistant.ledger import write_atomically
+from assistant.json_lines import write_atomically
 
 _LONGEST = 65536
 """More bytes than a line can have."""

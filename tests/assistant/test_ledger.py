@@ -3,7 +3,8 @@ import json
 import pytest
 
 from assistant.errors import WorklistError
-from assistant.ledger import Ledger, read_lines, write_atomically
+from assistant.json_lines import read_lines, write_atomically
+from assistant.ledger import Ledger
 
 
 def record(study, **fields):

@@ -11,7 +11,7 @@ from assistant.commands.report import run_report
 from assistant.config import AssistantConfig, GenerationConfig
 from assistant.errors import ExportError
 from assistant.exports.registry import render
-from assistant.ledger import read_lines
+from assistant.json_lines import read_lines
 
 HEAT = {"nats": [[0.0] * 8 for _ in range(8)], "whole": 1.5}
 HEAT["nats"][1][6], HEAT["nats"][1][5] = 2.0, 1.5

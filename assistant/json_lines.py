@@ -1,0 +1,91 @@
+"""Files of one JSON object a line, and of anything else, written so that a kill at any moment leaves them whole."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from assistant.errors import WorklistError
+
+logger = logging.getLogger(__name__)
+
+Record = dict[str, Any]
+
+
+def write_atomically(path: Path, content: str | bytes, *, durable: bool = True) -> None:
+    """Write a file so that a reader, or a kill, sees the old content or the new, never a part.
+
+    Args:
+        path: its folder is made when missing.
+        content: of the file.
+        durable: wait until it is on the disk. Without, it is not there, or empty, after a power cut.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    waiting = path.with_name(f".{path.name}.part")
+    with waiting.open("wb") as handle:
+        handle.write(content.encode() if isinstance(content, str) else content)
+        if durable:
+            handle.flush()
+            os.fsync(handle.fileno())
+    os.replace(waiting, path)
+
+
+def each_line(path: Path, start: int = 0) -> Iterator[Record]:
+    """Read a JSON-lines file of ours line by line, and cut off a last line that a kill left unfinished.
+
+    Args:
+        path: may be absent, which reads as empty.
+        start: where to begin, in bytes; the start of a line.
+    Yields:
+        One record a line.
+    Raises:
+        WorklistError: a line that is not the last is no JSON object, so the file was changed by something else.
+    """
+    if not path.exists():
+        return
+    sound, torn = start, 0
+    with path.open("rb") as handle:
+        handle.seek(start)
+        for number, line in enumerate(handle, start=1):
+            record = parsed(line)
+            if record is None:
+                if handle.read(1):
+                    raise WorklistError(
+                        f"{path} line {number} is not a JSON object: {line[:60]!r}. "
+                        "Repair or delete that line, or choose another --out."
+                    )
+                torn = len(line)
+                break
+            sound += len(line)
+            yield record
+    if torn:
+        logger.warning("dropped an unfinished last line of %d bytes", torn)
+        with path.open("r+b") as handle:
+            handle.truncate(sound)
+            handle.flush()
+            os.fsync(handle.fileno())
+
+
+def read_lines(path: Path, start: int = 0) -> list[Record]:
+    """Return all that `each_line` reads."""
+    return list(each_line(path, start))
+
+
+def parsed(line: bytes) -> Record | None:
+    """Return the JSON object of a finished line, None for anything else."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def as_lines(records: Iterable[Mapping[str, Any]]) -> str:
+    """Return the lines of a file of records."""
+    return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
