@@ -56,6 +56,16 @@ class GenerationConfig:
     """How they are chosen: `unusual`, `relevant` to the question, `uniform`, or `auto`, which weighs the first two."""
     picture_cache: int = 128
     """Encoded pictures that are kept in memory; about 0.6 MB each for a 224-pixel ViT-B/16 in fp32."""
+    precision: Literal["exact", "bfloat16", "int8"] = "exact"
+    """Of the language model on a CPU: that of its weights, or fewer bits, which is quicker and may change a word."""
+    linears: Literal["auto", "packed", "torch"] = "auto"
+    """Order of the weights on a CPU: oneDNN's, torch's, or for each shape what was measured to be quicker."""
+    decode_attention: Literal["auto", "matmul", "torch"] = "auto"
+    """How one new token attends: by two matrix products, by torch's own function, or what was measured."""
+    prefix_cache_mb: int = 256
+    """Memory for what the language model made of the beginnings of the latest prompts; 0 keeps none."""
+    share_prefixes: bool = True
+    """Read what several prompts of a batch begin with, such as one picture, once for all of them."""
 
     def __post_init__(self) -> None:
         faults = [
@@ -85,6 +95,7 @@ _AT_LEAST: dict[str, float] = {
     "history_turns": 0,
     "slices": 1,
     "picture_cache": 1,
+    "prefix_cache_mb": 0,
 }
 
 

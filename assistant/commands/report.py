@@ -29,9 +29,11 @@ from assistant.worklist import Summary, grouped_by_study, run_worklist
 
 logger = logging.getLogger(__name__)
 
-_NOT_IN_THE_TEXT = ("batch_size", "picture_cache")
+_NOT_IN_THE_TEXT = (
+    "batch_size", "picture_cache", "linears", "decode_attention", "prefix_cache_mb", "share_prefixes",
+)  # fmt: skip
 """Settings that change speed or memory only; a rerun with others goes on with the same studies."""
-_ADDED_LATER = ("slices", "slice_choice", "check_reports")
+_ADDED_LATER = ("slices", "slice_choice", "check_reports", "precision")
 """Settings that earlier versions had not: at their usual values they leave the studies' ids as they were."""
 
 

@@ -25,6 +25,8 @@ class PictureFeatures:
     """(P, Dv), of the contract's feature layer, before the connector."""
     joint: np.ndarray
     """(E,) float32, unit length, in the space shared with text."""
+    content_id: str = ""
+    """Of the picture; empty where it is not known."""
 
 
 class PictureEncoder:
@@ -81,7 +83,10 @@ class PictureEncoder:
         joint = out.last_hidden_state[:, 0].float() @ model.projection.to(tower.device).float().T
         joint = torch.nn.functional.normalize(joint, dim=-1).cpu().numpy()
         # Cloned: a row kept as a view would keep the whole batch in memory.
-        return [PictureFeatures(row.clone(), vector.copy()) for row, vector in zip(patches, joint, strict=True)]
+        return [
+            PictureFeatures(row.clone(), vector.copy(), picture.content_id)
+            for row, vector, picture in zip(patches, joint, pictures, strict=True)
+        ]
 
 
 def bare(llava: Any) -> Any:
