@@ -29,7 +29,7 @@ class GrowingLayer(CacheLayerMixin):
     is_sliding = False
 
     def __init__(self, owner: KeyValues) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._owner = owner
         self.length = 0
         self.room: list[torch.Tensor] = []
@@ -38,7 +38,7 @@ class GrowingLayer(CacheLayerMixin):
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         """Make room for the rows and columns that the owner expects."""
         rows, columns = max(len(key_states), self._owner.rows), max(_LEAST_ROOM, self._owner.expected)
-        self.room = [one.new_zeros((rows, one.shape[1], columns, one.shape[3])) for one in (key_states, value_states)]
+        self.room = [one.new_empty((rows, one.shape[1], columns, one.shape[3])) for one in (key_states, value_states)]
         self.is_initialized = True
 
     def update(
@@ -64,10 +64,9 @@ class GrowingLayer(CacheLayerMixin):
         there = self.room[0].shape
         if rows <= there[0] and columns <= there[2]:
             return
-        more_rows, more = max(rows, there[0]), columns if columns <= there[2] else max(columns, 2 * there[2])
-        more = max(more, there[2])
+        more_rows, more = max(rows, there[0]), there[2] if columns <= there[2] else max(columns, 2 * there[2])
         for place, room in enumerate(self.room):
-            larger = room.new_zeros((more_rows, room.shape[1], more, room.shape[3]))
+            larger = room.new_empty((more_rows, room.shape[1], more, room.shape[3]))
             larger[: there[0], :, : self.length] = room[:, :, : self.length]
             self.room[place] = larger
 
@@ -146,8 +145,10 @@ class KeyValues(Cache):
             layer.reserve(len(parts), longest)
             layer.length = longest
             for row, (size, part) in enumerate(zip(sizes, parts, strict=True)):
-                for kind in range(2 if size else 0):
-                    layer.room[kind][row, :, longest - size : longest] = part[number][kind]
+                for kind, room in enumerate(layer.room):
+                    room[row, :, : longest - size] = 0
+                    if size:
+                        room[row, :, longest - size : longest] = part[number][kind]
 
     def part(self, row: int, most: int | None = None) -> Part:
         """Return a copy of the first tokens of a row, of all of them unless `most` says how many."""

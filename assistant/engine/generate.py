@@ -131,7 +131,8 @@ class Generator:
     def score(self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]]) -> list[list[float]]:
         """Weigh the options of several prompts of one length at once, as `score_options` does for one."""
         tickets = [self.ticket(prompt, choices) for prompt, choices in zip(prompts, options, strict=True)]
-        batch = prefill(self.language, prompts, self._prefixes, more=0, share=self._settings.share_prefixes)
+        share = self._settings.share_prefixes
+        batch = prefill(self.language, prompts, self._prefixes, more=0, share=share, keep=False)
         return self.flow().score(batch, tickets)
 
     def stream(self, prompt: Prompt, *, max_new_tokens: int | None = None) -> Iterator[str | Generated]:

@@ -18,7 +18,7 @@ from assistant.config import GenerationConfig
 from assistant.engine.attention import matmul_attention
 from assistant.engine.cache import KeyValues
 from assistant.engine.features import bare
-from assistant.engine.linears import Int8Linear, PackedLinear, plain_linears, with_linears
+from assistant.engine.linears import Int8Linear, PackedLinear, Use, plain_linears, with_linears
 from assistant.engine.paths import Paths, matmul_use, packed_use
 from assistant.errors import ConfigError
 
@@ -36,8 +36,10 @@ _MOST_OF_MEMORY = 0.25
 class _Ready:
     """What runs, and the state of the weights that it was made from."""
 
-    decoder: nn.Module
-    head: nn.Module
+    decoder: nn.Module | None
+    """None stands for the model's own: a strong reference to it would keep it in memory for ever."""
+    head: nn.Module | None
+    dtype: torch.dtype
     paths: Paths
     stamp: tuple[Any, ...]
 
@@ -71,6 +73,8 @@ class Batch:
 
 # One model may have several generators, each with the same copies of its weights.
 _ready: WeakKeyDictionary[nn.Module, dict[tuple[str, ...], _Ready]] = WeakKeyDictionary()
+_packed: WeakKeyDictionary[nn.Module, tuple[int, PackedLinear]] = WeakKeyDictionary()
+"""Linears that were packed before, with the version of their weight: an adapter's training leaves them as they are."""
 _making = Lock()
 
 
@@ -142,7 +146,7 @@ class Language:
         settings, decoder, head = self._settings, self._decoder, self._head
         if settings.precision != "exact":
             decoder, head = copy.deepcopy(decoder).to(torch.bfloat16), copy.deepcopy(head).to(torch.bfloat16)
-        packed: dict[tuple[int, int], tuple[bool, bool, bool]] = {}
+        packed: dict[tuple[int, int], Use] = {}
         linears = [one for part in (decoder, head) for one in plain_linears(part) if not one.weight.requires_grad]
         fits = sum(one.weight.nbytes for one in linears) < _MOST_OF_MEMORY * _free_memory()
         wanted = settings.linears if fits or settings.linears == "packed" else "torch"
@@ -153,16 +157,17 @@ class Language:
                 return linear
             outputs, inputs = linear.weight.shape
             use = packed.setdefault((outputs, inputs), packed_use(linear, wanted))
-            return PackedLinear(linear, use) if any(use) else linear
+            return _pack(linear, use) if any(use) else linear
 
         with torch.inference_mode(False), torch.no_grad():
             decoder = with_linears(decoder, Int8Linear if settings.precision == "int8" else pack)
             head = with_linears(head, pack)
-        kind = next(decoder.parameters()).dtype
+        kind = next(decoder.parameters()).dtype if settings.precision != "exact" else self._embed.weight.dtype
         matmul = matmul_use(self.config, kind, self.device.type, settings.decode_attention)
         paths = Paths(settings.precision, packed, matmul)
         logger.info("engine: %s", paths.describe())
-        return _Ready(decoder, head, paths, stamp)
+        own, own_head = decoder is self._decoder, head is self._head
+        return _Ready(None if own else decoder, None if own_head else head, kind, paths, stamp)
 
     def embeds(self, prompts: Sequence[Prompt], spans: Sequence[tuple[int, int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return what stands for a stretch of each prompt, padded on the left.
@@ -222,14 +227,14 @@ class Language:
             # One token sees whatever is not padding: the finished form spares the making of it at every step.
             seen = seen[:, None, None]
         with matmul_attention(self.config, new == 1 and ready.paths.matmul[rows > 1]):
-            out = ready.decoder(
-                inputs_embeds=embeds.to(next(ready.decoder.parameters()).dtype),
+            out = (ready.decoder or self._decoder)(
+                inputs_embeds=embeds.to(ready.dtype),
                 attention_mask=seen,
                 position_ids=positions,
                 past_key_values=batch.cache,
                 use_cache=True,
             )
-        logits: torch.Tensor = ready.head(out.last_hidden_state[:, -last:]).float()
+        logits: torch.Tensor = (ready.head or self._head)(out.last_hidden_state[:, -last:]).float()
         return logits
 
     def begin(self, parts: Sequence[Any], expected: int) -> Batch:
@@ -242,6 +247,16 @@ class Language:
 
     def _key(self) -> tuple[str, ...]:
         return (self._settings.precision, self._settings.linears, self._settings.decode_attention)
+
+
+def _pack(linear: nn.Linear, use: Use) -> PackedLinear:
+    """Return the packed form of a linear, made before if its weight is still the same."""
+    version = 0 if linear.weight.is_inference() else linear.weight._version
+    known = _packed.get(linear)
+    if known is None or known[0] != version or known[1].weight is not linear.weight or known[1].use != use:
+        known = (version, PackedLinear(linear, use))
+        _packed[linear] = known
+    return known[1]
 
 
 def _patches(prompt: Prompt, start: int, stop: int, image_id: int) -> list[torch.Tensor]:

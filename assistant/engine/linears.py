@@ -74,7 +74,7 @@ class Int8Linear(nn.Module):
         rows = hidden.reshape(-1, hidden.shape[-1]).float()
         scale = rows.abs().amax(-1, keepdim=True).clamp_min_(1e-12).div_(127)
         whole = (rows / scale).round_().to(torch.int8)
-        made = torch.ops.onednn.qlinear_pointwise(
+        made: torch.Tensor = torch.ops.onednn.qlinear_pointwise(
             whole, 1.0, 0, self._packed, self._scale, self._zero, None, 1.0, 0, torch.float32, "none", [], ""
         )
         made = made.mul_(scale).to(hidden.dtype).view(*hidden.shape[:-1], -1)

@@ -13,6 +13,7 @@ import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ logger = logging.getLogger(__name__)
 FILE = "engine-paths.json"
 _GAIN = 0.93
 """A way is taken where it needs at most this share of the usual one's time."""
-_MOST_SUMS = 4e9
+_MOST_SUMS = 5e8
 """Products of a linear above which a prompt's worth of tokens is not tried: it would take too long."""
 _known: dict[str, list[bool]] = {}
 
@@ -50,7 +51,9 @@ class Paths:
         taken = sum(any(use) for use in self.packed.values())
         ways.append(f"oneDNN-packed linears for {taken} of {len(self.packed)} shapes")
         told = {(True, True): "matmul", (False, False): "torch's own"}
-        ways.append(f"decode attention {told.get(self.matmul, 'matmul for ' + ('one row' if self.matmul[0] else 'batches'))}")
+        ways.append(
+            f"decode attention {told.get(self.matmul, 'matmul for ' + ('one row' if self.matmul[0] else 'batches'))}"
+        )
         return ", ".join(ways)
 
 
@@ -86,7 +89,7 @@ def packed_use(linear: nn.Linear, wanted: str = "auto") -> Use:
 def _measure_linear(outputs: int, inputs: int, kind: torch.dtype) -> list[bool]:
     weight = torch.full((outputs, inputs), 0.01, dtype=kind)
     packed = torch.ops.mkldnn._reorder_linear_weight(weight, ROWS[1])
-    found = []
+    found: list[bool] = []
     for rows in ROWS:
         hidden = torch.ones((rows, inputs), dtype=kind)
         if rows == ROWS[-1] and rows * outputs * inputs > _MOST_SUMS:
@@ -94,8 +97,8 @@ def _measure_linear(outputs: int, inputs: int, kind: torch.dtype) -> list[bool]:
             continue
         own, other = quickest(
             (
-                lambda hidden=hidden: nn.functional.linear(hidden, weight),
-                lambda hidden=hidden: torch.ops.mkldnn._linear_pointwise(hidden, packed, None, "none", [], ""),
+                partial(nn.functional.linear, hidden, weight),
+                partial(torch.ops.mkldnn._linear_pointwise, hidden, packed, None, "none", [], ""),
             ),
             repeats=3 if rows == ROWS[-1] else 9,
         )
@@ -133,8 +136,8 @@ def _measure_attention(heads: int, shared: int, width: int, kind: torch.dtype) -
         mask = torch.ones((rows, 1, 1, 300), dtype=torch.bool)
         own, other = quickest(
             (
-                lambda q=query, k=keys, v=values, m=mask: _own_attention(q, k, v, m),
-                lambda q=query, k=keys, v=values, m=mask: decode_attention(q, k, v, m, width**-0.5),
+                partial(_own_attention, query, keys, values, mask),
+                partial(decode_attention, query, keys, values, mask, width**-0.5),
             ),
             repeats=5,
         )

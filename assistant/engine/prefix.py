@@ -124,7 +124,15 @@ class PrefixCache:
         self.bytes -= sum(keys.nbytes + values.nbytes for keys, values in part)
 
 
-def prefill(language: Language, prompts: Sequence[Prompt], cache: PrefixCache, *, more: int, share: bool = True) -> Batch:
+def prefill(
+    language: Language,
+    prompts: Sequence[Prompt],
+    cache: PrefixCache,
+    *,
+    more: int,
+    share: bool = True,
+    keep: bool = True,
+) -> Batch:
     """Read prompts, each shared beginning once.
 
     Args:
@@ -133,6 +141,7 @@ def prefill(language: Language, prompts: Sequence[Prompt], cache: PrefixCache, *
         cache: of beginnings that were read before; it takes new ones.
         more: tokens that will be written after the prompts, to make room for.
         share: False reads every prompt whole.
+        keep: whether the cache takes these prompts' beginnings; not where none of them will come again.
     Returns:
         A row for each prompt, with the logits of its first new token.
     """
@@ -143,11 +152,11 @@ def prefill(language: Language, prompts: Sequence[Prompt], cache: PrefixCache, *
     known = [cache.find(row.key) for row in rows]
     groups = _groups(rows, known)
     if any(len(group) > 1 for group in groups):
-        known = _read_groups(language, rows, known, groups, cache)
+        known = _read_groups(language, rows, known, groups, cache if keep else PrefixCache(0))
     spans = [(size, len(row.key)) for row, (size, _) in zip(rows, known, strict=True)]
     batch = _read(language, prompts, spans, [part for _, part in known], more)
     for place, row in enumerate(rows):
-        if cache.wants(row):
+        if keep and cache.wants(row):
             cache.put(row.key, batch.cache.part(place))
     return batch
 
