@@ -25,8 +25,8 @@ from assistant.commands.options import (
     add_report_options,
     add_serve_options,
     add_slice_options,
+    generation_values,
     serve_values,
-    slice_values,
     window,
 )
 from assistant.errors import AssistantError, RetrievalError
@@ -99,6 +99,11 @@ def _shared_options() -> argparse.ArgumentParser:
     )
     shared.add_argument(
         "--templates", action="append", metavar="DIR", help="a folder with report templates of your own, .yaml files"
+    )
+    shared.add_argument(
+        "--precision",
+        choices=("exact", "bfloat16", "int8"),
+        help="of the language model on a CPU: its own, or fewer bits, which is quicker (default: exact)",
     )
     shared.add_argument("--config", metavar="FILE", help="YAML settings; the options here go before them")
     shared.add_argument("--verbose", action="store_true", help="log what is done, and show where an error arose")
@@ -231,7 +236,7 @@ def _config(args: argparse.Namespace) -> AssistantConfig:
         given = getattr(args, name, None)
         if given is not None:
             values[name] = given
-    for name, given in (("serve", serve_values(args)), ("generation", slice_values(args))):
+    for name, given in (("serve", serve_values(args)), ("generation", generation_values(args))):
         if given:
             before = values.get(name)
             values[name] = {**(before if isinstance(before, dict) else {}), **given}

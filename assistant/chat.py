@@ -77,6 +77,11 @@ class MedicalAssistant:
         self._known = KnownPictures.open(model.folder)
         self._finisher = Finisher(model, self.settings, self._lookup)
 
+    @property
+    def engine(self) -> str:
+        """How the language model runs here, in a line; the first look may measure what is quickest."""
+        return self._local.paths.describe()
+
     def answer(self, question: Question) -> Answer:
         """Answer one question.
 

@@ -140,9 +140,10 @@ def add_slice_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def slice_values(args: argparse.Namespace) -> dict[str, object]:
-    """Return what the command line says of slices and checks, as `generation` of a settings file has it."""
-    given = {name: value for name in ("slices", "slice_choice") if (value := getattr(args, name, None)) is not None}
+def generation_values(args: argparse.Namespace) -> dict[str, object]:
+    """Return what the command line says of slices, checks and precision, as `generation` of a settings file has it."""
+    names = ("slices", "slice_choice", "precision")
+    given = {name: value for name in names if (value := getattr(args, name, None)) is not None}
     return {**given, **({"check_reports": False} if getattr(args, "no_checks", False) else {})}
 
 
