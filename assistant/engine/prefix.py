@@ -25,6 +25,9 @@ LEAST = 16
 """Fewer shared tokens than this are not worth a copy."""
 _TEXT = 32
 """So many equal tokens at the beginning of prompts without pictures make them share it."""
+_MOST_HELD = 64
+_NONE = np.iinfo(np.int64).min
+"""Stands in no key."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +75,7 @@ class PrefixCache:
     def __init__(self, most_bytes: int) -> None:
         self._most = most_bytes
         self._held: OrderedDict[bytes, tuple[np.ndarray, Part]] = OrderedDict()
+        self._table: np.ndarray | None = None
         self._lock = Lock()
         self._stamp: Any = None
         self.bytes = 0
@@ -82,20 +86,34 @@ class PrefixCache:
         with self._lock:
             if stamp != self._stamp:
                 self._held.clear()
-                self._stamp, self.bytes = stamp, 0
+                self._stamp, self._table, self.bytes = stamp, None, 0
+
+    def _common(self, key: np.ndarray) -> np.ndarray:
+        """Return how many tokens each beginning that is held has in common with a key: (N,)."""
+        if self._table is None:
+            longest = max((len(held) for held, _ in self._held.values()), default=0)
+            self._table = np.full((len(self._held), longest + 1), _NONE)
+            for row, (held, _) in enumerate(self._held.values()):
+                self._table[row, : len(held)] = held
+        differ = self._table[:, : len(key)] != key[: self._table.shape[1]]
+        whole = differ.shape[1]
+        return np.where(differ.any(1), differ.argmax(1), whole) if whole else np.zeros(len(differ), np.int64)
 
     def find(self, key: np.ndarray) -> tuple[int, Part]:
         """Return how many tokens at the beginning are known, one less than all at most, and what they left."""
         with self._lock:
-            best, found = 0, None
-            for name, (held, _) in self._held.items():
-                size = min(shared(held, key), len(key) - 1)
-                if size > best:
-                    best, found = size, name
-            if found is None or best < LEAST:
+            if not self._held:
                 return 0, []
-            self._held.move_to_end(found)
-            part = self._held[found][1]
+            common = self._common(key)
+            row = int(common.argmax())
+            best = min(int(common[row]), len(key) - 1)
+            if best < LEAST:
+                return 0, []
+            name = list(self._held)[row]
+            part = self._held[name][1]
+            if row < len(self._held) - 1:
+                self._held.move_to_end(name)
+                self._table = None
         return best, [(keys[:, :best], values[:, :best]) for keys, values in part]
 
     def wants(self, one: Keyed) -> bool:
@@ -103,7 +121,9 @@ class PrefixCache:
         if not self._most or not one.lasting:
             return False
         with self._lock:
-            return all(shared(held, one.key) < min(one.cut, len(held)) for held, _ in self._held.values())
+            common = self._common(one.key)
+            sizes = np.asarray([len(held) for held, _ in self._held.values()], dtype=np.int64)
+            return bool((common < np.minimum(sizes, one.cut)).all())
 
     def put(self, key: np.ndarray, part: Part) -> None:
         """Remember a beginning, and forget the oldest until all fit; shorter beginnings of it are let go."""
@@ -116,8 +136,9 @@ class PrefixCache:
                     self._drop(name)
             self._held[key.tobytes()] = (key, part)
             self.bytes += size
-            while self.bytes > self._most:
+            while self.bytes > self._most or len(self._held) > _MOST_HELD:
                 self._drop(next(iter(self._held)))
+            self._table = None
 
     def _drop(self, name: bytes) -> None:
         _, part = self._held.pop(name)
