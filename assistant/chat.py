@@ -8,10 +8,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from assistant.asking import PromptMaker, own_prompt
-from assistant.batches import in_batches, timed
 from assistant.case import Case
 from assistant.config import GenerationConfig
 from assistant.conversation import Answer, Question, Report, ReportRequest
@@ -32,6 +31,7 @@ from assistant.review import without_citations
 from assistant.scope import check_scope
 from assistant.slices import choose_slices
 from assistant.template_files import Templates, shipped
+from assistant.together import Together, in_order, write_cases
 
 if TYPE_CHECKING:
     from assistant.engine.features import PictureFeatures
@@ -62,14 +62,12 @@ class MedicalAssistant:
         self.model = model
         self.templates = templates or shipped()
         self.retriever = retriever
-        self.settings = settings or GenerationConfig()
+        settings = self.settings = settings or GenerationConfig()
         can = model.contract.capabilities
         self._quotes = can.get("text_only") == "quote"
         self._shows_evidence = can.get("evidence_in_prompt") == "yes"
         self._slices = self.settings.slices or int(can.get("slices", "1"))
-        self._encoder = PictureEncoder(
-            model, max_items=self.settings.picture_cache, batch_size=self.settings.batch_size
-        )
+        self._encoder = PictureEncoder(model, max_items=settings.picture_cache, batch_size=settings.batch_size)
         self._local = Generator(model, self.settings)
         self._generator = writer or self._local
         self._prompts = PromptMaker(self._local.encoder, self.settings, can)
@@ -94,13 +92,14 @@ class MedicalAssistant:
         Raises:
             ConfigError: the question is empty, or too long for the model.
         """
-        return next(self.answers([question]))
+        (answer,) = self.answers([question])
+        return answer
 
     def answers(self, questions: Iterable[Question], batch_size: int | None = None) -> Iterator[Answer]:
         """Answer many questions; several go through the model together.
 
         Args:
-            questions: any number; read a batch at a time.
+            questions: any number; read as there is room.
             batch_size: the settings' own, unless given.
 
         Yields:
@@ -109,13 +108,8 @@ class MedicalAssistant:
         Raises:
             ConfigError: a question is empty, or too long for the model.
         """
-        for batch in in_batches(questions, batch_size or self.settings.batch_size):
-            started = time.perf_counter()
-            cases = self._question_cases(batch)
-            self._generate(cases)
-            cases = [self._second_round(case) for case in cases]
-            answers = [self._finisher.answer(case) for case in cases]
-            yield from timed(answers, started, "answered %d question(s) in %.2f s")
+        made = in_order(self.together(batch_size), questions, "answered %d question(s) in %.2f s")
+        yield from cast("Iterator[Answer]", made)
 
     def stream(self, question: Question) -> Iterator[str | Answer]:
         """Answer one question while the reader watches.
@@ -141,8 +135,8 @@ class MedicalAssistant:
                     streamed = True
                     yield piece
         else:
-            self._generate([case])
-        (answer,) = timed([self._finisher.answer(case)], started, "streamed %d answer in %.2f s")
+            write_cases(self._generator, [case], self.settings)
+        answer = replace(self._finisher.answer(case), seconds=time.perf_counter() - started)
         if not streamed:
             yield answer.text
         yield answer
@@ -181,13 +175,14 @@ class MedicalAssistant:
         Raises:
             ConfigError: the request has no picture, or too many for the model.
         """
-        return next(self.reports([request]))
+        (report,) = self.reports([request])
+        return report
 
     def reports(self, requests: Iterable[ReportRequest], batch_size: int | None = None) -> Iterator[Report]:
         """Draft many reports; several go through the model together.
 
         Args:
-            requests: any number; read a batch at a time.
+            requests: any number; read as there is room.
             batch_size: the settings' own, unless given.
 
         Yields:
@@ -196,17 +191,28 @@ class MedicalAssistant:
         Raises:
             ConfigError: a request has no picture, or too many for the model.
         """
-        for batch in in_batches(requests, batch_size or self.settings.batch_size):
-            started = time.perf_counter()
-            cases = self._report_cases(batch)
-            self._generate(cases, max_new_tokens=self.settings.report_max_new_tokens)
-            self._generate([aside for case in cases for aside in case.asides])
-            reports = [self._finisher.report(case) for case in cases]
-            yield from timed(reports, started, "drafted %d report(s) in %.2f s")
+        yield from cast(
+            "Iterator[Report]", in_order(self.together(batch_size), requests, "drafted %d report(s) in %.2f s")
+        )
+
+    def together(self, batch_size: int | None = None) -> Together:
+        """Return what works on so many questions and studies at once, and lets others join."""
+        batch_size = batch_size or self.settings.batch_size
+        return Together(self._cases, self._finished, self._generator, self.settings, batch_size)
 
     def encode(self, pictures: Sequence[Picture]) -> list[PictureFeatures]:
         """Return the features of each picture, in order; those seen lately are remembered."""
         return self._encoder.encode(pictures)
+
+    def _cases(self, asked: Sequence[Question | ReportRequest]) -> list[Case]:
+        """Guard, retrieve and prompt, in their order."""
+        questions = iter(self._question_cases([one for one in asked if isinstance(one, Question)]))
+        reports = iter(self._report_cases([one for one in asked if isinstance(one, ReportRequest)]))
+        return [next(questions if isinstance(one, Question) else reports) for one in asked]
+
+    def _finished(self, case: Case) -> Answer | Report:
+        """Review what was written."""
+        return self._finisher.report(case) if case.question is None else self._finisher.answer(self._second_round(case))
 
     def _question_cases(self, questions: Sequence[Question]) -> list[Case]:
         """Guard, retrieve and prompt."""
@@ -289,16 +295,6 @@ class MedicalAssistant:
             return case
         again = replace(case, evidence=found, cautions=list(case.cautions))
         again.prompt = self._prompts.for_question(again, case.question)
-        self._generate([again])
+        write_cases(self._generator, [again], self.settings)
         again.warn("The first answer was unsure; this one is from a second search.")
         return again if self._finisher.sureness(again)[1] > confidence else case
-
-    def _generate(self, cases: Sequence[Case], max_new_tokens: int | None = None) -> None:
-        waiting = [case for case in cases if case.prompt is not None]
-        made = self._generator.answer(
-            [case.prompt for case in waiting if case.prompt is not None],
-            [[form for _, form in case.forms] for case in waiting],
-            max_new_tokens=max_new_tokens,
-        )
-        for case, (generated, scores) in zip(waiting, made, strict=True):
-            case.generated, case.scores = generated, scores

@@ -11,7 +11,12 @@ from assistant.engine.generate import Generator
 from assistant.sampling import Sampling
 
 SETTINGS = GenerationConfig(max_new_tokens=20, batch_size=8)
-TEXTS = ("Is there a glioma in this MRI?", "benign?", "What is a glioma?", "Is it normal or is there anything else to see?")
+TEXTS = (
+    "Is there a glioma in this MRI?",
+    "benign?",
+    "What is a glioma?",
+    "Is it normal or is there anything else?",
+)
 
 
 @pytest.fixture(scope="module")

@@ -75,7 +75,9 @@ def test_another_picture_shares_the_system_text_only(make, features):
     generator.generate([second])
     start = second.ids.index(generator.language.image_id)
     assert generator.language.passed - before == len(second.ids) - start
-    assert shared(keyed(first, generator.language.image_id).key, keyed(second, generator.language.image_id).key) == start
+    assert (
+        shared(keyed(first, generator.language.image_id).key, keyed(second, generator.language.image_id).key) == start
+    )
 
 
 def test_a_memory_of_nothing_keeps_nothing(make, features):
