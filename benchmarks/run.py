@@ -18,6 +18,11 @@ from benchmarks.suite import Measured
 ROWS: dict[str, str] = {
     "sft_step": "benchmarks.training_rows:sft_step",
     "dpo_step": "benchmarks.training_rows:dpo_step",
+    "vqa_exact": "benchmarks.engine_rows:vqa_exact",
+    "vqa_fast": "benchmarks.engine_rows:vqa_fast",
+    "vqa_varlen": "benchmarks.engine_rows:vqa_varlen",
+    "decode_attention": "benchmarks.engine_rows:decode_row",
+    "scale": "benchmarks.engine_rows:scale",
 }
 """Name of a row → `module:function` that measures it: given the device's name, it returns its lines."""
 
