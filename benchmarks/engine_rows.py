@@ -141,7 +141,7 @@ def phantom_scores(count: int = 240) -> dict[str, float]:
         features = PictureEncoder(model, max_items=len(files)).encode([load_picture(file) for file in files])
         seen = dict(zip(files, features, strict=True))
         places = [one.image_paths(root)[0] for one in asked]
-    scores = {}
+    scores: dict[str, float] = {}
     for precision in PRECISIONS:
         generator = Generator(model, GenerationConfig(precision=precision, max_new_tokens=48))
         prompts = [

@@ -96,6 +96,8 @@ class Generator:
 
         Args:
             size: the most rows at once; the settings' batch size unless given.
+        Returns:
+            The flow.
         """
         return Flow(
             self.language,
@@ -112,6 +114,8 @@ class Generator:
             prompt: to answer.
             options: continuations to weigh.
             max_new_tokens: the settings' own, unless given; the prompt's own sampling goes before both.
+        Returns:
+            The ticket, to be used once.
         """
         row = Row(
             prompt,

@@ -75,6 +75,8 @@ def packed_use(linear: nn.Linear, wanted: str = "auto") -> Use:
     Args:
         linear: on the CPU, float32 or bfloat16.
         wanted: "auto" measures; "packed" and "torch" are always and never.
+    Returns:
+        For each of `linears.ROWS`.
     """
     kind = linear.weight.dtype
     if wanted == "torch" or not can_pack() or linear.weight.is_cuda or kind not in (torch.float32, torch.bfloat16):
