@@ -34,6 +34,8 @@ def random_model(dtype: torch.dtype = torch.float32, device: str = "cpu", *, see
         dtype: of the weights.
         device: where it runs.
         seed: of the weights.
+    Returns:
+        The model; nothing of it was trained.
     """
     from transformers import LlamaConfig, LlavaConfig, LlavaForConditionalGeneration, ViTConfig
 

@@ -46,14 +46,14 @@ class Flow:
         encoder: makes the tokens of options.
         cache: of beginnings that were read before.
         size: the most rows at once.
-        share: whether beginnings that prompts share are read once.
+        sharing: whether beginnings that prompts share are read once.
     """
 
     def __init__(
-        self, language: Language, encoder: PromptEncoder, cache: PrefixCache, *, size: int, share: bool = True
+        self, language: Language, encoder: PromptEncoder, cache: PrefixCache, *, size: int, sharing: bool = True
     ) -> None:
         self._language, self._encoder, self._cache = language, encoder, cache
-        self.size, self._share = size, share
+        self.size, self._sharing = size, sharing
         self._batch: Batch | None = None
         self.going: list[Ticket] = []
         """Those that are being written, in the order of their rows."""
@@ -75,7 +75,7 @@ class Flow:
             return
         prompts = [ticket.prompt for ticket in tickets]
         more = min(_ROOM, max(ticket.row.limit for ticket in tickets))
-        batch = prefill(self._language, prompts, self._cache, more=more, share=self._share)
+        batch = prefill(self._language, prompts, self._cache, more=more, sharing=self._sharing)
         for ticket, scores in zip(tickets, self.score(batch, tickets), strict=True):
             ticket.scores = scores
         if self._batch is None:

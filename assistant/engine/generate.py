@@ -104,7 +104,7 @@ class Generator:
             self.encoder,
             self._prefixes,
             size=size or self._settings.batch_size,
-            share=self._settings.share_prefixes,
+            sharing=self._settings.share_prefixes,
         )
 
     def ticket(self, prompt: Prompt, options: Sequence[str] = (), *, max_new_tokens: int | None = None) -> Ticket:
@@ -135,8 +135,8 @@ class Generator:
     def score(self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]]) -> list[list[float]]:
         """Weigh the options of several prompts of one length at once, as `score_options` does for one."""
         tickets = [self.ticket(prompt, choices) for prompt, choices in zip(prompts, options, strict=True)]
-        share = self._settings.share_prefixes
-        batch = prefill(self.language, prompts, self._prefixes, more=0, share=share, keep=False)
+        sharing = self._settings.share_prefixes
+        batch = prefill(self.language, prompts, self._prefixes, more=0, sharing=sharing, keep=False)
         return self.flow().score(batch, tickets)
 
     def stream(self, prompt: Prompt, *, max_new_tokens: int | None = None) -> Iterator[str | Generated]:

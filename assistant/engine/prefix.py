@@ -151,7 +151,7 @@ def prefill(
     cache: PrefixCache,
     *,
     more: int,
-    share: bool = True,
+    sharing: bool = True,
     keep: bool = True,
 ) -> Batch:
     """Read prompts, each shared beginning once.
@@ -161,12 +161,12 @@ def prefill(
         prompts: B of them.
         cache: of beginnings that were read before; it takes new ones.
         more: tokens that will be written after the prompts, to make room for.
-        share: False reads every prompt whole.
+        sharing: False reads every prompt whole.
         keep: whether the cache takes these prompts' beginnings; not where none of them will come again.
     Returns:
         A row for each prompt, with the logits of its first new token.
     """
-    if not share or language.windowed:
+    if not sharing or language.windowed:
         return _read(language, prompts, [(0, len(one.ids)) for one in prompts], [[]] * len(prompts), more)
     cache.check(language.stamp())
     rows = [keyed(prompt, language.image_id) for prompt in prompts]
