@@ -116,11 +116,14 @@ def test_only_what_is_left_out_is_nothing_to_report_on(tmp_path):
 
 def test_new_settings_at_their_usual_values_leave_the_ids_of_older_folders_alone():
     usual = GenerationConfig()
-    later = ("batch_size", "picture_cache", "slices", "slice_choice", "check_reports")
+    later = ("batch_size", "picture_cache", "slices", "slice_choice", "check_reports", "precision", "linears")
+    later += ("decode_attention", "prefix_cache_mb", "share_prefixes")
     old = {k: v for k, v in asdict(usual).items() if k not in later}
     digest = hashlib.sha256(json.dumps(old, sort_keys=True).encode()).hexdigest()[:16]
     assert _fingerprint(usual) == digest
     assert _fingerprint(replace(usual, slices=3)) != digest
+    assert _fingerprint(replace(usual, precision="int8")) != digest
+    assert _fingerprint(replace(usual, linears="packed", prefix_cache_mb=0)) == digest
 
 
 def test_status_counts_states_and_names_reasons(opener, scans, tmp_path, capsys):
