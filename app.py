@@ -26,9 +26,9 @@ from assistant.commands.options import (
     add_report_options,
     add_serve_options,
     add_slice_options,
+    generation_values,
     serve_values,
     shared_options,
-    slice_values,
 )
 from assistant.errors import AssistantError, RetrievalError
 
@@ -220,7 +220,7 @@ def _config(args: argparse.Namespace) -> AssistantConfig:
         given = getattr(args, name, None)
         if given is not None:
             values[name] = given
-    for name, given in (("serve", serve_values(args)), ("generation", slice_values(args))):
+    for name, given in (("serve", serve_values(args)), ("generation", generation_values(args))):
         if given:
             before = values.get(name)
             values[name] = {**(before if isinstance(before, dict) else {}), **given}

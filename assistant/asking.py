@@ -11,7 +11,7 @@ from assistant.config import GenerationConfig
 from assistant.conversation import Question, ReportRequest, Turn
 from assistant.engine.prompt import Prompt, PromptEncoder
 from assistant.evidence import Evidence
-from assistant.fitting import checks_of, parts_of
+from assistant.fitting import CHECK_TOKENS, checks_of, parts_of
 from assistant.questions import newest, standalone
 from assistant.sampling import Sampling
 
@@ -52,9 +52,12 @@ class PromptMaker:
         """Give a report's case its prompt, and the questions of its template each their own."""
         case.parts = parts_of(case)
         case.checks = checks_of(case) if self._settings.check_reports else []
-        for aside in case.asides:
-            if aside.question is not None:
-                aside.prompt = own_prompt(self.for_question(aside, aside.question), aside, request.sampling)
+        # Of a check the probabilities of its options count, not the text.
+        brief = replace(request.sampling, max_new_tokens=CHECK_TOKENS, stop=())
+        for asides, sampling in ((case.parts, request.sampling), (case.checks, brief)):
+            for aside in asides:
+                if aside.question is not None:
+                    aside.prompt = own_prompt(self.for_question(aside, aside.question), aside, sampling)
         if not case.parts:
             case.prompt = own_prompt(self.for_report(case, request), case, request.sampling)
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from assistant.admit import guard_question
 from assistant.asking import PromptMaker, own_prompt
-from assistant.batches import in_batches, timed
 from assistant.case import Case
 from assistant.config import GenerationConfig
 from assistant.conversation import Answer, Question, Report, ReportRequest
@@ -22,7 +21,7 @@ from assistant.engine.row import Writer
 from assistant.errors import ConfigError
 from assistant.evidence import Retriever
 from assistant.finish import Finisher
-from assistant.fitting import CHECK_TOKENS, set_template
+from assistant.fitting import set_template
 from assistant.guard import Stop, check_familiar, check_header, check_text, modality_of
 from assistant.knowledge import FINDING_QUESTION, asks_knowledge
 from assistant.known import KnownPictures
@@ -33,6 +32,7 @@ from assistant.resting import with_heat
 from assistant.review import without_citations
 from assistant.slices import choose_slices
 from assistant.template_files import Templates, shipped
+from assistant.together import Together, in_order, write_cases
 
 if TYPE_CHECKING:
     from assistant.engine.features import PictureFeatures
@@ -63,7 +63,7 @@ class MedicalAssistant:
         self.model = model
         self.templates = templates or shipped()
         self.retriever = retriever
-        self.settings = settings or GenerationConfig()
+        settings = self.settings = settings or GenerationConfig()
         can = model.contract.capabilities
         self._quotes = can.get("text_only") == "quote"
         self._shows_evidence = can.get("evidence_in_prompt") == "yes"
@@ -75,6 +75,11 @@ class MedicalAssistant:
         self._lookup = Lookup(retriever, self.settings)
         self._known = KnownPictures.open(model.folder)
         self._finisher = Finisher(model, self.settings, self._lookup)
+
+    @property
+    def engine(self) -> str:
+        """How the language model runs here, in a line; the first look may measure what is quickest."""
+        return self._local.paths.describe()
 
     def answer(self, question: Question) -> Answer:
         """Answer one question.
@@ -88,13 +93,14 @@ class MedicalAssistant:
         Raises:
             ConfigError: the question is empty, or too long for the model.
         """
-        return next(self.answers([question]))
+        (answer,) = self.answers([question])
+        return answer
 
     def answers(self, questions: Iterable[Question], batch_size: int | None = None) -> Iterator[Answer]:
         """Answer many questions; several go through the model together.
 
         Args:
-            questions: any number; read a batch at a time.
+            questions: any number; read as there is room.
             batch_size: the settings' own, unless given.
 
         Yields:
@@ -103,13 +109,8 @@ class MedicalAssistant:
         Raises:
             ConfigError: a question is empty, or too long for the model.
         """
-        for batch in in_batches(questions, batch_size or self.settings.batch_size):
-            started = time.perf_counter()
-            cases = self._question_cases(batch)
-            self._generate(cases)
-            cases = [self._second_round(case) for case in cases]
-            answers = [self._finisher.answer(case) for case in cases]
-            yield from timed(answers, started, "answered %d question(s) in %.2f s")
+        made = in_order(self.together(batch_size), questions, "answered %d question(s) in %.2f s")
+        yield from cast("Iterator[Answer]", made)
 
     def stream(self, question: Question) -> Iterator[str | Answer]:
         """Answer one question while the reader watches.
@@ -135,8 +136,8 @@ class MedicalAssistant:
                     streamed = True
                     yield piece
         else:
-            self._generate([case])
-        (answer,) = timed([self._finisher.answer(case)], started, "streamed %d answer in %.2f s")
+            write_cases(self._generator, [case], self.settings)
+        answer = replace(self._finisher.answer(case), seconds=time.perf_counter() - started)
         if not streamed:
             yield answer.text
         yield answer
@@ -172,13 +173,14 @@ class MedicalAssistant:
         Raises:
             ConfigError: the request has no picture, or too many for the model.
         """
-        return next(self.reports([request]))
+        (report,) = self.reports([request])
+        return report
 
     def reports(self, requests: Iterable[ReportRequest], batch_size: int | None = None) -> Iterator[Report]:
         """Draft many reports; several go through the model together.
 
         Args:
-            requests: any number; read a batch at a time.
+            requests: any number; read as there is room.
             batch_size: the settings' own, unless given.
 
         Yields:
@@ -187,20 +189,31 @@ class MedicalAssistant:
         Raises:
             ConfigError: a request has no picture, or too many for the model.
         """
-        for batch in in_batches(requests, batch_size or self.settings.batch_size):
-            started = time.perf_counter()
-            cases = self._report_cases(batch)
-            self._generate(cases, max_new_tokens=self.settings.report_max_new_tokens)
-            self._generate([part for case in cases for part in case.parts])
-            self._generate([check for case in cases for check in case.checks], max_new_tokens=CHECK_TOKENS)
-            reports = [self._finisher.report(case) for case in cases]
-            if self.settings.heat:
-                reports = with_heat(reports, cases, self.model, self._local)
-            yield from timed(reports, started, "drafted %d report(s) in %.2f s")
+        yield from cast(
+            "Iterator[Report]", in_order(self.together(batch_size), requests, "drafted %d report(s) in %.2f s")
+        )
+
+    def together(self, batch_size: int | None = None) -> Together:
+        """Return what works on so many questions and studies at once, and lets others join."""
+        batch_size = batch_size or self.settings.batch_size
+        return Together(self._cases, self._finished, self._generator, self.settings, batch_size)
 
     def encode(self, pictures: Sequence[Picture]) -> list[PictureFeatures]:
         """Return the features of each picture, in order; those seen lately are remembered."""
         return self._encoder.encode(pictures)
+
+    def _cases(self, asked: Sequence[Question | ReportRequest]) -> list[Case]:
+        """Guard, retrieve and prompt, in their order."""
+        questions = iter(self._question_cases([one for one in asked if isinstance(one, Question)]))
+        reports = iter(self._report_cases([one for one in asked if isinstance(one, ReportRequest)]))
+        return [next(questions if isinstance(one, Question) else reports) for one in asked]
+
+    def _finished(self, case: Case) -> Answer | Report:
+        """Review what was written."""
+        if case.question is not None:
+            return self._finisher.answer(self._second_round(case))
+        report = self._finisher.report(case)
+        return with_heat(report, case, self.model, self._local) if self.settings.heat else report
 
     def _question_cases(self, questions: Sequence[Question]) -> list[Case]:
         """Guard, retrieve and prompt."""
@@ -273,16 +286,6 @@ class MedicalAssistant:
             return case
         again = replace(case, evidence=found, cautions=list(case.cautions))
         again.prompt = self._prompts.for_question(again, case.question)
-        self._generate([again])
+        write_cases(self._generator, [again], self.settings)
         again.warn("The first answer was unsure; this one is from a second search.")
         return again if self._finisher.sureness(again)[1] > confidence else case
-
-    def _generate(self, cases: Sequence[Case], max_new_tokens: int | None = None) -> None:
-        waiting = [case for case in cases if case.prompt is not None]
-        made = self._generator.answer(
-            [case.prompt for case in waiting if case.prompt is not None],
-            [[form for _, form in case.forms] for case in waiting],
-            max_new_tokens=max_new_tokens,
-        )
-        for case, (generated, scores) in zip(waiting, made, strict=True):
-            case.generated, case.scores = generated, scores

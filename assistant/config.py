@@ -58,6 +58,16 @@ class GenerationConfig:
     """Work out what each report rests on, for `--formats sc`; it takes as long as a hundred short answers."""
     picture_cache: int = 128
     """Encoded pictures that are kept in memory; about 0.6 MB each for a 224-pixel ViT-B/16 in fp32."""
+    precision: Literal["exact", "bfloat16", "int8"] = "exact"
+    """Of the language model on a CPU: that of its weights, or fewer bits, which is quicker and may change a word."""
+    linears: Literal["auto", "packed", "torch"] = "auto"
+    """Order of the weights on a CPU: oneDNN's, torch's, or for each shape what was measured to be quicker."""
+    decode_attention: Literal["auto", "matmul", "torch"] = "auto"
+    """How one new token attends: by two matrix products, by torch's own function, or what was measured."""
+    prefix_cache_mb: int = 256
+    """Memory for what the language model made of the beginnings of the latest prompts; 0 keeps none."""
+    share_prefixes: bool = True
+    """Read what several prompts of a batch begin with, such as one picture, once for all of them."""
 
     picture_side: int | None = None
     """Longest side in pixels that `report` reads pictures at, at the least: larger ones are made smaller while they are
@@ -99,6 +109,7 @@ _AT_LEAST: dict[str, float] = {
     "picture_cache": 1,
     "picture_side": 32,
     "feature_folder_gb": 0,
+    "prefix_cache_mb": 0,
 }
 
 

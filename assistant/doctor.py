@@ -220,6 +220,7 @@ def _model_checks(config: AssistantConfig, open_assistant: Opener) -> Iterator[C
     yield Check("encoder", True, _encoder(opened))
     index = opened.index_fingerprint
     yield Check("index", True, f"{index}, made with this model's encoder" if index else "none")
+    yield _guarded("engine", lambda: Check("engine", True, opened.assistant.engine))
     yield _guarded("answer", lambda: _answer(opened))
 
 

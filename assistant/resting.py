@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,23 +13,17 @@ if TYPE_CHECKING:
     from assistant.model.loaded import LoadedModel
 
 
-def with_heat(
-    reports: Sequence[Report], cases: Sequence[Case], model: LoadedModel, generator: Generator
-) -> list[Report]:
-    """Work out what in the last picture of each case its report rests on; see `engine.occlusion`.
+def with_heat(report: Report, case: Case, model: LoadedModel, generator: Generator) -> Report:
+    """Work out what in the last picture of a case its report rests on; see `engine.occlusion`.
 
     Args:
-        reports: as they were finished.
-        cases: they were drafted from, in the same order.
-        model: that drafted them.
+        report: as it was finished.
+        case: it was drafted from.
+        model: that drafted it.
         generator: of that model.
     Returns:
-        the reports with `heat`, or as they were where the model drafted nothing.
+        the report with `heat`, or as it was where the model drafted nothing.
     """
-    return [_with_heat(report, case, model, generator) for report, case in zip(reports, cases, strict=True)]
-
-
-def _with_heat(report: Report, case: Case, model: LoadedModel, generator: Generator) -> Report:
     from assistant.engine.occlusion import occlusion_heat
 
     if report.abstained or case.prompt is None or case.generated is None or not case.generated.text.strip():

@@ -34,6 +34,8 @@ def random_model(dtype: torch.dtype = torch.float32, device: str = "cpu", *, see
         dtype: of the weights.
         device: where it runs.
         seed: of the weights.
+    Returns:
+        The model; nothing of it was trained.
     """
     from transformers import LlamaConfig, LlavaConfig, LlavaForConditionalGeneration, ViTConfig
 
@@ -54,8 +56,10 @@ def random_model(dtype: torch.dtype = torch.float32, device: str = "cpu", *, see
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         llava = LlavaForConditionalGeneration(config)
-        # Random weights prefer no token much; this makes the likeliest one stand out as a trained model's does.
+        # Random weights prefer no token much and soon repeat one; these make the likeliest stand out, as a trained
+        # model's does, and the next depend on the one before.
         llava.lm_head.weight.data.mul_(8)
+        llava.model.language_model.embed_tokens.weight.data.mul_(50)
         llava.lm_head.weight.data[2].zero_()
     llava.generation_config.pad_token_id, llava.generation_config.eos_token_id = 0, None
     processor = copy.deepcopy(starter.processor)

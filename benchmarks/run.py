@@ -34,6 +34,11 @@ ROWS: dict[str, str] = {
     "resume": "benchmarks.run_rows:resume",
     "scale_images": "benchmarks.run_rows:scale_images",
     "scale_vectors": "benchmarks.run_rows:scale_vectors",
+    "vqa_exact": "benchmarks.engine_rows:vqa_exact",
+    "vqa_fast": "benchmarks.engine_rows:vqa_fast",
+    "vqa_varlen": "benchmarks.engine_rows:vqa_varlen",
+    "decode_attention": "benchmarks.engine_rows:decode_row",
+    "scale": "benchmarks.engine_rows:scale",
 }
 """Name of a row → `module:function` that measures it: given the device's name, it returns its lines."""
 

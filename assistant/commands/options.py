@@ -26,6 +26,11 @@ def shared_options() -> argparse.ArgumentParser:
         "--encoding", metavar="E",
         help="encoder's numbers on a CPU: exact, float32, bfloat16, int8 or auto, the quickest that passes its gate",
     )  # fmt: skip
+    shared.add_argument(
+        "--precision",
+        choices=("exact", "bfloat16", "int8"),
+        help="of the language model on a CPU: its own, or fewer bits, which is quicker (default: exact)",
+    )
     shared.add_argument("--config", metavar="FILE", help="YAML settings; the options here go before them")
     shared.add_argument("--verbose", action="store_true", help="log what is done, and show where an error arose")
     return shared
@@ -151,9 +156,10 @@ def add_slice_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def slice_values(args: argparse.Namespace) -> dict[str, object]:
-    """Return what the command line says of slices and checks, as `generation` of a settings file has it."""
-    given = {name: value for name in ("slices", "slice_choice") if (value := getattr(args, name, None)) is not None}
+def generation_values(args: argparse.Namespace) -> dict[str, object]:
+    """Return what the command line says of slices, checks and precision, as `generation` of a settings file has it."""
+    names = ("slices", "slice_choice", "precision")
+    given = {name: value for name in names if (value := getattr(args, name, None)) is not None}
     return {**given, **({"check_reports": False} if getattr(args, "no_checks", False) else {})}
 
 

@@ -32,9 +32,12 @@ from assistant.worklist import Summary, grouped_by_study, run_worklist
 
 logger = logging.getLogger(__name__)
 
-_NOT_IN_THE_TEXT = ("batch_size", "picture_cache", "heat", "feature_folder", "feature_folder_gb")
+_NOT_IN_THE_TEXT = (
+    *("batch_size", "picture_cache", "heat", "feature_folder", "feature_folder_gb"),
+    *("linears", "decode_attention", "prefix_cache_mb", "share_prefixes"),
+)
 """Settings that change speed or memory only; a rerun with others goes on with the same studies."""
-_ADDED_LATER = ("slices", "slice_choice", "check_reports", "picture_side")
+_ADDED_LATER = ("slices", "slice_choice", "check_reports", "picture_side", "precision")
 """Settings that earlier versions had not: at their usual values they leave the studies' ids as they were."""
 
 

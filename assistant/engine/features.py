@@ -27,6 +27,8 @@ class PictureFeatures:
     """(P, Dv), of the contract's feature layer, before the connector."""
     joint: np.ndarray
     """(E,) float32, unit length, in the space shared with text."""
+    content_id: str = ""
+    """Of the picture; empty where it is not known."""
 
 
 class PictureEncoder:
@@ -98,7 +100,10 @@ class PictureEncoder:
         vectors = last.float() @ model.projection.to(tower.device).float().T
         joint: np.ndarray = torch.nn.functional.normalize(vectors, dim=-1).cpu().numpy()
         # Cloned: a row kept as a view would keep the whole batch in memory.
-        return [PictureFeatures(row.clone(), vector.copy()) for row, vector in zip(patches, joint, strict=True)]
+        return [
+            PictureFeatures(row.clone(), vector.copy(), picture.content_id)
+            for row, vector, picture in zip(patches, joint, pictures, strict=True)
+        ]
 
 
 def open_encoder(model: LoadedModel, settings: GenerationConfig) -> PictureEncoder:

@@ -72,7 +72,8 @@ class Row:
         self.pieces: list[str] = []
         """Text that will not change and that nobody has taken yet."""
         self._own = own
-        self._limit = min(own.max_new_tokens or longest, room)
+        self.limit = min(own.max_new_tokens or longest, room)
+        """The most tokens of the answer, its end included."""
         self._ends, self._decode = ends, decode
         self._ids: list[int] = []
         self._log_probs: list[float] = []
@@ -96,7 +97,7 @@ class Row:
             self._finished = self.over = True
         else:
             self._ids.append(token)
-            self.over = len(self._log_probs) >= self._limit
+            self.over = len(self._log_probs) >= self.limit
         if self._own.cancelled is not None and self._own.cancelled():
             self.over = True
             return

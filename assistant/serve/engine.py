@@ -51,8 +51,6 @@ class QueuedService(AssistantService):
         self.settings, self.calls = settings, calls
         calls.identity = self.identity
         handlers = {
-            "chat": lambda asked: list(self._assistant.answers(asked, batch_size=len(asked))),
-            "reports": lambda asked: list(self._assistant.reports(asked, batch_size=len(asked))),
             "images": self._image_vectors,
             "texts": self._text_vectors,
             "raw": self._complete,
@@ -61,6 +59,7 @@ class QueuedService(AssistantService):
         }
         self.queue = FairQueue(
             handlers,
+            joined=(("chat", "reports"), lambda more: self._assistant.together(batch_size).run(more, eager=True)),
             batch_size=batch_size,
             max_waiting=settings.max_waiting,
             max_each=settings.max_waiting_each,

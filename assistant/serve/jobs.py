@@ -1,16 +1,18 @@
 """`FairQueue`: requests of many clients wait their turn, and those that wait go through the model together.
 
 One thread runs the model. Each batch takes one request of each waiting client in turn, so that a client with a hundred
-requests delays another's single one by at most a batch. A request that was cancelled leaves at once, waiting or not.
+requests delays another's single one by at most a batch. Kinds that can be joined take in who comes while they run, in
+the same turns, until something of another kind waits. A request that was cancelled leaves at once, waiting or not.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +23,9 @@ _USUAL_SECONDS = 0.5
 """What a request is taken to last until one has been measured."""
 
 Handler = Callable[[Sequence[Any]], Sequence[Any]]
+"""Payloads in, one result each out, in order."""
+Joined = Callable[[Callable[[int], Sequence[Any]]], Iterator[tuple[int, Any]]]
+"""Asks for so many payloads at most, again and again, and yields the number of each with its result or error."""
 
 
 class Busy(Exception):
@@ -58,7 +63,8 @@ class FairQueue:
     """Runs requests in fair batches, in a thread of its own.
 
     Args:
-        handlers: what runs a batch, by kind of request: payloads in, one result each out, in order.
+        handlers: what runs a batch, by kind of request.
+        joined: what runs requests of these kinds, all of them together, and takes in others while it does.
         batch_size: most requests of a batch.
         max_waiting: most requests that wait.
         max_each: most of them of one client.
@@ -69,12 +75,14 @@ class FairQueue:
         self,
         handlers: Mapping[str, Handler],
         *,
+        joined: tuple[Collection[str], Joined] | None = None,
         batch_size: int,
         max_waiting: int,
         max_each: int,
         on_batch: Callable[[str, int], None] = lambda kind, size: None,
     ) -> None:
         self._handlers = dict(handlers)
+        self._joined_kinds, self._joined = joined or ((), _nobody)
         self._batch_size, self._max_waiting, self._max_each = batch_size, max_waiting, max_each
         self._on_batch = on_batch
         self._waiting: OrderedDict[str, deque[Job]] = OrderedDict()
@@ -152,28 +160,33 @@ class FairQueue:
                     self._wake.wait()
                 if self._closed:
                     return
-                batch = self._take()
+                first = self._waiting[next(iter(self._waiting))][0].kind
+                joined = first in self._joined_kinds
+                batch = [] if joined else self._take({first}, self._batch_size)
                 self.running = len(batch)
+            if joined:
+                self._run_joined()
+                continue
             started = time.perf_counter()
             self._run(batch)
-            spent = time.perf_counter() - started
             with self._wake:
                 self.running = 0
-                self._seconds = 0.8 * self._seconds + 0.2 * spent
+                self._took(time.perf_counter() - started)
             # Or an answer's pictures would stay in memory until the next batch.
             del batch
 
-    def _take(self) -> list[Job]:
-        """Return a batch of one kind: the clients in turn, one request each, until it is full."""
-        first = next(iter(self._waiting))
-        kind = self._waiting[first][0].kind
+    def _took(self, seconds: float) -> None:
+        self._seconds = 0.8 * self._seconds + 0.2 * seconds
+
+    def _take(self, kinds: Collection[str], most: int) -> list[Job]:
+        """Return waiting requests of some kinds: the clients in turn, one request each, until there are enough."""
         batch: list[Job] = []
         going = True
-        while going and len(batch) < self._batch_size:
+        while going and len(batch) < most:
             going = False
             for client in list(self._waiting):
                 mine = self._waiting[client]
-                if mine[0].kind != kind or len(batch) >= self._batch_size:
+                if mine[0].kind not in kinds or len(batch) >= most:
                     continue
                 batch.append(mine.popleft())
                 going = True
@@ -183,6 +196,58 @@ class FairQueue:
                     del self._waiting[client]
         self._count -= len(batch)
         return batch
+
+    def _run_joined(self, alone: Job | None = None) -> None:
+        """Run requests that others may join, until none is left or another kind waits; or one of them alone."""
+        jobs: list[Job | None] = []
+        begun: list[float] = []
+
+        def more(most: int) -> Sequence[Any]:
+            taken = self._joining(most, begun=bool(jobs)) if alone is None else [] if jobs else [alone]
+            jobs.extend(taken)
+            begun.extend([time.perf_counter()] * len(taken))
+            return [job.payload for job in taken]
+
+        error: Exception | None = None
+        try:
+            for number, result in self._joined(more):
+                job, jobs[number] = jobs[number], None
+                failed = result if isinstance(result, Exception) else None
+                if job is not None:
+                    _settle(job, result, failed)
+                with self._wake:
+                    self.running = max(0, self.running - 1)
+                    self._took(time.perf_counter() - begun[number])
+        except Exception as caught:
+            error = caught
+        left = [job for job in jobs if job is not None]
+        with self._wake:
+            self.running = 0
+        for job in left:
+            # As in a batch: whatever broke it must not take those with it who had no part in it.
+            if job.told or alone is not None or len(left) == 1:
+                _settle(job, error=error or RuntimeError("The request came to no end."))
+            else:
+                self._run_joined(job)
+
+    def _joining(self, most: int, *, begun: bool) -> list[Job]:
+        """Return who may join now: nobody once something of another kind waits, so that its turn comes."""
+        while most > 0:
+            with self._wake:
+                others = any(mine[0].kind not in self._joined_kinds for mine in self._waiting.values())
+                if begun and (others or self._closed):
+                    return []
+                taken = self._take(self._joined_kinds, most)
+            if not taken:
+                return []
+            there = [job for job in taken if not job.cancelled.is_set()]
+            if there:
+                with self._wake:
+                    self.running += len(there)
+                for kind, group in itertools.groupby(sorted(there, key=lambda job: job.kind), lambda job: job.kind):
+                    self._on_batch(kind, len(list(group)))
+                return there
+        return []
 
     def _run(self, batch: list[Job]) -> None:
         batch = [job for job in batch if not job.cancelled.is_set()]
@@ -204,6 +269,11 @@ class FairQueue:
             return
         for job, result in zip(batch, results, strict=True):
             _settle(job, result)
+
+
+def _nobody(more: Callable[[int], Sequence[Any]]) -> Iterator[tuple[int, Any]]:
+    """Run nothing: no kind can be joined."""
+    return iter(())
 
 
 def _settle(job: Job, result: Any = None, error: Exception | None = None) -> None:

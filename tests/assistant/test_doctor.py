@@ -22,13 +22,15 @@ def opener(tiny_model):
 def test_every_part_is_looked_at(opener):
     checks = {check.name: check for check in all_checks(CONFIG, opener)}
     assert list(checks) == [
-        "python", "packages", "cpu", "gpu", "memory", "disk", "images", "dicom", "offline", "model", "index", "answer",
+        "python", "packages", "cpu", "gpu", "memory", "disk", "images", "dicom", "offline", "model", "index",
+        "engine", "answer",
     ]  # fmt: skip
     for name in ("python", "packages", "images", "dicom", "offline", "model", "answer"):
         assert checks[name].ok, checks[name].detail
     assert "torch" in checks["packages"].detail
     assert "JPEG 2000" in checks["dicom"].detail
     assert "loaded in" in checks["model"].detail
+    assert "precision exact, oneDNN-packed linears for" in checks["engine"].detail
 
 
 def test_json_is_one_object_with_every_check(opener, capsys):

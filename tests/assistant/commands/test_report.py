@@ -120,6 +120,8 @@ def test_new_settings_at_their_usual_values_leave_the_ids_of_older_folders_alone
     assert _fingerprint(replace(usual, slices=3)) != digest
     assert _fingerprint(replace(usual, picture_side=448)) != digest
     assert _fingerprint(usual, "exact") == digest != _fingerprint(usual, "bfloat16")
+    assert _fingerprint(replace(usual, precision="int8")) != digest
+    assert _fingerprint(replace(usual, linears="packed", prefix_cache_mb=0)) == digest
 
 
 def test_status_counts_states_and_names_reasons(opener, scans, tmp_path, capsys):

@@ -190,14 +190,14 @@ def test_a_full_queue_is_told_with_when_to_come_again(start_server, asking):
     server = start_server(max_waiting=2, max_waiting_each=1)
     assistant = server.service.get().assistant
     running, go = threading.Event(), threading.Event()
-    answers = assistant.answers
+    prepare = assistant._cases
 
-    def slow(questions, batch_size=None):
+    def slow(asked):
         running.set()
         go.wait(30)
-        return answers(questions, batch_size)
+        return prepare(asked)
 
-    assistant.answers = slow
+    assistant._cases = slow
     made = []
 
     def ask():
@@ -222,7 +222,14 @@ def test_a_full_queue_is_told_with_when_to_come_again(start_server, asking):
 def test_a_request_that_takes_too_long_ends(start_server, asking):
     server = start_server(timeout_s=1)
     go = threading.Event()
-    server.service.get().assistant.answers = lambda questions, batch_size=None: go.wait(20)
+    assistant = server.service.get().assistant
+    prepare = assistant._cases
+
+    def slow(asked):
+        go.wait(20)
+        return prepare(asked)
+
+    assistant._cases = slow
     try:
         with pytest.raises(openai.InternalServerError, match="longer than the server allows") as caught:
             server.client().chat.completions.create(model="tiny", messages=asking())

@@ -1,0 +1,115 @@
+"""Linear layers in the order that oneDNN reads them, and in 8 bits; a view of a model that uses them.
+
+The model itself is never touched: `with_linears` gives a second tree of modules that shares every parameter and holds
+other linears. Saving, merging, training and fingerprints see the model as it was loaded. Layers of an adapter and
+quantized ones are left as they are.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+ROWS = (1, 16, 128)
+"""For how many tokens at once a linear is measured: one answer, a batch of them, a prompt."""
+Use = tuple[bool, bool, bool]
+"""For each of `ROWS`, whether the packed way is taken."""
+
+
+def bucket(rows: int) -> int:
+    """Return which of `ROWS` stands for this many tokens."""
+    return 0 if rows == 1 else 1 if rows <= 64 else 2
+
+
+def can_pack() -> bool:
+    """Whether this torch has oneDNN's packed linear."""
+    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+class PackedLinear(nn.Module):
+    """A linear that reads its weight in oneDNN's order where that is quicker; the sums are those of float32.
+
+    Args:
+        linear: whose weight and bias to use, float32 or bfloat16, on the CPU.
+        use: for how many tokens to take the packed weight.
+    """
+
+    def __init__(self, linear: nn.Linear, use: Use) -> None:
+        super().__init__()
+        self.weight, self.bias, self.use = linear.weight, linear.bias, use
+        self._packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), ROWS[1])
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Return the (…, out) products of (…, in) inputs."""
+        rows = hidden.numel() // hidden.shape[-1]
+        if self.use[bucket(rows)]:
+            made: torch.Tensor = torch.ops.mkldnn._linear_pointwise(hidden, self._packed, self.bias, "none", [], "")
+            return made
+        return nn.functional.linear(hidden, self.weight, self.bias)
+
+
+class Int8Linear(nn.Module):
+    """A linear whose weight has 8 bits with a scale for each output, and whose inputs get 8 bits on their way in.
+
+    Each token has its own scale, so that what stands beside it in a batch changes nothing; the sums are exact integers.
+
+    Args:
+        linear: whose weight and bias to use, on the CPU.
+    """
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        weight = linear.weight.detach().float()
+        self._scale = weight.abs().amax(1).clamp_min(1e-12) / 127
+        whole = (weight / self._scale[:, None]).round_().to(torch.int8)
+        self._packed = torch.ops.onednn.qlinear_prepack(whole, [ROWS[1], weight.shape[1]])
+        self._zero = torch.zeros(len(weight), dtype=torch.int32)
+        self._bias = linear.bias
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Return the (…, out) products of (…, in) inputs, in the inputs' type."""
+        rows = hidden.reshape(-1, hidden.shape[-1]).float()
+        scale = rows.abs().amax(-1, keepdim=True).clamp_min_(1e-12).div_(127)
+        whole = (rows / scale).round_().to(torch.int8)
+        made: torch.Tensor = torch.ops.onednn.qlinear_pointwise(
+            whole, 1.0, 0, self._packed, self._scale, self._zero, None, 1.0, 0, torch.float32, "none", [], ""
+        )
+        made = made.mul_(scale).to(hidden.dtype).view(*hidden.shape[:-1], -1)
+        return made if self._bias is None else made + self._bias
+
+
+def with_linears(module: nn.Module, make: Callable[[nn.Linear], nn.Module]) -> nn.Module:
+    """Return a tree of modules like this one, with other linears and the same parameters.
+
+    Args:
+        module: stays as it is.
+        make: given a plain linear, returns what takes its place, or the same.
+    Returns:
+        The module itself where nothing in it changes.
+    """
+    if type(module) is nn.Linear:
+        return make(module)
+    # An adapter's layer has its base inside; a hook has taken the place of `forward` and is bound to its own module.
+    if hasattr(module, "base_layer") or hasattr(module, "_hf_hook"):
+        return module
+    children = {name: child and with_linears(child, make) for name, child in module._modules.items()}
+    if all(child is module._modules[name] for name, child in children.items()):
+        return module
+    made = copy.copy(module)
+    made._modules = children
+    return made
+
+
+def plain_linears(module: nn.Module) -> list[nn.Linear]:
+    """Return the linears that `with_linears` would offer."""
+    found: list[nn.Linear] = []
+
+    def note(linear: nn.Linear) -> nn.Module:
+        found.append(linear)
+        return linear
+
+    with_linears(module, note)
+    return found
