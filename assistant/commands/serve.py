@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 
+OPEN_ADDRESS = (
+    "Listening on {host}: others on the network can reach it, over plain HTTP. "
+    "Put a TLS proxy in front of it where patients' images are sent."
+)
+
+
 def run_serve(config: AssistantConfig, open_assistant: Opener) -> int:
     """Serve until it is interrupted; the model loads meanwhile.
 
@@ -38,10 +44,7 @@ def run_serve(config: AssistantConfig, open_assistant: Opener) -> int:
     _check_upstream(config)
     login = _login(config)
     if not loopback:
-        _tell(
-            f"Listening on {config.host}: others on the network can reach it, over plain HTTP. "
-            "Put a TLS proxy in front of it where patients' images are sent."
-        )
+        _tell(OPEN_ADDRESS.format(host=config.host))
     # Everything that a mistake could be in is opened before the libraries are loaded, which takes seconds.
     from assistant.feedback.desk import open_desk
     from assistant.serve.audit import AuditLog
