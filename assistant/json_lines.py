@@ -54,20 +54,15 @@ def each_line(path: Path, start: int = 0) -> Iterator[Record]:
             record = parsed(line)
             if record is None:
                 if handle.read(1):
-                    raise WorklistError(
-                        f"{path} line {number} is not a JSON object: {line[:60]!r}. "
-                        "Repair or delete that line, or choose another --out."
-                    )
+                    seen = f"{path} line {number} is not a JSON object: {line[:60]!r}"
+                    raise WorklistError(f"{seen}. Repair or delete that line, or choose another --out.")
                 torn = len(line)
                 break
             sound += len(line)
             yield record
     if torn:
         logger.warning("dropped an unfinished last line of %d bytes", torn)
-        with path.open("r+b") as handle:
-            handle.truncate(sound)
-            handle.flush()
-            os.fsync(handle.fileno())
+        os.truncate(path, sound)
 
 
 def read_lines(path: Path, start: int = 0) -> list[Record]:

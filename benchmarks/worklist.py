@@ -70,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--model", default="small", help="small (random weights), starter or a folder (default: small)")
     one.add_argument("--studies", type=int, default=10_000, help="how many (default: 10000)")
     one.add_argument("--tokens", type=int, default=256, help="most of one report (default: 256)")
+    made.epilog = "".join(part.format_usage() for part in parts.choices.values())
     return made
 
 
