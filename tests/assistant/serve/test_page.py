@@ -112,8 +112,9 @@ def test_a_question_on_the_page_is_answered_in_its_turn_and_noted(page, visitor,
 def test_a_report_shows_previews_to_who_asked_alone(page, visitor, scan):
     ann = visitor("ann")
     file = {"path": upload(ann, scan, "study.png"), "meta": {"_type": "gradio.FileData"}}
-    told = event(ann, "draft", [[file], None, ""], "annreports")
-    assert told.get("error") is None
+    told = event(ann, "draft", [[file], None, "", "auto"], "annreports")
+    assert told.get("error") is None, told
+    assert "ma-error" not in str(told["data"])
     notes = [json.loads(line) for line in page.audit.read_text().splitlines()]
     assert ("page.report", "ann") in [(one["what"], one["who"]) for one in notes]
 
