@@ -135,15 +135,7 @@ class Ledger:
         return self._table.claim(study, key, inputs)
 
     def adopted(self, studies: Iterable[Study]) -> Iterator[Study]:
-        """Yield studies, the names of each noted before it is given out; those of a whole list at once.
-
-        Args:
-            studies: of this run.
-        Yields:
-            the same.
-        Raises:
-            WorklistError: the names cannot be written.
-        """
+        """Yield studies, the names of each noted before it is given out; those of a whole list at once."""
         if isinstance(studies, Sequence):
             self.adopt(studies)
             yield from map(_named, studies)

@@ -131,5 +131,5 @@ def test_a_format_for_an_archive_needs_a_dicom_image(tab, draft, make_picture):
 
 
 def test_every_installed_format_is_offered():
-    assert {name for _, name in format_choices()} == set(FORMATS)
+    assert {name for _, name in format_choices()} == set(FORMATS) - {"sc"}  # a run alone works out its heat
     assert Path(f"x.{FORMATS['sr'].ending}").suffix == ".dcm"
