@@ -75,10 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         "--prune-most", type=float, default=0.5, metavar="SHARE", help="refuse if more would go (default: 0.5)"
     )
     parser.add_argument("--model", default="starter", help="model whose encoder to use: starter or a folder")
-    parser.add_argument(
-        "--encoding", default="exact", metavar="E",
-        help="encoder's numbers: exact, float32, bfloat16, int8, or auto, the quickest that passes (default: exact)",
-    )  # fmt: skip
+    parser.add_argument("--encoding", default="exact", metavar="E", help="exact, float32, bfloat16, int8 or auto")
     parser.add_argument("--tokens", type=int, help="longest chunk with its title (default: what the encoder reads)")
     parser.add_argument("--split", default="train", help="split of cases to take, or all (default: train)")
     parser.add_argument("--licence", help="licence of records that name none, such as those of a PDF")

