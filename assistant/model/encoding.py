@@ -104,6 +104,8 @@ def choose(
         wanted: one format, or "auto".
         what: which tower of which weights, for what is remembered.
         gate: measures one format.
+    Returns:
+        The format.
     Raises:
         ModelError: one format was asked for and does not pass.
     """
