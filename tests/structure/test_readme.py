@@ -16,6 +16,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^```(?:console|bash|sh)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+WITH_PARTS = ("data_recipes.build", "benchmarks.worklist")
+"""Programs whose first argument has options of its own, which its own help tells."""
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)\s#]+)[^)]*\)")
 
 
@@ -66,11 +68,9 @@ def _program(words: list[str]) -> tuple[list[str], list[str]] | None:
             assert words[2] in _app_commands(), f"app.py has no command {words[2]}"
             return words[1:3], words[3:]
         return words[1:2], words[2:]
-    if words[1:3] == ["-m", "data_recipes.build"] and words[3:] and not words[3].startswith("-"):
-        return words[1:4], words[4:]  # each recipe has options of its own
     if words[1] == "-m" and (ROOT / words[2].split(".")[0]).is_dir():
-        # A recipe has options of its own, which its own help tells.
-        end = 4 if words[2] == "data_recipes.build" and len(words) > 3 and not words[3].startswith("-") else 3
+        own = words[2] in WITH_PARTS and words[3:] and not words[3].startswith("-")
+        end = 4 if own else 3
         return words[1:end], words[end:]
     return None
 
