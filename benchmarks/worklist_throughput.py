@@ -73,7 +73,9 @@ class Comparison:
         from data_recipes.phantom import make_phantom
 
         self._model, self._folder = model, folder
-        self._config = GenerationConfig(report_max_new_tokens=tokens, abstain_below=0.0, check_images=False)
+        self._config = GenerationConfig(
+            report_max_new_tokens=tokens, abstain_below=0.0, check_images=False, check_reports=False
+        )
         (folder / "in").mkdir()
         for index in range(count):
             Image.fromarray(make_phantom(SEED, index, size=224).pixels).save(folder / "in" / f"{index:04d}.png")

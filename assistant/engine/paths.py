@@ -6,15 +6,11 @@ for granted. Only ways that compute the same are measured against each other; fe
 
 from __future__ import annotations
 
-import json
 import logging
-import os
-import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,7 +18,7 @@ from torch import nn
 
 from assistant.engine.attention import decode_attention
 from assistant.engine.linears import ROWS, Use, can_pack
-from assistant.imaging.identity import state_folder
+from assistant.remembered import Remembered
 
 logger = logging.getLogger(__name__)
 
@@ -154,54 +150,20 @@ def _own_attention(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor
     return nn.functional.scaled_dot_product_attention(grouped, keys, values, attn_mask=mask)
 
 
-def _machine() -> str:
-    """Return what a measurement holds for: this processor, this torch, this many threads."""
-    model = platform.processor() or platform.machine()
-    path = Path("/proc/cpuinfo")
-    if path.exists():
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-        model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model)
-    capability = torch.backends.cpu.get_cpu_capability()
-    return f"{model}, {capability}, torch {torch.__version__}, {torch.get_num_threads()} threads"
-
-
 def _remembered(what: str, measure: Callable[[], list[bool]]) -> list[bool]:
     """Return what was found before, by this process or another on this machine; else measure it."""
     key = f"{what}; {torch.get_num_threads()}"
     if key not in _known:
-        file = state_folder() / FILE
-        machine = _machine()
-        stored = _read(file)
-        found = stored.get(machine, {}).get(what)
+        store = Remembered(FILE)
+        found = (store.get(what) or {}).get("quicker")
         if not (isinstance(found, list) and all(isinstance(one, bool) for one in found) and found):
             started = time.perf_counter()
             with torch.inference_mode():
                 found = measure()
             logger.info("measured %s in %.2f s: %s", what, time.perf_counter() - started, found)
-            stored.setdefault(machine, {})[what] = found
-            _write(file, stored)
+            store.put(what, {"quicker": found})
         _known[key] = found
     return _known[key]
-
-
-def _read(file: Path) -> dict[str, dict[str, Any]]:
-    """Return the file's content, or nothing where it is missing or no longer what it was."""
-    try:
-        stored = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return {name: one for name, one in stored.items() if isinstance(one, dict)} if isinstance(stored, dict) else {}
-
-
-def _write(file: Path, stored: dict[str, dict[str, Any]]) -> None:
-    """Keep what was found; where nothing can be written it is measured again next time."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        new = file.with_name(f"{file.name}.{os.getpid()}")
-        new.write_text(json.dumps(stored, indent=1, sort_keys=True), encoding="utf-8")
-        new.replace(file)
-    except OSError as error:
-        logger.info("what was measured could not be kept: %s", error)
 
 
 def forget() -> None:

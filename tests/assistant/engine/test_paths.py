@@ -26,7 +26,7 @@ def test_what_was_measured_is_kept_for_the_next_process(monkeypatch):
     stored = json.loads(kept().read_text())
     (machine,) = stored
     assert torch.__version__ in machine
-    assert stored[machine] == {"linear 6x8 torch.float32": list(found)}
+    assert stored[machine] == {"linear 6x8 torch.float32": {"quicker": list(found)}}
     monkeypatch.setattr(paths, "_known", {})
     monkeypatch.setattr(paths, "_measure_linear", None)
     assert packed_use(nn.Linear(8, 6)) == found
