@@ -99,15 +99,45 @@ def peer_answer(model: LoadedModel, picture: Picture, question: str, tokens: int
     Returns:
         The new tokens.
     """
-    messages = conversation(question, images=1)
-    text = model.processor.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
-    inputs: Any = model.processor(text=text, images=[picture.squared()], return_tensors="pt", add_special_tokens=False)
-    inputs = {name: one.to(model.device) for name, one in inputs.items()}
-    inputs["pixel_values"] = inputs["pixel_values"].to(model.dtype)
+    inputs = _inputs(model, picture, question)
     with torch.inference_mode():
         llava: Any = model.llava
         out = llava.generate(**inputs, max_new_tokens=tokens, do_sample=False)
     return [int(one) for one in out[0, inputs["input_ids"].shape[1] :]]
+
+
+def _inputs(model: LoadedModel, picture: Picture, question: str) -> dict[str, Any]:
+    messages = conversation(question, images=1)
+    text = model.processor.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+    made: Any = model.processor(text=text, images=[picture.squared()], return_tensors="pt", add_special_tokens=False)
+    inputs = {name: one.to(model.device) for name, one in made.items()}
+    inputs["pixel_values"] = inputs["pixel_values"].to(model.dtype)
+    return inputs
+
+
+def step_apart(
+    model: LoadedModel, picture: Picture, question: str, written: Sequence[int], tokens: tuple[int, int]
+) -> float:
+    """Return how far apart two next tokens are, in steps of the model's number format at their logits' size.
+
+    Args:
+        model: as loaded.
+        picture: of the question.
+        question: the text.
+        written: what both answers begin with.
+        tokens: the two.
+    Returns:
+        The difference of their logits over the distance of neighbouring numbers there; 1 is one rounding.
+    """
+    inputs = _inputs(model, picture, question)
+    more = torch.tensor([list(written)], dtype=torch.long, device=model.device)
+    inputs["input_ids"] = torch.cat([inputs["input_ids"], more], dim=1)
+    inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+    with torch.inference_mode():
+        llava: Any = model.llava
+        logits = llava(**inputs).logits[0, -1].float()
+    one, other = (float(logits[token]) for token in tokens)
+    return abs(one - other) / (max(abs(one), abs(other)) * torch.finfo(model.dtype).eps)
 
 
 def peer_answers(
