@@ -262,10 +262,3 @@ def _share_of_products(seconds: float) -> float:
     read, written = 4 * 230 + 16 * 12, 16 * (TOKENS - 1)
     products = 2 * (4 * 197 * tower + (read + written) * language + (16 + written) * head)
     return products / speed / seconds
-
-
-def scale(device: str) -> list[Measured]:
-    """The cost of an answer, in processor time: for many clients against one, and for many pictures against few."""
-    from benchmarks.engine_scale import scale_clients, scale_images
-
-    return [scale_clients(device), scale_images(device)]

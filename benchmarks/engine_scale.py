@@ -46,7 +46,7 @@ def questions(count: int, start: int = 0) -> list[Question]:
     ]
 
 
-def scale_clients(device: str) -> Measured:
+def scale_clients(device: str) -> list[Measured]:
     """Let clients ask one question after the other, all at once, through the server's own queue."""
     asked = MedicalAssistant(load_model("starter", device=device), settings=GenerationConfig())
     joined = (("chat",), lambda more: asked.together(16).run(more, eager=True))
@@ -70,35 +70,16 @@ def scale_clients(device: str) -> Measured:
     finally:
         queue.close()
     most = max(costs.values()) / costs[CLIENTS[0]]
-    return Measured(
-        "scale, clients", "one client", costs[CLIENTS[0]], costs[CLIENTS[-1]],
+    line = Measured(
+        "scale_clients", "one client", costs[CLIENTS[0]], costs[CLIENTS[-1]],
         f"dearest answer {most:.2f} times as dear as one client's, at most {MOST}", most <= MOST,
         note="processor time of an answer: "
         + ", ".join(f"{clients} clients {1e3 * cost:.0f} ms" for clients, cost in costs.items()),
     )  # fmt: skip
+    return [line]
 
 
 def _ask(queue: FairQueue, shown: list[Question], texts: dict[int, str], name: int, clients: int) -> None:
     """Ask one client's share of the questions, one after the other."""
     for number in range(name, len(shown), clients):
         texts[number] = queue.submit(Job("chat", str(name), shown[number])).future.result().text
-
-
-def scale_images(device: str) -> Measured:
-    """Ask about few and about many pictures in one call."""
-    asked = MedicalAssistant(load_model("starter", device=device), settings=GenerationConfig())
-    list(asked.answers(questions(32)))
-    few, many = IMAGES
-    costs = {}
-    for count, start in ((few, 1000), (many, 2000)):
-        rounds = max(1, 60 // count)
-        started = time.process_time()
-        for turn in range(rounds):
-            list(asked.answers(questions(count, start + turn * count)))
-        costs[count] = (time.process_time() - started) / (rounds * count)
-    most = costs[many] / costs[few]
-    return Measured(
-        "scale, images", f"{few} pictures", costs[few], costs[many],
-        f"an answer of {many} is {most:.2f} times as dear as of {few}, at most {MOST}", most <= MOST,
-        note="processor time of an answer, each about a picture of its own",
-    )  # fmt: skip

@@ -38,7 +38,7 @@ ROWS: dict[str, str] = {
     "vqa_fast": "benchmarks.engine_rows:vqa_fast",
     "vqa_varlen": "benchmarks.engine_rows:vqa_varlen",
     "decode_attention": "benchmarks.engine_rows:decode_row",
-    "scale": "benchmarks.engine_rows:scale",
+    "scale_clients": "benchmarks.engine_scale:scale_clients",
 }
 """Name of a row → `module:function` that measures it: given the device's name, it returns its lines."""
 

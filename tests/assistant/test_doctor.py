@@ -22,8 +22,8 @@ def opener(tiny_model):
 def test_every_part_is_looked_at(opener):
     checks = {check.name: check for check in all_checks(CONFIG, opener)}
     assert list(checks) == [
-        "python", "packages", "cpu", "gpu", "memory", "disk", "images", "dicom", "offline", "model", "index",
-        "engine", "answer",
+        "python", "packages", "cpu", "gpu", "memory", "disk", "images", "dicom", "offline", "model", "encoder",
+        "index", "engine", "answer",
     ]  # fmt: skip
     for name in ("python", "packages", "images", "dicom", "offline", "model", "answer"):
         assert checks[name].ok, checks[name].detail
