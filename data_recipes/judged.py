@@ -45,7 +45,8 @@ class Judged:
         good = record.get("good")
         if not isinstance(good, bool):
             raise DataError(f"field 'good' is {show(good)}; write true for an answer that is wanted, else false.")
-        return cls(Example.from_dict({name: value for name, value in record.items() if name != "good"}), good)
+        rest = {name: value for name, value in record.items() if name != "good"}
+        return cls(Example.from_dict(rest, right=good), good)
 
 
 def read_judged(path: Path | str) -> Iterator[Judged]:

@@ -85,17 +85,21 @@ class Example:
         return {name: value for name, value in record.items() if value is not None}
 
     @classmethod
-    def from_dict(cls, record: dict[str, Any]) -> Example:
+    def from_dict(cls, record: dict[str, Any], *, right: bool = True) -> Example:
         """Make the example of a JSON form.
 
         Args:
             record: what `to_dict` gave.
+            right: whether its answer is meant to be right, and so must name one of its choices.
         Returns:
             The example, checked.
         Raises:
             DataError: a field is missing, unknown or has a value that the format does not allow.
         """
-        return cls(**_fields(cls, record, required=("id", "images", "messages", "task", "answer_type")))
+        made = cls(**_fields(cls, record, required=("id", "images", "messages", "task", "answer_type")))
+        if right and (fault := _choice_fault(made)):
+            raise DataError(f"example {made.id!r}: {fault}")
+        return made
 
 
 @dataclass(frozen=True)
@@ -251,17 +255,17 @@ def _example_fault(example: Example) -> str | None:
             return f"field {name!r} is {show(value)}; use one of {', '.join(allowed)}."
     if example.answer_type == "choice" and not example.choices:
         return "field 'choices' is empty, but answer_type is 'choice'; list the answers to choose from."
-    if example.choices is None:
-        return None
-    for text in example.choices:
-        if fault := text_fault("choices", text):
-            return fault
+    faults = (text_fault("choices", text) for text in example.choices or ())
+    return next((fault for fault in faults if fault), None)
+
+
+def _choice_fault(example: Example) -> str | None:
     # Steps may stand before the answer, so that it is looked for within the text.
-    said = example.messages[-1]["content"].casefold()
-    if example.answer_type == "choice" and not any(one.strip(" .").casefold() in said for one in example.choices):
+    said, choices = example.messages[-1]["content"].casefold(), example.choices or ()
+    if example.answer_type == "choice" and not any(one.strip(" .").casefold() in said for one in choices):
         return (
             f"the last message is {show(example.messages[-1]['content'])}, which names none of 'choices' "
-            f"{show(list(example.choices))}; mend the answer or add it to the choices."
+            f"{show(list(choices))}; mend the answer or add it to the choices."
         )
     return None
 

@@ -133,10 +133,10 @@ def test_a_reward_that_cannot_judge_is_refused(wide_folder, files, tmp_path):
 
 
 def test_answers_of_one_kind_are_refused(wide_folder, files, tmp_path):
-    lines = [json.loads(line) | {"good": True} for line in files["kto"].read_text().splitlines()]
+    lines = [one for line in files["kto"].read_text().splitlines() if (one := json.loads(line))["good"]]
     path = files["kto"].with_name("good.jsonl")
     path.write_text("".join(json.dumps(one) + "\n" for one in lines))
-    with pytest.raises(DataError, match=r"all 18 answers are wanted; KTO needs both"):
+    with pytest.raises(DataError, match=r"all \d+ answers are wanted; KTO needs both"):
         told("kto", wide_folder, path, tmp_path / "run")
 
 

@@ -140,7 +140,7 @@ def test_notices_name_contradictions_unknown_patients_and_answers_off_the_choice
     data = folder(
         train=(
             example(1, id="a", answer="No"),
-            example(2, id="b", question="Which?", answer="C", choices=("A", "B"), answer_type="choice"),
+            example(2, id="b", question="Which?", answer="Cab", choices=("A", "B"), answer_type="choice"),
             example(3, id="c", question="Why?", patient=None),
         )
     )
