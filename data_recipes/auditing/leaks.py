@@ -106,9 +106,8 @@ def find_leaks(tally: Tally, images: Images, allowed: Mapping[str, str]) -> tupl
     """
     found: dict[str, list[str]] = {}
     for kind in ("id", "patient", "question"):
-        for places in tally.crossing.get(kind, {}).values():
-            if len(places) > 1:
-                found.setdefault(kind, []).append(" and ".join(places.values()))
+        for places in tally.crossing.get(kind, []):
+            found.setdefault(kind, []).append(" and ".join(places.values()))
     from data_recipes.auditing.images import SAME
 
     homes: dict[int, dict[str, str]] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 import re
 from collections import Counter
@@ -10,11 +9,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from data_recipes.auditing.files import Row
+from data_recipes.auditing.meetings import Meetings, number_of
 from data_recipes.schema import Example
 
 SAMPLE = 20_000
 """Most questions a split that the blind baseline learns from or is asked."""
 
+_MET = ("id", "patient", "question")
 _SPACE = re.compile(r"[\W_]+")
 
 
@@ -64,18 +65,14 @@ class Tally:
     """What all records together tell."""
 
     splits: dict[str, SplitTally] = field(default_factory=dict)
-    ids: dict[bytes, tuple[str, str]] = field(default_factory=dict)
-    """Hash of an id to the split and place of its first record."""
     repeated: list[tuple[str, str]] = field(default_factory=list)
     """Places of two records with the same id and the same split."""
-    crossing: dict[str, dict[bytes, dict[str, str]]] = field(default_factory=dict)
-    """"id", "patient" or "question" to key to split to the first place there."""
+    crossing: dict[str, list[dict[str, str]]] = field(default_factory=dict)
+    """"id", "patient" or "question" to those that stand in several splits: split to the first place there."""
     images: dict[str, dict[str, str]] = field(default_factory=dict)
     """Path to split to the first place that shows it."""
     drawn: set[str] = field(default_factory=set)
     """Paths of pictures drawn by rule (phantoms)."""
-    answers: dict[bytes, tuple[str, str]] = field(default_factory=dict)
-    """Hash of pictures and question to an answer and its place."""
     contradictions: list[tuple[str, str]] = field(default_factory=list)
     """Places where the same question on the same picture gets two answers."""
     licences: dict[str, Counter[str]] = field(default_factory=dict)
@@ -91,11 +88,39 @@ def tally(rows: Iterable[Row], seed: int = 0) -> Tally:
     Returns:
         Counts and hashes; the records themselves are not kept.
     """
-    result = Tally()
+    result, seen = Tally(), _Seen()
     rng = random.Random(seed)
     for row in rows:
-        _add(result, row, rng)
+        _add(result, seen, row, rng)
+    seen.tell(result)
     return result
+
+
+@dataclass
+class _Seen:
+    """What must be known of every record until the last one is read."""
+
+    meetings: dict[str, Meetings] = field(default_factory=lambda: {kind: Meetings() for kind in _MET})
+    answers: Meetings = field(default_factory=Meetings)
+    """Pictures and question, with the answer."""
+    patients: set[tuple[int, str]] = field(default_factory=set)
+    """Patient and split: each is noted once, since a patient may have thousands of records."""
+
+    def tell(self, result: Tally) -> None:
+        """Put into a tally what stands twice."""
+        for kind, meetings in self.meetings.items():
+            for group in meetings.groups():
+                first: dict[str, str] = {}
+                for one in group:
+                    known = first.setdefault(one.split, one.place)
+                    if kind == "id" and known != one.place:
+                        result.repeated.append((known, one.place))
+                if len(first) > 1:
+                    result.crossing.setdefault(kind, []).append(first)
+        for group in self.answers.groups():
+            for one in group[1:]:
+                if one.value != group[0].value:
+                    result.contradictions.append((group[0].place, one.place))
 
 
 def normal(text: str) -> str:
@@ -103,44 +128,41 @@ def normal(text: str) -> str:
     return _SPACE.sub(" ", text.lower()).strip()
 
 
-def _add(result: Tally, row: Row, rng: random.Random) -> None:
+def _add(result: Tally, seen: _Seen, row: Row, rng: random.Random) -> None:
     example, split = row.example, row.split
     part = result.splits.setdefault(split, SplitTally())
     part.records += 1
-    key = _hash(example.id)
-    known = result.ids.setdefault(key, (split, row.place))
-    if known[1] != row.place and known[0] == split:
-        result.repeated.append((known[1], row.place))
-    _meet(result, "id", key, row)
+    seen.meetings["id"].add(number_of(example.id), split, row.place)
     if example.patient:
-        _meet(result, "patient", _hash(example.source, example.patient), row)
+        patient = number_of(example.source, example.patient)
+        if (patient, split) not in seen.patients:
+            seen.patients.add((patient, split))
+            seen.meetings["patient"].add(patient, split, row.place)
     paths = [f"{row.folder}/{name}" for name in example.images]
     for path in paths:
         result.images.setdefault(path, {}).setdefault(split, row.place)
         if (example.truth or {}).get("phantom") is True:
             result.drawn.add(path)
     result.licences.setdefault(example.licence, Counter())[example.source] += 1
-    _questions(result, part, row, paths, rng)
+    _questions(seen, part, row, paths, rng)
     _counts(part, row)
 
 
-def _questions(result: Tally, part: SplitTally, row: Row, paths: list[str], rng: random.Random) -> None:
+def _questions(seen: _Seen, part: SplitTally, row: Row, paths: list[str], rng: random.Random) -> None:
     """Note what is asked: for contradictions, for questions without a picture, and for the blind baseline."""
     example = row.example
     said = [message["content"] for message in example.messages]
     question, answer = "\n".join(said[:-1]), normal(said[-1])
     part.words += len(said[-1].split())
     text = normal(question)
+    choices = tuple(map(normal, example.choices or ()))
     if not example.images and row.rejected is None:
-        _meet(result, "question", _hash(text, *sorted(map(normal, example.choices or ()))), row)
+        seen.meetings["question"].add(number_of(text, *sorted(choices)), row.split, row.place)
     if example.answer_type in ("closed", "choice") and row.rejected is None:
-        choices = sorted(map(normal, example.choices or ()))
-        known = result.answers.setdefault(_hash(text, *paths, "\0", *choices), (answer, row.place))
-        if known[0] != answer:
-            result.contradictions.append((known[1], row.place))
+        seen.answers.add(number_of(text, *paths, "\0", *sorted(choices)), row.split, row.place, number_of(answer))
     if example.task not in ("report", "caption") and example.answer_type != "report" and row.rejected is None:
         part.questions += 1
-        asked = Asked(text, answer, example.answer_type, tuple(map(normal, example.choices or ())), _group(example))
+        asked = Asked(text, answer, example.answer_type, choices, _group(example))
         if len(part.sample) < SAMPLE:
             part.sample.append(asked)
         elif (place := rng.randrange(part.questions)) < SAMPLE:
@@ -167,21 +189,13 @@ def _counts(part: SplitTally, row: Row) -> None:
     choices = [normal(choice) for choice in example.choices or ()]
     if example.answer_type == "choice" and answer in choices:
         part.count("place of the right choice", str(choices.index(answer) + 1))
-    part.off_choice += bool(choices) and not any(re.search(rf"\b{re.escape(one)}\b", answer) for one in choices)
+    part.off_choice += bool(choices) and not any(f" {one} " in f" {answer} " for one in choices)
     for name, value in (example.truth or {}).items():
         if isinstance(value, str) and (name.endswith(" finding") or name in ("label", "sex", "age group", "ancestry")):
             part.count(name, value)
-
-
-def _meet(result: Tally, kind: str, key: bytes, row: Row) -> None:
-    result.crossing.setdefault(kind, {}).setdefault(key, {}).setdefault(row.split, row.place)
 
 
 def _group(example: Example) -> str:
     if example.patient:
         return f"patient {example.source} {example.patient}"
     return " ".join(example.images) or example.id
-
-
-def _hash(*parts: str) -> bytes:
-    return hashlib.blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=12).digest()
