@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import assistant
+from assistant.names import paths_of
 from benchmarks.worklist_mixture import Mixture
 
 APP = Path(assistant.__file__).parent.parent / "app.py"
@@ -75,7 +76,7 @@ def run_killed(mixture: Mixture, out: Path, plan: Plan) -> dict[str, Any]:
 def count(mixture: Mixture, out: Path) -> dict[str, Any]:
     """Compare what lies in a run's folder with what was laid down."""
     reports = Counter(tuple(one["inputs"]) for one in _lines(out / "reports.jsonl"))
-    failures = {_name(one["inputs"][0], mixture): one["error"] for one in _lines(out / "failures.jsonl")}
+    failures = {_name(paths_of(out, one["inputs"])[0], mixture): one["error"] for one in _lines(out / "failures.jsonl")}
     pages = len(list((out / "studies").glob("*.md")))
     good = mixture.good.total()
     right = (
