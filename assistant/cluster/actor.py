@@ -42,6 +42,7 @@ class ReportActor:
             WorklistError: this machine has no such folder.
         """
         from assistant.imaging.identity import take_salt
+        from assistant.imaging.readers import import_readers
 
         try:
             os.chdir(folder)
@@ -51,6 +52,7 @@ class ReportActor:
                 "this folder must lie on a drive that all machines have under the same name."
             ) from None
         take_salt(salt)
+        import_readers()
         self._opened = open_assistant(config)
         index = self._opened.index_fingerprint
         return (self._opened.model_fingerprint, *([] if index is None else [index]))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from assistant.errors import ImageError
 from assistant.imaging.load import load_picture
+from assistant.imaging.readers import import_readers
 from assistant.imaging.window import WindowRequest, parse_request
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def load_volume(
     Raises:
         ImageError: they make no volume, or it has no such window or frame.
     """
+    import_readers()
     from assistant.imaging.nifti import read_nifti
     from assistant.imaging.series import read_series
 

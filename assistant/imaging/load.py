@@ -10,6 +10,7 @@ from typing import BinaryIO
 from assistant.errors import ImageError
 from assistant.imaging.picture import Picture
 from assistant.imaging.quiet import QUIET
+from assistant.imaging.readers import import_readers
 from assistant.imaging.window import WindowRequest, parse_request
 
 MAX_PIXELS = 80_000_000
@@ -164,6 +165,7 @@ def _read(
         stream.seek(0)
         with QUIET:
             if kind == "DICOM" or (kind is None and is_bare_dicom(head)):
+                import_readers()
                 from assistant.imaging.dicom import read_dicom
 
                 return read_dicom(
