@@ -33,15 +33,27 @@ def retrieve_1e5(device: str) -> Sequence[Measured]:
         return np.asarray(torch.stack([torch.argsort(row, descending=True)[:10] for row in scores]).numpy())
 
     kept = recall(file.search_many(queries, 10)[1], theirs())
-    gate = f"recall@10 {kept:.4f}, at least 0.999"
     many = side_by_side(theirs, lambda: file.search_many(queries, 10))
+    for query in queries[:64]:  # from here on single questions go by 4-bit codes first; the codes are made once
+        file.search(query, 10)
+    singly = recall(np.stack([file.search(query, 10)[1] for query in queries]), theirs())
     one = side_by_side(
         lambda: [theirs(1) for _ in range(16)], lambda: [file.search(query, 10) for query in queries[:16]]
     )
     note = f"{len(vectors)} vectors of {WIDTH}; time of a query"
     return [
-        Measured(f"retrieve_1e5{name}", _MMED_RAG, slow / count, fast / count, gate, kept >= 0.999, wanted, None, note)
-        for name, (slow, fast), count, wanted in (("", many, QUERIES, 15.0), (" one by one", one, 16, None))
+        Measured(
+            f"retrieve_1e5{name}",
+            _MMED_RAG,
+            slow / count,
+            fast / count,
+            f"recall@10 {found:.4f}, at least 0.999",
+            found >= 0.999,
+            15.0,
+            None,
+            note,
+        )  # fmt: skip
+        for name, (slow, fast), count, found in (("", many, QUERIES, kept), (" one by one", one, 16, singly))
     ]
 
 
