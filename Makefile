@@ -22,11 +22,11 @@ export HF_HUB_OFFLINE ?= 1
 export GRADIO_ANALYTICS_ENABLED ?= False
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format slow browser gpu starter clean
+.PHONY: help run test lint format slow browser pacs gpu starter clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | sed '/^Nothing looks/,$$d'
-	@echo "Also: make lint, format, slow, browser, gpu, starter (DATA=… OUT=…), clean"
+	@echo "Also: make lint, format, slow, browser, pacs, gpu, starter (DATA=… OUT=…), clean"
 
 # The environment is made once. An install runs again only when its stamp is older than what decides it.
 $(BIN)/python:
@@ -56,6 +56,9 @@ slow: $(VENV)/.installed-dev
 
 browser: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m browser $(PYTEST_ARGS)
+
+pacs: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m pacs $(PYTEST_ARGS)
 
 gpu: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m gpu $(PYTEST_ARGS)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import assistant
 from assistant import __version__
 from assistant.commands.hospital_options import add_archive_options, add_listen_options, add_retell_commands
+from assistant.commands.model_options import add_model_options, model_values
 from assistant.commands.options import (
     add_access_commands,
     add_ask_options,
@@ -30,10 +31,11 @@ from assistant.commands.options import (
     serve_values,
     shared_options,
 )
+from assistant.ending import last_words
 from assistant.errors import AssistantError, RetrievalError
 
 if TYPE_CHECKING:
-    from assistant.commands.opened import Opened
+    from assistant.commands.opened import Opened, Opener
     from assistant.config import AssistantConfig
     from assistant.evidence import Retriever
     from assistant.model.load import LoadedModel
@@ -81,6 +83,8 @@ def build_parser() -> argparse.ArgumentParser:
 
     doctor = commands.add_parser("doctor", parents=[shared], help="check this installation", epilog=DISCLAIMER)
     doctor.add_argument("--json", action="store_true", help="print one JSON object")
+    for command in (chat, serve, doctor):
+        add_model_options(command)
     add_access_commands(commands, DISCLAIMER)
     add_deidentify_command(commands, DISCLAIMER)
     add_feedback_command(commands, DISCLAIMER)
@@ -109,7 +113,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"medassist: {error}\n")
         return 2
     except KeyboardInterrupt:
-        sys.stderr.write("\nmedassist: interrupted. The same command goes on where this one ended.\n")
+        more = " The same command goes on where this one ended." if args.command in ("report", "listen") else ""
+        sys.stderr.write(f"\nmedassist: interrupted.{more}\n")
         return 130
     except BrokenPipeError:  # the reader of stdout has gone, as in `… | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -117,11 +122,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if getattr(args, "verbose", False):
             raise
-        sys.stderr.write(
-            f"medassist: unexpected {type(error).__name__}: {error}\n"
-            "This is a fault of the program. Run again with --verbose to see where, and `medassist doctor` to check.\n"
-        )
-        return 1
+        told, code = last_words(error)
+        sys.stderr.write(f"medassist: {told}\n")
+        return code
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -165,14 +168,14 @@ def _run(args: argparse.Namespace) -> int:
     if args.command == "doctor":
         from assistant.doctor import run_doctor
 
-        return run_doctor(config, _open, as_json=args.json)
+        return run_doctor(config, _opener(config), as_json=args.json)
     if args.command == "serve":
         from assistant.commands.serve import run_serve
 
-        return run_serve(config, _open)
+        return run_serve(config, _opener(config))
     from assistant.commands.chat import run_chat
 
-    return run_chat(config, _open)
+    return run_chat(config, _opener(config))
 
 
 def _quiet(args: argparse.Namespace) -> None:
@@ -210,37 +213,52 @@ def _config(args: argparse.Namespace) -> AssistantConfig:
     from dataclasses import replace
 
     from assistant.config import AssistantConfig
+    from assistant.deidentify.shown import take_rule
 
     values: dict[str, object] = {}
     if args.config:
         from assistant.strict import read_yaml
 
         values = dict(read_yaml(Path(args.config)))
-    for name in ("model", "index", "templates", "host", "port", "login", "feedback", "encoding"):
+    for name in ("model", "index", "templates", "host", "port", "login", "feedback", "encoding", "pixels"):
         given = getattr(args, name, None)
         if given is not None:
             values[name] = given
+    values |= model_values(args)
     for name, given in (("serve", serve_values(args)), ("generation", generation_values(args))):
         if given:
             before = values.get(name)
             values[name] = {**(before if isinstance(before, dict) else {}), **given}
     config = AssistantConfig.from_mapping(values, where=args.config or "the command line")
+    take_rule(config.pixels)
     if getattr(args, "batch_size", None) is not None:
         config = replace(config, generation=replace(config.generation, batch_size=args.batch_size))
     return config
 
 
-def _open(config: AssistantConfig) -> Opened:
+def _opener(config: AssistantConfig) -> Opener:
+    """Return what loads one model, or several of which adapters on one base share its weights."""
+    if not config.also:
+        return _open
+    from assistant.model.sharing import Bases
+
+    bases = Bases()
+    return lambda one: _open(one, bases.load)
+
+
+def _open(config: AssistantConfig, load: Callable[..., LoadedModel] | None = None) -> Opened:
     """Load the model and the index that the settings name, and join them."""
     from assistant.chat import MedicalAssistant
     from assistant.commands.opened import Opened
+    from assistant.deidentify.shown import take_rule
     from assistant.model.load import load_model
     from assistant.template_files import load_templates
 
+    take_rule(config.pixels)  # an actor on another machine has read no command line
     templates = load_templates(config.templates)  # first: a mistake in one is told before the model loads
-    model = load_model(
+    model = (load or load_model)(
         config.model, device=config.device, dtype=config.dtype, quantization=config.quantization,
-        encoding=config.encoding,
+        encoding=config.encoder_format,
     )  # fmt: skip
     retriever = _open_index(config.index, model)
     writer = None
@@ -248,12 +266,15 @@ def _open(config: AssistantConfig) -> Opened:
         from assistant.serve.upstream import UpstreamWriter
 
         writer = UpstreamWriter(config.serve, config.generation)
+    made = MedicalAssistant(model, retriever, config.generation, writer, templates)
+    if writer is not None:
+        writer.scorer = made.scorer
     return Opened(
-        assistant=MedicalAssistant(model, retriever, config.generation, writer, templates),
+        assistant=made,
         model_name=model.name,
         model_fingerprint=model.fingerprint,
         index_fingerprint=retriever.fingerprint if retriever else None,
-        upstream=writer.model if writer else None,
+        upstream=writer.link if writer else None,
     )
 
 

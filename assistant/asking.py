@@ -7,12 +7,13 @@ from dataclasses import replace
 
 from assistant import prompts
 from assistant.case import Case
+from assistant.change import reads_apart, split_priors
 from assistant.config import GenerationConfig
 from assistant.conversation import Question, ReportRequest, Turn
 from assistant.engine.prompt import Prompt, PromptEncoder
 from assistant.evidence import Evidence
 from assistant.fitting import CHECK_TOKENS, checks_of, parts_of
-from assistant.questions import newest, standalone
+from assistant.questions import completed, newest, wants_report
 from assistant.sampling import Sampling
 
 EVIDENCE_TOKENS = 256
@@ -27,7 +28,7 @@ class PromptMaker:
         settings: how much history and evidence to put in.
         capabilities: the contract's; `history` "no" leaves earlier turns out, `system` is the system prompt,
             `evidence_tokens` how much evidence the model was found to profit from, `indication` whether
-            it reads indication and history.
+            it reads indication and history, `comparison` "written" whether it can tell change itself.
     """
 
     def __init__(self, encoder: PromptEncoder, settings: GenerationConfig, capabilities: Mapping[str, str]) -> None:
@@ -39,9 +40,11 @@ class PromptMaker:
         """Return the prompt for a question, with its pictures, evidence and as much history as fits."""
         history = newest(question.history, self._settings.history_turns)
         if self._can.get("history") == "no":
-            question, history = standalone(question), ()
+            question, history = completed(question), ()
+        # Models know the request in one wording.
+        asked = prompts.REPORT_REQUEST if case.pictures and wants_report(question.text) else question.text
         text = prompts.question_text(
-            self._encoder.clean(question.text),
+            self._encoder.clean(asked),
             options=[self._encoder.clean(option) for option in question.options],
             evidence=self._evidence_lines(case.evidence),
             header=header_of(case),
@@ -49,7 +52,13 @@ class PromptMaker:
         return self._fitting(case, text, history)
 
     def fill_report(self, case: Case, request: ReportRequest) -> None:
-        """Give a report's case its prompt, and the questions of its template each their own."""
+        """Give a report's case its prompt, and its priors and the questions of its template each their own."""
+        if reads_apart(case, self._can):
+            case.earlier = split_priors(case)
+            request, before = replace(request, priors=()), case.earlier.request
+            assert before is not None
+            silent = replace(request.sampling, on_text=None)
+            case.earlier.prompt = own_prompt(self.for_report(case.earlier, before), case.earlier, silent)
         case.parts = parts_of(case)
         case.checks = checks_of(case) if self._settings.check_reports else []
         # Of a check the probabilities of its options count, not the text.
@@ -75,13 +84,14 @@ class PromptMaker:
         return self._fitting(case, text, ())
 
     def _told(self, request: ReportRequest) -> str | None:
-        """Return what the model reads of indication and history: both in one line, as training has them, or nothing.
+        """Return what the model reads of indication, history and earlier reports: all in one line, or nothing.
 
         A model that is shown no evidence reads neither, unless its contract says so: it has seen no such text in
         training, and on phantoms its findings were no better with an indication, and worse with a long one.
         """
         reads = self._can.get("indication", "no" if self._can.get("evidence_in_prompt") == "no" else "yes")
-        told = " ".join(part for part in (request.indication, request.history) if part)
+        earlier = request.earlier if self._can.get("earlier_reports", reads) == "yes" else None
+        told = " ".join(part for part in (request.indication, request.history, earlier) if part)
         return told if told and reads == "yes" else None
 
     def _evidence_lines(self, evidence: Sequence[Evidence]) -> list[str]:

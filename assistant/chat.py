@@ -15,6 +15,7 @@ from assistant.asking import PromptMaker, own_prompt
 from assistant.case import Case
 from assistant.config import GenerationConfig
 from assistant.conversation import Answer, Question, Report, ReportRequest
+from assistant.deidentify.shown import WHOLE, as_read
 from assistant.engine.features import open_encoder
 from assistant.engine.generate import Generated, Generator
 from assistant.engine.row import Writer
@@ -67,6 +68,7 @@ class MedicalAssistant:
         can = model.contract.capabilities
         self._quotes = can.get("text_only") == "quote"
         self._shows_evidence = can.get("evidence_in_prompt") == "yes"
+        self._side = WHOLE if writer else model.contract.picture_size
         self._slices = self.settings.slices or int(can.get("slices", "1"))
         self._encoder = open_encoder(model, self.settings)
         self._local = Generator(model, self.settings)
@@ -81,15 +83,18 @@ class MedicalAssistant:
         """How the language model runs here, in a line; the first look may measure what is quickest."""
         return self._local.paths.describe()
 
+    @property
+    def scorer(self) -> Generator:
+        """The model's own writer, which can tell how likely a text is that another wrote."""
+        return self._local
+
     def answer(self, question: Question) -> Answer:
         """Answer one question.
 
         Args:
             question: with its pictures, options and what was said before.
-
         Returns:
             The answer, or an abstention that says why and what would help.
-
         Raises:
             ConfigError: the question is empty, or too long for the model.
         """
@@ -102,10 +107,8 @@ class MedicalAssistant:
         Args:
             questions: any number; read as there is room.
             batch_size: the settings' own, unless given.
-
         Yields:
             The answer to each question, in order.
-
         Raises:
             ConfigError: a question is empty, or too long for the model.
         """
@@ -121,7 +124,6 @@ class MedicalAssistant:
         Yields:
             The text in pieces while it is written, then the whole `Answer`. The review comes after the writing: what
             the `Answer` says takes the place of the pieces.
-
         Raises:
             ConfigError: the question is empty, or too long for the model.
         """
@@ -182,10 +184,8 @@ class MedicalAssistant:
         Args:
             requests: any number; read as there is room.
             batch_size: the settings' own, unless given.
-
         Yields:
             The report on each request, in order.
-
         Raises:
             ConfigError: a request has no picture, or too many for the model.
         """
@@ -219,6 +219,7 @@ class MedicalAssistant:
         """Guard, retrieve and prompt."""
         for question in questions:
             check_text(question.text)
+        questions = [replace(one, pictures=as_read(one.pictures, self._side)) for one in questions]
         cases = [Case(question.pictures, question=question) for question in questions]
         self._see(cases)
         for case, question in zip(cases, questions, strict=True):
@@ -239,6 +240,10 @@ class MedicalAssistant:
         for request in requests:
             if not request.pictures:
                 raise ConfigError("The request for a report has no picture. Give at least one.")
+        side = self._side
+        requests = [
+            replace(one, pictures=as_read(one.pictures, side), priors=as_read(one.priors, side)) for one in requests
+        ]
         cases = [Case((*request.priors, *request.pictures), request=request) for request in requests]
         self._see(cases)
         for case, request in zip(cases, requests, strict=True):

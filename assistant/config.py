@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,9 +32,14 @@ class GenerationConfig:
     seed: int = 0
     """Sampling with the same seed, prompt and model gives the same text, alone or in a batch."""
     batch_size: int = 16
-    """Questions or studies that go through the model together."""
+    """Questions or studies that are looked at and read together, and questions that are answered together."""
+    report_batch: int | None = None
+    """Reports that `report` writes at once; on a CPU each takes the less time the more there are. null takes
+    `batch_size`, and on a CPU up to three times as many where their keys and values fit into 2 GB."""
     evidence_count: int = 3
     """The most pieces of evidence to retrieve for one answer; 0 retrieves none."""
+    evidence_elsewhere: bool = False
+    """List evidence under an image although it is on another kind of image, or on another region of the body."""
     evidence_tokens: int | None = None
     """The most tokens that numbered evidence may take in a prompt; null takes what its contract says, or 256."""
     second_search: bool = False
@@ -64,6 +70,9 @@ class GenerationConfig:
     """Order of the weights on a CPU: oneDNN's, torch's, or for each shape what was measured to be quicker."""
     decode_attention: Literal["auto", "matmul", "torch"] = "auto"
     """How one new token attends: by two matrix products, by torch's own function, or what was measured."""
+    decode_step: Literal["auto", "growing", "static", "graph"] = "auto"
+    """How one token of each row is worked out: over what is there (`growing`), over a room of fixed size (`static`),
+    or that as one CUDA graph (`graph`); `auto` takes the graph on a GPU."""
     prefix_cache_mb: int = 256
     """Memory for what the language model made of the beginnings of the latest prompts; 0 keeps none."""
     share_prefixes: bool = True
@@ -71,8 +80,8 @@ class GenerationConfig:
 
     picture_side: int | None = None
     """Longest side in pixels that `report` reads pictures at, at the least: larger ones are made smaller while they are
-    read, several times faster, and the model sees nearly the same. Twice the model's own side is enough; null reads
-    every pixel."""
+    read, several times faster, and the model sees nearly the same. Twice the model's own side is enough, with tiles
+    twice that of all tiles; null reads every pixel."""
     feature_folder: str | None = None
     """Folder for encoded pictures, so that a later run need not encode them again; null keeps none on disk. They tell
     much of what is in a patient's picture: it belongs where the pictures may lie."""
@@ -101,6 +110,7 @@ _AT_LEAST: dict[str, float] = {
     "temperature": 0,
     "seed": 0,
     "batch_size": 1,
+    "report_batch": 1,
     "evidence_count": 0,
     "evidence_tokens": 0,
     "nearest_cases": 0,
@@ -113,6 +123,20 @@ _AT_LEAST: dict[str, float] = {
 }
 
 
+def _names(also: Mapping[str, str], indexes: Mapping[str, str]) -> list[str]:
+    """Return what is wrong with the names of further models; they stand in addresses and in logs."""
+    faults = [
+        f"also names a model {name[:80]!r}; use up to 64 letters, digits and . _ -, a letter or digit first."
+        for name in also
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name)
+    ]
+    faults += [f"also.{name} is empty; use a folder." for name, folder in also.items() if not folder.strip()]
+    known = ", ".join(also) or "none"
+    return faults + [
+        f"also_index names {name[:80]!r}, which is no model of also ({known})." for name in indexes if name not in also
+    ]
+
+
 @dataclass(frozen=True)
 class AssistantConfig:
     """What a command starts with; every field can stand in a settings file."""
@@ -121,14 +145,22 @@ class AssistantConfig:
     """`starter`, a model folder, or a preset's name."""
     index: str = "default"
     """`default` (shipped with the starter), an index folder, or `none`."""
+    also: dict[str, str] = field(default_factory=dict)
+    """More models for `chat` and `serve`, `name: folder`; a visitor or a client chooses. Adapters on one base share its
+    weights."""
+    also_index: dict[str, str] = field(default_factory=dict)
+    """The index of one of them, `name: index`, where it is not that of the first model."""
+    max_loaded: int = 2
+    """The most models in memory at once; the least lately used is let go, and loaded again when it is wanted."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:1`."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Number format of the weights; `auto` takes what suits the device. float16 is refused on a CPU."""
     quantization: Literal["nf4", "int8", "none"] | None = None
     """How to load the language model's linears; null follows the model's contract on a GPU, and is none on a CPU."""
-    encoding: Literal["exact", "float32", "bfloat16", "int8", "auto"] = "exact"
-    """Number format of the image and text encoder on a CPU; any but `exact` must pass a gate: docs/benchmarks.md."""
+    encoding: Literal["exact", "float32", "bfloat16", "int8", "auto"] | None = None
+    """Number format of the image and text encoder on a CPU; any but `exact` must pass a gate: docs/benchmarks.md.
+    null is `exact`, or `auto` where `generation.precision` lets the language model compute in fewer bits."""
     host: str = "127.0.0.1"
     """Address the page listens on. Anything but this machine needs a login."""
     port: int = 7860
@@ -142,6 +174,9 @@ class AssistantConfig:
     `sqlite:///PATH`, `postgresql://…`, or `none`, which takes no feedback."""
     feedback_days: int | None = None
     """Feedback older than this is deleted at each start; null keeps it until `app.py feedback purge`."""
+    pixels: Literal["clean", "written", "keep"] = "clean"
+    """Text burned into pictures: `clean` blacks it out in all that is shown, written or sent on, and for a model that
+    could read it; `written` leaves the model's own input as it is; `keep` leaves everything as it is."""
     generation: GenerationConfig = field(default_factory=GenerationConfig)
     """How answers and reports are made."""
     serve: ServeConfig = field(default_factory=ServeConfig)
@@ -161,13 +196,23 @@ class AssistantConfig:
             faults.append(f"port is {self.port}; use 1 to 65535, or 0 for any free one.")
         if self.feedback_days is not None and self.feedback_days < 1:
             faults.append(f"feedback_days is {self.feedback_days}; use 1 or more, or null.")
+        faults.extend(_names(self.also, self.also_index))
+        if self.max_loaded < 1:
+            faults.append(f"max_loaded is {self.max_loaded}; use 1 or more.")
         if self.dtype == "float16" and self.device == "cpu":
             faults.append("dtype is float16 on a cpu, where it is very slow; use bfloat16 or float32.")
         keys_only = self.serve.keys is not None and not self.serve.page
         if self.host.strip() and self.host not in LOOPBACK and self.login is None and not keys_only:
-            faults.append(f"host is {self.host}, which other machines can reach; set login, or use 127.0.0.1.")
+            faults.append(
+                f"host is {self.host}, which other machines can reach; set login (--login FILE), or use 127.0.0.1."
+            )
         if faults:
             raise ConfigError(" ".join(faults))
+
+    @property
+    def encoder_format(self) -> Literal["exact", "float32", "bfloat16", "int8", "auto"]:
+        """Number format of the encoder: who lets the language model compute in fewer bits waits for no exact tower."""
+        return self.encoding or ("exact" if self.generation.precision == "exact" else "auto")
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], *, where: str = "settings") -> AssistantConfig:

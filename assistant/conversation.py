@@ -106,6 +106,8 @@ class ReportRequest:
     indication: str | None = None
     history: str | None = None
     """What is known of the patient; see `PromptMaker.for_report` for what of it the model reads."""
+    earlier: str | None = None
+    """What signed reports from before the study said, in a line; read by models that read an indication."""
     template: str = AUTO
     """Name of a report template, or `auto`."""
     sampling: Sampling = USUAL

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from assistant.polarity import negated_words
 from assistant.report_template import ReportTemplate
@@ -57,10 +58,13 @@ def critical_findings(sections: Mapping[str, str], template: ReportTemplate) -> 
     Returns:
         Each finding once, in the order of the list; one that is stated outright goes before one that is possible.
     """
-    stated = [sentence for name in _SECTIONS for sentence in sentences(without_citations(sections.get(name, "")))]
+    texts = [sentence for name in _SECTIONS for sentence in sentences(without_citations(sections.get(name, "")))]
+    stated = [(sentence, frozenset(tokens(sentence))) for sentence in texts]
     found = []
     for one in template.critical:
-        sentences_with = [sentence for sentence in stated if any(says(sentence, phrase) for phrase in one.phrases)]
+        sentences_with = [
+            sentence for sentence, words in stated if any(_says(sentence, words, phrase) for phrase in one.phrases)
+        ]
         if sentences_with:
             plain = [sentence for sentence in sentences_with if not _POSSIBLE.search(sentence)]
             found.append(CriticalFinding(one.finding, (plain or sentences_with)[0], possible=not plain))
@@ -69,8 +73,18 @@ def critical_findings(sections: Mapping[str, str], template: ReportTemplate) -> 
 
 def says(sentence: str, phrase: str) -> bool:
     """Tell whether a sentence states what a phrase names: it holds all its words, denies none, and it is not gone."""
-    wanted = set(content_words(phrase)) or set(tokens(phrase))
-    return wanted <= set(tokens(sentence)) and not wanted & negated_words(sentence) and not is_gone(sentence)
+    return _says(sentence, frozenset(tokens(sentence)), phrase)
+
+
+def _says(sentence: str, words: frozenset[str], phrase: str) -> bool:
+    wanted = _words_of(phrase)
+    return wanted <= words and not wanted & negated_words(sentence) and not is_gone(sentence)
+
+
+@lru_cache(maxsize=4096)
+def _words_of(phrase: str) -> frozenset[str]:
+    """Return the words that state a phrase; templates have the same phrases for every report."""
+    return frozenset(content_words(phrase) or tokens(phrase))
 
 
 def is_gone(sentence: str) -> bool:

@@ -182,6 +182,17 @@ def _dicom() -> Check:
     return Check("dicom", bool(read), f"{len(read)} transfer syntaxes: {', '.join(read)}{mend}")
 
 
+def _burned_in() -> Check:
+    from assistant.deidentify.shown import can_clean, cleans
+
+    if not cleans():
+        return Check("burned in", True, "text in pictures stays, as --pixels keep asks for")
+    if can_clean():
+        return Check("burned in", True, "text in pictures is found by RapidOCR, and blacked out where they are shown")
+    mend = "RapidOCR cannot be loaded: reports with pictures are refused. Install it: pip install 'medassist[deid]'"
+    return Check("burned in", False, mend)
+
+
 def _offline() -> Check:
     flags = {name: os.environ.get(name, "unset") for name in ("HF_HUB_OFFLINE", "GRADIO_ANALYTICS_ENABLED")}
     quiet = flags["GRADIO_ANALYTICS_ENABLED"] == "False"
@@ -198,6 +209,7 @@ _MACHINE_CHECKS: dict[str, Callable[[], Check]] = {
     "disk": _disk,
     "images": _images,
     "dicom": _dicom,
+    "burned in": _burned_in,
     "offline": _offline,
 }
 
@@ -220,8 +232,30 @@ def _model_checks(config: AssistantConfig, open_assistant: Opener) -> Iterator[C
     yield Check("encoder", True, _encoder(opened))
     index = opened.index_fingerprint
     yield Check("index", True, f"{index}, made with this model's encoder" if index else "none")
+    for name in config.also:
+        yield _other(name, config, open_assistant)
     yield _guarded("engine", lambda: Check("engine", True, opened.assistant.engine))
     yield _guarded("answer", lambda: _answer(opened))
+
+
+def _other(name: str, config: AssistantConfig, open_assistant: Opener) -> Check:
+    """Load one of the models beside the first, with its index."""
+    from assistant.choice import settings_of
+    from assistant.model.weights import own_bytes
+
+    started = time.perf_counter()
+    try:
+        opened = open_assistant(settings_of(config, name))
+    except Exception as error:
+        told = str(error) if isinstance(error, AssistantError) else f"{type(error).__name__}: {error}."
+        return Check(name, False, told)
+    seconds, model = time.perf_counter() - started, opened.assistant.model
+    whose = f" beside those of {model.base.name}, which it shares" if model.base is not None else ""
+    index = opened.index_fingerprint or "none"
+    return Check(
+        name, True, f"{opened.model_name} {opened.model_fingerprint}, loaded in {seconds:.1f} s, "
+        f"{own_bytes(model) / 1e6:,.1f} MB of weights{whose}, index {index}",
+    )  # fmt: skip
 
 
 def _encoder(opened: Opened) -> str:

@@ -9,6 +9,8 @@ import numpy as np
 
 SURE = 0.9
 """Probability from which a header that says another thing is worth a word."""
+POSSIBLE = 0.05
+"""A picture is compared with documents of a modality that it may be of with at least this probability."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,10 @@ class Domain:
         known = self.regions.get(modality or self.modality, {})
         region = max(known, key=lambda name: known[name], default=None)
         return region if region is not None and len(known) > 1 and known[region] >= SURE else None
+
+    def possible(self) -> frozenset[str]:
+        """Return the modalities that the picture may be of."""
+        return frozenset(name for name, share in self.probabilities.items() if share >= POSSIBLE)
 
     def contradicts(self, named: str) -> bool:
         """Tell whether it is clearly another modality than `named`, which is one that it can tell."""

@@ -22,7 +22,14 @@ from assistant.model.presets import preset_names
 from assistant.prompts import parse_report
 from assistant.questions import YES_NO, options_of, standalone
 from assistant.quote import Quote, best_sentences
-from assistant.report_review import hold_against, mark_critical, measures, review_sections, sections_of_answers
+from assistant.report_review import (
+    add_comparison,
+    hold_against,
+    mark_critical,
+    measures,
+    review_sections,
+    sections_of_answers,
+)
 from assistant.report_template import TemplateNote
 from assistant.review import without_citations
 from assistant.telling import telling_sentences
@@ -39,6 +46,7 @@ _FULL_SCORE = 1.5
 # Header and model say different things, and one of them is right.
 _CONTRADICTED = 0.5
 _NOTHING = Stop("The model wrote nothing that can be used.", "Ask in other words, or send a clearer image.")
+_UNTOLD = Stop("The model says that it cannot tell this from the image.", "Ask what it shows, or whether it is normal.")
 
 
 class Finisher:
@@ -78,6 +86,8 @@ class Finisher:
         text = self._reviewed(case, text)
         if review.is_empty(text):
             return self._answer(case, _NOTHING.text, 0.0, abstained=True)
+        if review.cannot_tell(text):
+            return self._answer(case, _UNTOLD.text, 0.0, abstained=True)
         unsure = self._unsure(confidence, kind)
         if unsure is not None:
             return self._answer(case, unsure.text, confidence, abstained=True)
@@ -110,10 +120,12 @@ class Finisher:
         unsure = None if case.parts else self._unsure(confidence, "report")
         if unsure is not None:
             return self._no_report(case, unsure, confidence)
+        if case.earlier is not None:
+            sections = add_comparison(case, sections, self._read_before(case.earlier))
         hold_against(case, sections, [self.sureness(one)[:2] for one in case.checks])
         if not case.evidence:
             told = sections["impression"] or sections["findings"]
-            case.evidence = self._lookup.about(case, review.named_findings(told) or told)
+            case.evidence = self._lookup.about(case, review.named_findings(told) or told, sections["technique"])
         case.cases = self._lookup.nearest_cases(case, self._settings.nearest_cases)
         sections["impression"] = " ".join(
             review.cite(sentence, case.evidence, review.named_findings(sentence) or sentence, modality=case.modality)
@@ -129,6 +141,14 @@ class Finisher:
             case.doubt("The report was cut at the token limit and may be incomplete.")
         raw = raw_confidence(case.generated.log_probs)
         return parse_report(case.generated.text), calibrate(raw, "report", self._model.contract.calibration)
+
+    def _read_before(self, earlier: Case) -> str | None:
+        """Return the findings on the priors; None where they were cut off, empty or too unsure."""
+        if earlier.generated is None or not earlier.generated.finished:
+            return None
+        written, confidence = self._written_report(earlier)
+        text = review.drop_repeats(written["findings"] or written["impression"])
+        return None if review.is_empty(text) or self._unsure(confidence, "report") is not None else text
 
     def _told_by_header(self, case: Case) -> Answer | None:
         """Answer from the file's own word; what the model would have said is told where it differs."""
@@ -182,7 +202,7 @@ class Finisher:
         """Return what a generated case says, how sure that is, and whether it is sure enough to be said."""
         text, raw, kind = decide(case)
         confidence = calibrate(raw, kind, self._model.contract.calibration)
-        return text, confidence, self._unsure(confidence, kind) is None
+        return text, confidence, self._unsure(confidence, kind) is None and not review.cannot_tell(text)
 
     def _explained(self, case: Case, finding: str, confidence: float) -> Answer:
         """Quote what is asked about the finding that the model saw."""
@@ -230,10 +250,11 @@ class Finisher:
         """Mark each sentence with its evidence; a plain Yes stands for what was asked, a plain No for nothing."""
         if not case.evidence:
             return ()
-        stated = statement_of(case.question, without_citations(text).strip(" ."))
-        if case.question is not None and without_citations(text).strip(" .") in YES_NO:
-            text = stated
-        return ground(text, case.evidence, embed=self._model.text.embed, judge=self._judge)
+        plain = without_citations(text).strip(" .")
+        asked = case.question is not None and plain in YES_NO
+        stated = statement_of(case.question, plain) if asked else text
+        made = ground(stated, case.evidence, embed=self._model.text.embed, judge=self._judge)
+        return tuple(replace(one, sentence=f"{one.sentence} {plain}.") for one in made) if asked else made
 
     def _no_report(self, case: Case, stop: Stop, confidence: float) -> Report:
         sections = {**dict.fromkeys(SECTIONS, ""), "impression": f"No report was drafted. {stop.text}"}

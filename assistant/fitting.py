@@ -13,6 +13,7 @@ from assistant.conversation import Question
 from assistant.domain import SURE, Domain
 from assistant.guard import Stop, are_alike
 from assistant.questions import options_of, written_forms
+from assistant.regions import alike
 from assistant.report_template import AUTO, GENERIC, Asked, Check, ReportTemplate
 from assistant.template_files import Templates, shipped
 
@@ -20,8 +21,6 @@ LIKELY = 0.5
 """Probability of a region from which a template is chosen by it; the report says that the look has chosen."""
 CHECK_TOKENS = 1
 """Written for a check: the probabilities of Yes and No count, not the text."""
-_LIKE = ({"head", "brain", "skull"}, {"chest", "lung"}, {"retina", "eye"}, {"blood", "peripheral blood"})
-"""Regions whose names stand for one another in headers."""
 
 
 def set_template(case: Case, name: str, templates: Templates, seen: Domain | None) -> None:
@@ -158,10 +157,7 @@ def _aside(case: Case, asked: Asked | Check) -> Case:
 
 def _covers(regions: Sequence[str], region: str | None) -> bool:
     """Tell whether a region is one of some, or another name of one of them."""
-    if region is None:
-        return False
-    names = {region}.union(*(group for group in _LIKE if region in group))
-    return any(one in names for one in regions)
+    return region is not None and not alike(region).isdisjoint(regions)
 
 
 def _listed(regions: Sequence[str]) -> str:

@@ -8,15 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from assistant.imaging.several import LEAST_SLICES, SLICED
 from assistant.studies import Study
 
 if TYPE_CHECKING:
     from assistant.imaging.series import SliceHead
     from assistant.imaging.visit import Visit
 
-LEAST_SLICES = 4
-"""As many slices in different places make a series; fewer stay single images."""
-SLICED = ("CT", "MRI", "Nuclear medicine")
 _NEVER = ("a localizer", "a dose sheet", "a structured report")
 
 
@@ -31,10 +29,10 @@ class Gathered:
     visits: dict[Path, Visit] = field(default_factory=dict, repr=False)
     """Of each file whose header was read."""
 
-    @property
-    def series(self) -> int:
-        """How many studies are volumes of several files."""
-        return sum(study.volume and len(study.images) > 1 for study in self.studies)
+
+def series_among(studies: Sequence[Study]) -> int:
+    """Return how many studies are volumes of several files."""
+    return sum(study.volume and len(study.images) > 1 for study in studies)
 
 
 def gather_series(studies: Sequence[Study], *, read_head: Callable[[Path], SliceHead | None] | None = None) -> Gathered:
@@ -75,5 +73,5 @@ def gather_series(studies: Sequence[Study], *, read_head: Callable[[Path], Slice
             kept.append(replace(study, images=tuple(files), volume=True))
         elif place not in later:
             kept.append(study)
-    visits = {head.path: head.visit for head in heads if head is not None}
+    visits = {study.images[0]: head.visit for study, head in zip(studies, heads, strict=True) if head is not None}
     return Gathered(tuple(kept), left_out, visits)

@@ -167,7 +167,7 @@ class KnownPictures:
 
 def pooled(features: PictureFeatures) -> np.ndarray:
     """Return what the distance is measured on: the mean patch feature, (D,) float32."""
-    return np.asarray(features.patches.float().mean(dim=0).cpu().numpy(), dtype=np.float32)
+    return np.asarray(features.whole.float().mean(dim=0).cpu().numpy(), dtype=np.float32)
 
 
 def save_known_pictures(folder: Path, reference: np.ndarray, modality: Sequence[str], kinds: Kinds) -> Path:

@@ -42,6 +42,18 @@ def page_name(record: Mapping[str, Any]) -> str:
     return f"{readable}-{record['key'][:8]}"
 
 
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other processes and threads out of a run's files; the system opens the lock when a process ends.
+
+    Args:
+        folder: of the run; it exists.
+    """
+    with (folder / ".lock").open("a+", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def _named(study: Study) -> Study:
     """Give a study the own names of its files, which are the same then wherever it is reported on."""
     return study if study.keep_names else replace(study, aliases=tuple(study.named((*study.images, *study.priors))))
@@ -81,7 +93,7 @@ class Ledger:
             (self.folder / ".lock").touch()
         except OSError as error:
             raise WorklistError(f"{self.folder} cannot be written: {error.strerror}. Choose another --out.") from error
-        with self._locked():
+        with locked(self.folder):
             new = self._catch_up()
             old = read_lines(self._failures)
             if any("study" not in one or "inputs" not in one for one in old):
@@ -112,17 +124,10 @@ class Ledger:
             raise ValueError("the ledger is not open; use it in a with statement")
         return self._states
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Keep other processes out of the files; the system opens the lock when a process ends, however it ends."""
-        with (self.folder / ".lock").open("a+", encoding="ascii") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-
     def _catch_up(self) -> list[tuple[str, str, list[str]]]:
         """Read the lines of the reports that were added since the last look: id, key and inputs of each."""
         new = []
-        for record in each_line(self._reports, start=self._read):
+        for record in each_line(self._reports, start=self._read, mend=True):
             if "study" not in record:
                 raise WorklistError(f"{self.folder} holds a line without 'study'. Choose another --out.")
             self.done[record["study"]] = record.get("key", "")
@@ -153,7 +158,7 @@ class Ledger:
             WorklistError: the names cannot be written.
         """
         hidden = [study for study in studies if not study.keep_names]
-        with self._locked():
+        with locked(self.folder):
             remember(self.folder, [path for study in hidden for path in (*study.images, *study.priors)])
             self._table.rename([(study.inputs, study.names) for study in hidden])
             self._write_failures()
@@ -187,7 +192,7 @@ class Ledger:
         for record in records:
             if record["study"] in self._ours:
                 raise ValueError(f"study {record['study']} is reported already")
-        with self._locked():
+        with locked(self.folder):
             self._catch_up()
             fresh = [record for record in records if record["study"] not in self.done]
             with self._reports.open("a", encoding="utf-8") as handle:
@@ -207,7 +212,7 @@ class Ledger:
         """
         if not records:
             return
-        with self._locked():
+        with locked(self.folder):
             for one in records:
                 self._table.failed(one["study"], one["inputs"], one["error"], for_good=one["study"] in for_good)
             self._write_failures()

@@ -13,9 +13,12 @@ from assistant.evidence import Evidence, Retriever
 from assistant.guard import Stop, check_header, premised_modalities
 from assistant.kinds import asks_form
 from assistant.questions import YES_NO, standalone
+from assistant.regions import belongs, seen_by, told_by
 from assistant.telling import fit
 from assistant.words import content_words
 
+_DEEPER = 8
+"""So many times the wanted pieces are looked at, since some are about other images."""
 _HELP = "Send the image it is about, use other words, or load an index that covers it with --index."
 
 
@@ -30,6 +33,7 @@ class Lookup:
     def __init__(self, retriever: Retriever | None, settings: GenerationConfig) -> None:
         self._retriever = retriever
         self._count = settings.evidence_count
+        self._elsewhere = settings.evidence_elsewhere
         self._again = settings.second_search
 
     @property
@@ -61,13 +65,13 @@ class Lookup:
             return None
         return self._retriever.route(case.features[-1].joint)
 
-    def about(self, case: Case, said: str = "") -> tuple[Evidence, ...]:
-        """Search for evidence on a case.
+    def about(self, case: Case, said: str = "", technique: str = "") -> tuple[Evidence, ...]:
+        """Search for evidence on a case; what is on another kind of image or another region is passed over.
 
         Args:
             case: with its features and modality.
             said: what the model answered or reported, once it has; the search is then for that as well.
-
+            technique: of a report, which says what region is shown.
         Returns:
             Best first; none where nothing is near enough, or there is no retriever.
         """
@@ -77,16 +81,30 @@ class Lookup:
             asked = (case.request.indication or "") if case.request else ""
         if case.question is not None and said in YES_NO:
             said = ""
-        modality = case.modality or (case.current.modality if case.current else None)
-        query = " ".join(part for part in (asked, said, modality) if part)
-        joint = case.features[-1].joint if case.features else None
-        patient = case.current.patient_key if case.current else None
         if self._retriever is None or not self.is_open or not _wanted(case.question):
             return ()
-        return tuple(
-            self._retriever.search(
-                query, image_embedding=joint, k=self._count, modality=modality, exclude_patient=patient
-            )
+        modality = case.modality or (case.current.modality if case.current else None)
+        # The kind of image is no word of a query: cards would count as half a find for naming it. What was said is
+        # sought alone, too, for the words that ask ("what abnormality is seen") are in no card.
+        both = " ".join(part for part in (asked, said) if part)
+        lists = [self._deep(case, query or modality or "", modality) for query in dict.fromkeys((said or both, both))]
+        found = {piece.id: piece for pieces in zip_longest(*lists) for piece in pieces if piece is not None}
+        if self._elsewhere:
+            return tuple(found.values())[: self._count]
+        domain = self.domain(case)
+        region = _shown(case, technique) or seen_by(domain, modality)
+        kinds = frozenset({modality}) if modality else domain.possible() if domain is not None else frozenset()
+        return tuple(one for one in found.values() if belongs(one, kinds, region))[: self._count]
+
+    def _deep(self, case: Case, query: str, modality: str | None) -> Sequence[Evidence]:
+        """Return more than is wanted, since some of it may be about other images."""
+        assert self._retriever is not None
+        return self._retriever.search(
+            query,
+            image_embedding=case.features[-1].joint if case.features else None,
+            k=_DEEPER * self._count,
+            modality=modality,
+            exclude_patient=case.current.patient_key if case.current else None,
         )
 
     def in_other_words(self, question: Question, found: Sequence[Evidence]) -> tuple[Evidence, ...]:
@@ -160,6 +178,12 @@ class Lookup:
         if not found:
             return Stop("There is no image, and the search found no evidence on this question.", _HELP)
         return tuple(found)
+
+
+def _shown(case: Case, technique: str) -> str | None:
+    """Return the region that the case's picture shows, as its header says, or else the report."""
+    told = case.current.anatomy if case.current else None
+    return told or told_by(technique)
 
 
 def _wanted(question: Question | None) -> bool:

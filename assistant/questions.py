@@ -23,6 +23,13 @@ _REQUEST = re.compile(
     r"generate|point|locate|mark|report|interpret|analy[sz]e|classify|suggest|recommend|translate)\b|"
     r"(?:may|can|could) i\b)"
 )
+_REPORT = re.compile(
+    r"^(?:please )?(?:(?:can|could|would|will) you )?(?:please )?"
+    r"(?:write|draft|give|make|generate|create|produce|prepare)(?: me| us)?(?: (?:an?|the|your))?"
+    r"(?: (?:short|brief|full|structured|draft|radiology|radiological|imaging|medical))*"
+    r" reports?(?: (?:on|of|for|about) (?:this|the|that|these)(?: [\w-]+){1,3})?(?:,? please)?[ .!?]*$",
+    re.IGNORECASE,
+)
 _YES_NO_TAG = re.compile(r"[\s,.:;?(-]*\b(?:yes\s*(?:/|or)\s*no|y/n)\b[\s).?!]*$", re.IGNORECASE)
 _LIST = re.compile(r"[:?]\s*(?P<items>[^:?]+?\s+or\s+[^:?]+?)\s*[?.]*$", re.IGNORECASE)
 _LONGEST_OPTION_WORDS = 5
@@ -69,6 +76,12 @@ _POINTING = re.compile(
     re.IGNORECASE,
 )
 _LONGEST_ELLIPSIS_WORDS = 8
+_CONTINUING = re.compile(r"(?:and|but|or|so|what about|how about)\b", re.IGNORECASE)
+_LONGEST_FRAGMENT_WORDS = 2
+_ASKED_FOR = re.compile(r"(?:is|are) there\b|(?:do|can) you see\b", re.IGNORECASE)
+_OF_IT = re.compile(
+    r"(?:where|what size|which side|how (?:large|big|wide|long|many))\b.*\b(?:it|they|them|those)\b", re.IGNORECASE
+)
 
 
 def options_of(question: Question) -> tuple[str, ...]:
@@ -171,6 +184,11 @@ def _bare(text: str) -> str:
     return " ".join(text.lower().split()).strip(" .,;:!\"'")
 
 
+def wants_report(text: str) -> bool:
+    """Tell whether a text asks for a report and nothing else, in whatever words."""
+    return bool(_REPORT.match(" ".join(text.split())))
+
+
 def standalone(question: Question) -> Question:
     """Return the question in words that mean something by themselves, for a search.
 
@@ -180,6 +198,20 @@ def standalone(question: Question) -> Question:
     if not previous or not is_elliptic(question.text):
         return question
     return replace(question, text=f"{previous[-1].strip()} {question.text.strip()}")
+
+
+def completed(question: Question) -> Question:
+    """Return the question for a model that reads no history, in words that can be asked of its pictures.
+
+    What is no sentence of its own ("Where?", "And on the left?") is put behind the previous question, and so is what
+    is asked of a thing that this one asked for ("Is there a mass?", "Where is it?"). Else a question stands alone: "Is
+    it normal?" is about the picture, and a model may answer the question before it as well.
+    """
+    text = question.text.strip()
+    before = next((turn.text.strip() for turn in reversed(question.history) if turn.role == "user"), "")
+    of_that = _OF_IT.match(text) and _ASKED_FOR.match(before)
+    fragment = len(text.split()) <= _LONGEST_FRAGMENT_WORDS or _CONTINUING.match(text)
+    return standalone(question) if fragment or of_that else question
 
 
 def is_elliptic(text: str) -> bool:

@@ -25,7 +25,7 @@ from assistant.json_lines import Record
 from assistant.names import shown
 from assistant.report_template import AUTO
 from assistant.states import Claim
-from assistant.studies import Study
+from assistant.studies import Study, told
 from assistant.template_files import Templates, shipped
 
 logger = logging.getLogger(__name__)
@@ -36,6 +36,9 @@ MAX_PICTURES = 4
 
 VOLUMES_AHEAD = 3
 """Most studies that are read ahead where one of them is a volume."""
+
+AHEAD = 16
+"""Most studies that are read ahead beyond the next batch."""
 
 LoadPicture = Callable[[Path], Picture]
 AskFor = Callable[[str, str, Sequence[str]], tuple[Claim, str | None]]
@@ -136,7 +139,7 @@ def _in_order(studies: Iterable[Study], settings: RunSettings, load: LoadPicture
             for study in studies:
                 waiting.append(pool.submit(_prepare, study, settings, load, claim))
                 # A volume in memory weighs as much as many pictures: few of them are read ahead.
-                room = VOLUMES_AHEAD if holds_volume(study) else 2 * settings.batch_size
+                room = VOLUMES_AHEAD if holds_volume(study) else settings.batch_size + min(settings.batch_size, AHEAD)
                 while len(waiting) >= room:
                     yield waiting.popleft().result()
             while waiting:
@@ -207,8 +210,21 @@ def with_pictures(prepared: Prepared, settings: RunSettings, load: LoadPicture) 
     if len(chosen) < len(study.images):
         cautions += (f"The model saw {len(chosen)} of the study's {len(study.images)} images, evenly chosen.",)
     template = study.template or settings.template
-    request = ReportRequest(pictures, priors, study.indication, history=study.history, template=template)
+    request = ReportRequest(
+        pictures, priors, study.indication, history=study.history, earlier=_earlier(study), template=template
+    )
     return Prepared(study, name, key, request, cautions)
+
+
+def _earlier(study: Study) -> str | None:
+    """Return what the record's earlier reports said, newest first, each with its days before the study."""
+    lines = []
+    for one in (study.clinical or {}).get("earlier", ()):
+        days = "before" if one.get("days_before") is None else f"{one['days_before']} days before"
+        lines.append(
+            f"Earlier report, {days}: {' '.join((one.get('impression') or one.get('findings') or '').split())}"
+        )
+    return told(" ".join(lines)) if lines else None
 
 
 def _priors(study: Study, settings: RunSettings, load: LoadPicture) -> tuple[tuple[Picture, ...], tuple[str, ...]]:

@@ -9,6 +9,7 @@ import re
 
 from assistant import review
 from assistant.case import Case
+from assistant.change import HOW, NOT_READ, compared
 from assistant.conversation import ALL_SECTIONS, SECTIONS
 from assistant.critical import CriticalFinding, calls_normal, critical_findings, is_gone, says
 from assistant.header import header_modality
@@ -43,7 +44,7 @@ def review_sections(case: Case, sections: dict[str, str]) -> dict[str, str]:
     Returns:
         The sections, with `comparison` among them where there is a prior.
     """
-    has_prior = bool(case.request and case.request.priors)
+    has_prior = bool(case.request and case.request.priors) and case.earlier is None
     removed = 0
     for name in list(sections):
         text, caution = review.check_citations(review.drop_repeats(sections[name]), case.evidence)
@@ -53,7 +54,8 @@ def review_sections(case: Case, sections: dict[str, str]) -> dict[str, str]:
         sections[name] = text
         case.warn(caution)
     if removed:
-        case.warn(f"{removed} sentence(s) about change were removed, because no prior image was given.")
+        why = "no prior image was given" if case.earlier is None else "the model read each image by itself"
+        case.warn(f"{removed} sentence(s) about change were removed, because {why}.")
     if has_prior:
         _compare(case, sections)
     else:
@@ -64,6 +66,27 @@ def review_sections(case: Case, sections: dict[str, str]) -> dict[str, str]:
         named = known or case.modality
         sections["technique"] = f"{named}." if named else ""
     return {name: sections[name] for name in ALL_SECTIONS if name in sections}
+
+
+def add_comparison(case: Case, sections: dict[str, str], before: str | None) -> dict[str, str]:
+    """Add what has changed since priors that were read by themselves; see `assistant.change`.
+
+    Args:
+        case: with `earlier`.
+        sections: after review.
+        before: what was read on the priors; None where that was not sure enough.
+    Returns:
+        The sections with `comparison` in its place.
+    """
+    if before is None:
+        case.doubt(NOT_READ)
+        text = NOT_READ
+    else:
+        text = compared(sections["findings"] or sections["impression"], review.remove_change(before)[0])
+        pictures = (*case.pictures, *(case.earlier.pictures if case.earlier is not None else ()))
+        known = all(picture.pixel_spacing_mm is not None for picture in pictures)
+        case.warn(HOW, review.measure_caution(text, spacing_known=known))
+    return {name: text if name == "comparison" else sections.get(name, "") for name in ALL_SECTIONS}
 
 
 def _compare(case: Case, sections: dict[str, str]) -> None:

@@ -24,11 +24,11 @@ def with_heat(report: Report, case: Case, model: LoadedModel, generator: Generat
     Returns:
         the report with `heat`, or as it was where the model drafted nothing.
     """
-    from assistant.engine.occlusion import occlusion_heat
+    from assistant.engine.occlusion import Occlusion
 
     if report.abstained or case.prompt is None or case.generated is None or not case.generated.text.strip():
         return report
-    heat = occlusion_heat(model, generator, case.prompt, case.pictures, case.generated.text)
+    heat = Occlusion(model, generator, case.prompt, case.pictures, case.generated.text).finish()
     section = case.pictures[-1].section
     told: dict[str, Any] = {"nats": [[round(float(one), 4) for one in row] for row in heat.nats]}
     told |= {"whole": round(heat.whole, 4), **({"slice": section.number} if section else {})}

@@ -13,6 +13,9 @@ from assistant.polarity import negated_words, polarity
 from assistant.vocabulary import canonical_modality
 from assistant.words import content_words, sentences, tokens
 
+CANNOT_TELL = "This model cannot tell."
+"""What a model may be taught to say; its answer then counts as withheld."""
+
 _CITATION = re.compile(r"\s*\[(\d+(?:\s*[,;-]\s*\d+)*)\]")
 _LEAST_SHARED = 0.6
 
@@ -41,6 +44,7 @@ _MODALITY_WORDS = re.compile(
 )
 _STEMS = {"sonogra": "sonography", "mammogra": "mammogram", "dermoscop": "dermoscopy", "endoscop": "endoscopy",
           "histopatholog": "histopathology", "scintigra": "scintigraphy", "radiograph": "radiograph"}  # fmt: skip
+_NUMBER = re.compile(r"\d+\.")
 _MEASURE = re.compile(r"\b\d+(?:[.,]\d+)?\s*(?:x\s*\d+(?:[.,]\d+)?\s*)?(?:mm|cm|millimet\w+|centimet\w+)\b", re.I)
 
 _SIDES = ("left", "right")
@@ -169,7 +173,13 @@ def remove_change(text: str) -> tuple[str, int]:
         The rest, and how many sentences were taken out.
     """
     unwanted = set(change_sentences(text))
-    kept = [sentence for sentence in sentences(text) if sentence not in unwanted]
+    kept: list[str] = []
+    for sentence in sentences(text):
+        if sentence not in unwanted:
+            kept.append(sentence)
+        elif kept and _NUMBER.fullmatch(kept[-1]):
+            # "1. Stable nodule." goes with its number.
+            kept.pop()
     return (" ".join(kept), len(unwanted)) if unwanted else (text, 0)
 
 
@@ -246,6 +256,11 @@ def drop_repeats(text: str) -> str:
     found = sentences(text)
     kept = list(dict.fromkeys(found))
     return text if len(kept) == len(found) else " ".join(kept)
+
+
+def cannot_tell(text: str) -> bool:
+    """Tell whether a text says no more than that the model cannot tell, in the words that it may be taught."""
+    return without_citations(text).strip().rstrip(".").lower() == CANNOT_TELL.rstrip(".").lower()
 
 
 def is_empty(text: str) -> bool:

@@ -18,7 +18,7 @@ from typing import Any
 from assistant.conversation import NOT_FOR_CLINICAL_USE
 from assistant.exports.wording import critical_names
 from assistant.json_lines import read_lines, write_atomically
-from assistant.ledger import page_name
+from assistant.ledger import locked, page_name
 
 CSV_NAME, JSON_NAME = "review.csv", "review.jsonl"
 PRIORITIES: dict[int, str] = {
@@ -98,7 +98,8 @@ def failed_row(failure: Mapping[str, Any]) -> ReviewRow:
     Returns:
         The row.
     """
-    reason = f"No report: {failure['error']}"
+    error = failure["error"].removeprefix(f"{failure['inputs'][0]}: ") if failure["inputs"] else failure["error"]
+    reason = f"No report: {error}"
     return ReviewRow(3, (reason,), failure["study"], tuple(failure["inputs"]), "", "", None)
 
 
@@ -123,10 +124,12 @@ class ReviewQueue:
         Returns:
             How many studies are to be looked at.
         """
-        urgent = self._catch_up()
-        if now or urgent or time.monotonic() - self._written >= _EVERY_S:
-            self._write()
-            self._written = time.monotonic()
+        # Looked at and written in one go: or who looked earlier could write later, and rows of another would be lost.
+        with locked(self._folder):
+            urgent = self._catch_up()
+            if now or urgent or time.monotonic() - self._written >= _EVERY_S:
+                self._write()
+                self._written = time.monotonic()
         return len(self._rows)
 
     def rows(self) -> list[ReviewRow]:
@@ -186,11 +189,17 @@ def queue_text(rows: Sequence[ReviewRow], most: int = 20) -> str:
         How many there are of each kind, then the first ones with their first reason.
     """
     counts = {name: sum(row.priority == priority for row in rows) for priority, name in PRIORITIES.items()}
-    told = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing"
-    lines = [f"{len(rows)} studies to look at: {told}"]
+    if not rows:
+        return "No study stands out as one to look at first.\n"
+    told = ", ".join(f"{count} {_many(name) if count > 1 else name}" for name, count in counts.items() if count)
+    lines = [f"{len(rows)} {'study' if len(rows) == 1 else 'studies'} to look at: {told}"]
     for row in rows[:most]:
         first = row.inputs[0] if row.inputs else row.study
         lines.append(f"  {row.priority} {first}: {row.reasons[0]}")
     if most and len(rows) > most:
         lines.append(f"  … and {len(rows) - most} more")
     return "\n".join([*lines, f"{CSV_NAME} and {JSON_NAME} there list them, most urgent first."]) + "\n"
+
+
+def _many(name: str) -> str:
+    return name if name in ("no report", "unsure") else f"{name}s"

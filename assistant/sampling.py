@@ -24,6 +24,8 @@ class Sampling:
     """Called with each piece of the answer while the batch is written; pieces end between words."""
     cancelled: Callable[[], bool] | None = None
     """Asked at each step; once it says yes, the row leaves its batch."""
+    name: str | None = None
+    """The request's id in the audit log; another server that writes the text is told it."""
 
 
 USUAL = Sampling()

@@ -22,6 +22,7 @@ def _any(*patterns: str) -> re.Pattern[str]:
 
 _FAMILY = "my (?:mother|father|child|son|daughter|wife|husband|baby|patient)"
 _PERSON = rf"(?:i|me|my|mine|we|he|she|him|her|this patient|the patient|{_FAMILY})"
+_HELPER = "(?:doctor|physician|specialist|surgeon|oncologist)"
 _REMEDY = "(?:treatment|medication|medicine|drug|therapy|surgery|antibiotics?)"
 
 _ADVICE = _any(
@@ -34,6 +35,11 @@ _ADVICE = _any(
     rf"\b(?:treat|cure|heal) {_PERSON}\b",
     r"\bhow (?:should|would|do|can) (?:you|i|we) treat\b",
     rf"\b(?:what|which) {_REMEDY} (?:should|would|do|does|must|is best|will)\b",
+    rf"\bwhat (?:should|must|can|could|shall) {_PERSON} (?:now |next )?do\b",
+    r"\bwhat (?:should|must) (?:be done|happen|come|follow)\b",
+    r"\bwhat(?: is|'s| are) (?:the |my |his |her )?next steps?(?: now| here)?\s*\??$",
+    rf"\b(?:do|does) {_PERSON} need (?:an? |any )?(?:{_REMEDY}|operation|biopsy|chemo\w*|radiotherapy|{_HELPER})\b",
+    rf"\bshould {_PERSON} (?:see (?:an? |my )?{_HELPER}|call|go to|worry|be (?:worried|treated|admitted|operated))\b",
 )
 _OUTLOOK = _any(
     rf"\b(?:will|am|are|is) {_PERSON} (?:going to )?(?:die|survive|live|recover|make it|be ok(?:ay)?)\b",
@@ -66,7 +72,7 @@ def check_scope(text: str) -> Stop | None:
     """
     flat = " ".join(text.split())
     if _ADVICE.search(flat):
-        reason = "Treatment and doses are out of this assistant's scope."
+        reason = "Treatment, doses and what to do next are out of this assistant's scope."
         return Stop(reason, f"Ask a physician or pharmacist about them. {_HELP}")
     if _OUTLOOK.search(flat):
         return Stop("A person's outlook is out of this assistant's scope.", f"Ask the treating physician. {_HELP}")

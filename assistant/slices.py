@@ -14,6 +14,7 @@ import numpy as np
 from assistant.case import Case
 from assistant.config import SLICE_CHOICES
 from assistant.errors import ConfigError
+from assistant.imaging.picture import subjects
 from assistant.slice_note import SliceNote
 
 _REACHES = (1, 2, 3)
@@ -56,7 +57,8 @@ def choose_slices(case: Case, count: int, choice: str, embed: Embed) -> None:
         kept += [places[one] for one in chosen]
         if found:
             read = ", ".join(note.section.text for note in found)
-            case.warn(f"Of {len(places)} slices the model read {len(found)}: {read}. The others may show more.")
+            total = found[0].section.count  # more than there are places where one slice was asked about alone
+            case.warn(f"Of {total} slices the model read {len(found)}: {read}. The others may show more.")
     before = _nearest(case, priors, notes)
     case.slices = tuple(sorted(notes, key=lambda note: -note.score))
     if len(before) + len(kept) < len(case.pictures):
@@ -65,13 +67,10 @@ def choose_slices(case: Case, count: int, choice: str, embed: Embed) -> None:
         case.features = [case.features[one] for one in rest]
 
 
-def _volumes(case: Case, places: Sequence[int]) -> list[list[int]]:
-    """Group pictures: the slices of a volume together, every other picture alone."""
-    groups: dict[object, list[int]] = {}
-    for place in places:
-        section = case.pictures[place].section
-        groups.setdefault((section.series, section.count) if section else place, []).append(place)
-    return list(groups.values())
+def _volumes(case: Case, places: range) -> list[list[int]]:
+    """Group the pictures in some places that follow each other, see `subjects`."""
+    first = places[0] if places else 0
+    return [[first + one for one in group] for group in subjects([case.pictures[place] for place in places])]
 
 
 def _nearest(case: Case, priors: int, notes: Sequence[SliceNote]) -> list[int]:
@@ -97,7 +96,7 @@ def _chosen(
         return [0], "uniform", np.zeros(1)
     unusual, relevant = np.zeros(total), np.zeros(total)
     if choice in ("auto", "unusual"):
-        unusual = standing_out(np.stack([case.features[one].patches.float().cpu().numpy() for one in places]))
+        unusual = standing_out(np.stack([case.features[one].whole.float().cpu().numpy() for one in places]))
         for side in _GRIDS:
             unusual += standing_out(np.stack([grey_grid(case.pictures[one].pixels, side) for one in places]))
     if choice in ("auto", "relevant") and asked:

@@ -29,6 +29,14 @@ TRIES = 3
 Claim = Literal["mine", "done", "other", "elsewhere", "quarantined"]
 """What came of asking for a study: ours to report; reported; another study's name; another process has it; given up."""
 
+_DELETE = "Delete it: what is reported stands in reports.jsonl as well."
+_MENDS = {
+    "full": "Free some space there, or choose another --out.",
+    "locked": "Another process is at work on it and does not end. Look what holds it, and give the same command again.",
+}
+"""By SQLite's own word for what is wrong: what to do when the table is no worse for it."""
+_WAIT_S = 60.0
+"""How long one process waits for another that writes."""
 _TABLE = """
 CREATE TABLE IF NOT EXISTS studies (
     study TEXT PRIMARY KEY, key TEXT NOT NULL, inputs TEXT NOT NULL, state TEXT NOT NULL,
@@ -62,7 +70,7 @@ class States:
         fcntl.flock(self._alive, fcntl.LOCK_EX)
         path = folder / "worklist.sqlite"
         try:
-            self._db = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
+            self._db = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             for statement in (_TABLE, *_INDEXES):
@@ -70,9 +78,9 @@ class States:
             self._db.execute("SELECT study, key, inputs, state, owner, tries, crashes, error FROM studies LIMIT 1")
         except sqlite3.DatabaseError as error:
             self._alive.close()
-            raise WorklistError(
-                f"{path} cannot be used ({error}). Delete it: what is reported stands in reports.jsonl as well."
-            ) from error
+            (self._workers / self._owner).unlink(missing_ok=True)
+            mend = next((mend for word, mend in _MENDS.items() if word in str(error)), _DELETE)
+            raise WorklistError(f"{path} cannot be used ({error}). {mend}") from error
 
     def close(self) -> None:
         """Leave; studies that are still claimed are anybody's again."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -113,19 +114,83 @@ def _dataclass(cls: type[Any], values: Mapping[str, Any], prefix: str, faults: l
             hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(fields)}."
             faults.append(f"{prefix}{key}: unknown key; {hint}")
     made: dict[str, Any] = {}
-    before = len(faults)
+    replaced: set[str] = set()
     for name, field in fields.items():
+        before = len(faults)
         if name in values:
             made[name] = _convert(hints[name], values[name], f"{prefix}{name}", faults)
-        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+        elif _has_no_default(field):
             faults.append(f"{prefix}{name}: missing; it has no default.")
-    if len(faults) > before:
-        return None
-    try:
-        return cls(**made)
-    except (ConfigError, ValueError) as error:
-        faults.append(f"{prefix.rstrip('.') or 'value'}: {error}")
-        return None
+        if len(faults) > before:
+            made[name] = _stand_in(field, hints[name])
+            replaced.add(name)
+    return _checked(cls, made, {name: (fields[name], hints[name]) for name in fields}, replaced, prefix, faults)
+
+
+def _checked(
+    cls: type[Any],
+    made: dict[str, Any],
+    known: Mapping[str, tuple[dataclasses.Field[Any], Any]],
+    replaced: set[str],
+    prefix: str,
+    faults: list[str],
+) -> Any:
+    """Let a class check its own values until nothing more is found: a value that it refuses gives way to a stand-in.
+
+    Args:
+        cls: the class.
+        made: its values, of which some may be stand-ins already.
+        known: field and type of every value.
+        replaced: names of the stand-ins. What is said of these is nobody's mistake, and is left out.
+        prefix: of names in messages.
+        faults: what is found is added here.
+    Returns:
+        The object; None where anything in it was refused.
+    """
+    while True:
+        try:
+            result = cls(**made)
+        except (ConfigError, ValueError) as error:
+            words = set(re.findall(r"\w+", str(error)))
+            if not words & replaced:
+                faults.append(f"{prefix.rstrip('.') or 'value'}: {error}")
+            # A message begins with the name of what it refuses.
+            subject = re.split(r" (?:is|has) ", str(error))[0]
+            named = [word for word in re.findall(r"\w+", subject) if word in known]
+            if not named or named[-1] in replaced:
+                return None
+            replaced.add(named[-1])
+            made[named[-1]] = _stand_in(*known[named[-1]])
+        else:
+            return None if replaced else result
+
+
+def _has_no_default(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _stand_in(field: dataclasses.Field[Any], kind: Any) -> Any:
+    """Return a value that lets the rest be checked: the default, or one of the right form."""
+    if field.default is not dataclasses.MISSING:
+        return field.default
+    return field.default_factory() if field.default_factory is not dataclasses.MISSING else _example(kind)
+
+
+def _example(kind: Any) -> Any:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        return _example(arguments[0])
+    if origin is typing.Literal:
+        return arguments[0]
+    if origin is tuple:
+        return (_example(arguments[0]),)
+    if origin is dict:
+        return {}
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        hints = typing.get_type_hints(kind)
+        needed = [one for one in dataclasses.fields(kind) if one.init and _has_no_default(one)]
+        return kind(**{one.name: _example(hints[one.name]) for one in needed})
+    return kind(1) if kind in (int, float) else kind("-") if kind in (str, Path) else None
 
 
 def _convert(kind: Any, value: Any, name: str, faults: list[str]) -> Any:

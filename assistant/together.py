@@ -17,9 +17,8 @@ import torch
 from assistant.case import Case
 from assistant.config import GenerationConfig
 from assistant.conversation import Answer, Question, Report, ReportRequest
-from assistant.engine.flow import Flow, Ticket
-from assistant.engine.generate import Generator
-from assistant.engine.row import Writer
+from assistant.engine.row import Flowing, JoiningWriter, Ticket, Writer
+from assistant.errors import AssistantError
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +37,8 @@ class _Item:
         """What is to be written for it: its own text and what is asked besides."""
         self.left = len(self.parts)
         """How many of them are not written yet."""
+        self.error: Exception | None = None
+        """What kept a part of it from being written."""
         self.seconds = 0.0
         """Its share of the time spent so far."""
 
@@ -48,7 +49,7 @@ class Together:
     Args:
         prepare: guards, retrieves and prompts; one case for each of those asked.
         finish: makes an answer or a report of a case whose text is written.
-        writer: what writes; only the model's own generator lets others join.
+        writer: what writes; others join where it can have them.
         settings: how long a report may be.
         size: how many at once.
     """
@@ -64,6 +65,8 @@ class Together:
         self._prepare, self._finish, self._writer = prepare, finish, writer
         self._settings, self._size = settings, size
         self._few = (size + 3) // 4
+        self._part = min(size, settings.batch_size)
+        """How many are read at once: then their beginnings are still known when their checks are weighed."""
 
     def run(self, more: More, *, eager: bool = False) -> Iterator[tuple[int, Outcome]]:
         """Work until nothing is left.
@@ -76,7 +79,7 @@ class Together:
             The number of each in the order in which `more` gave them, and what came of it: an answer, a report, or
             the error that is its own alone. They come in the order in which they end.
         """
-        flow = self._writer.flow(self._size) if isinstance(self._writer, Generator) else None
+        flow = self._writer.flow(self._size) if isinstance(self._writer, JoiningWriter) else None
         going: dict[Ticket, tuple[_Item, Case]] = {}
         count = 0
         while True:
@@ -96,13 +99,13 @@ class Together:
                 yield item.number, self._outcome(item)
 
     def _wanted(self, going: int, eager: bool) -> int:
-        """Return how many to ask for: a full batch at first, then a few when there is room for them."""
-        room = max(0, self._size - going)
+        """Return how many to ask for: a batch at first, then a few when there is room for them."""
+        room = min(self._part, max(0, self._size - going))
         if not going:
             return room
         if eager:
             return min(room, self._few)
-        return room if room >= self._few else 0
+        return room if self._size - going >= self._few else 0
 
     def _cases(self, asked: Sequence[Asked]) -> list[Case | Exception]:
         """Prepare those asked together; where that fails, one by one, so that each has its own error."""
@@ -115,29 +118,41 @@ class Together:
                 return [error]
             return [case for one in asked for case in self._cases([one])]
 
-    def _write(self, flow: Flow | None, items: Sequence[_Item], going: dict[Ticket, tuple[_Item, Case]]) -> list[_Item]:
+    def _write(
+        self, flow: Flowing | None, items: Sequence[_Item], going: dict[Ticket, tuple[_Item, Case]]
+    ) -> list[_Item]:
         """Let newcomers join as there is room and take a step; return what has ended, of which some needed none."""
         ended = [item for item in items if not item.left]
-        if flow is None or not isinstance(self._writer, Generator):
+        if flow is None or not isinstance(self._writer, JoiningWriter):
             waiting = [item for item in items if item.left]
             write_cases(self._writer, [case for item in waiting for case in item.parts], self._settings)
             return [*ended, *waiting]
         for item in items:
             going.update({_ticket(self._writer, case, self._settings): (item, case) for case in item.parts})
         running = set(flow.going)
+        # All of them where others may come at the next step, whose beginnings take the place of those of these.
+        most = len(going) if self._part < self._size else self._size
+        brief = [ticket for ticket in going if ticket.brief][:most]
         # Entered anew each time: it must not stay switched on while the reader of `run` has its turn.
         with torch.inference_mode():
-            flow.join([ticket for ticket in going if ticket not in running][: flow.room])
+            flow.join([ticket for ticket in going if ticket not in running and not ticket.brief][: flow.room])
+            # After the texts of the same pictures, whose beginnings are known then.
+            flow.weigh(brief)
             done = flow.step()
-        for ticket in done:
+        for ticket in (*brief, *done):
             item, case = going.pop(ticket)
-            case.generated, case.scores = ticket.made
+            try:
+                case.generated, case.scores = ticket.made
+            except AssistantError as error:
+                item.error = error  # of this one alone: the others are written all the same
             item.left -= 1
             if not item.left:
                 ended.append(item)
         return ended
 
     def _outcome(self, item: _Item) -> Outcome:
+        if item.error is not None:
+            return item.error
         started = time.perf_counter()
         try:
             made = self._finish(item.case)
@@ -159,11 +174,12 @@ def write_cases(writer: Writer, cases: Sequence[Case], settings: GenerationConfi
             case.generated, case.scores = generated, scores
 
 
-def _ticket(writer: Generator, case: Case, settings: GenerationConfig) -> Ticket:
+def _ticket(writer: JoiningWriter, case: Case, settings: GenerationConfig) -> Ticket:
     if case.prompt is None:
         raise ValueError("The case has no prompt.")
     longest = None if case.request is None else settings.report_max_new_tokens
-    return writer.ticket(case.prompt, [form for _, form in case.forms], max_new_tokens=longest)
+    made: Ticket = writer.ticket(case.prompt, [form for _, form in case.forms], max_new_tokens=longest)
+    return made
 
 
 def in_order(together: Together, asked: Iterable[Asked], message: str) -> Iterator[Answer | Report]:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assistant.errors import AssistantError, ConfigError, WorklistError
-from assistant.gather import SLICED, Gathered, gather_series
+from assistant.gather import Gathered, gather_series
+from assistant.imaging.several import SLICED
 from assistant.studies import Study, folder_files
 
 if TYPE_CHECKING:

@@ -73,7 +73,7 @@ def random_model(dtype: torch.dtype = torch.float32, device: str = "cpu", *, see
         llava=llava.to(device=device, dtype=dtype).eval().requires_grad_(False),  # type: ignore[call-arg]
         processor=processor,
         contract=contract,
-        projection=torch.zeros((256, 768), device=device),
+        projection=torch.randn((256, 768), generator=torch.Generator().manual_seed(seed)).to(device),
         device=device,
         dtype=dtype,
     )

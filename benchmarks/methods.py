@@ -1,6 +1,6 @@
 """What each way of tuning brings, on phantoms whose truth is known: `python -m benchmarks.methods NAME --out DIR`.
 
-priors      DPO against comparisons with an examination that is not there
+priors      DPO on the model's own reports with and without a comparison with an examination that is not there
 factuality  DPO on the model's own reports, ranked by their findings, with no human and no other model as a judge
 rewards     GRPO against supervised tuning on the same 600 questions, in site and under a site shift
 judging     a reward model on pairs it has not seen, against the model's own likelihood, and its pick among six reports
@@ -19,9 +19,11 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from assistant.ending import run_command
 from benchmarks.written import ReportScore, likelier, score_answers, score_reports
 from data_recipes.build import build_data
 from data_recipes.schema import Example, Preference, read_examples, read_preferences, write_examples, write_preferences
@@ -29,6 +31,7 @@ from training.augment_settings import AugmentSettings
 from training.best_of import Drawing, draw, find_judge, pair_of
 from training.grpo_settings import GrpoSettings
 from training.llava import run_stage
+from training.mended import write_mended
 from training.policy import run_grpo
 from training.preference import run_dpo
 from training.preference_settings import DpoSettings
@@ -44,6 +47,8 @@ logger = logging.getLogger("benchmarks.methods")
 
 PHANTOMS = 900
 """Drawn for each seed; a fifth of them is measured on."""
+OTHERS = 750
+"""Drawn beside, to measure on alone: on a fifth of the others a difference of 0.03 in F1 is within chance."""
 STILL = AugmentSettings(**dict.fromkeys(AugmentSettings.__dataclass_fields__, 0.0))
 Row = dict[str, float]
 
@@ -76,13 +81,13 @@ def tune(model: str, file: Path, out: Path, *, steps: int, lr: float, seed: int,
     return str(run_stage(settings))
 
 
-def prefer(model: str, file: Path, out: Path, *, steps: int, seed: int) -> str:
+def prefer(model: str, file: Path, out: Path, *, steps: int, seed: int, **more: Any) -> str:
     """Tune a model on preferences; returns its folder."""
     settings = DpoSettings(
         model=model, data=(DataPart(file),), out=out, steps=steps, pairs=16, beta=0.1, sft_weight=0.5,
         optimizer=OptimizerSettings(lr=1e-4, warmup_steps=10), report_every=20, seed=seed,
     )  # fmt: skip
-    return str(run_dpo(settings))
+    return str(run_dpo(replace(settings, **more)))
 
 
 def measure(model: str, examples: Sequence[Example], root: Path, temperature: float = 0.0) -> ReportScore:
@@ -91,7 +96,7 @@ def measure(model: str, examples: Sequence[Example], root: Path, temperature: fl
 
 
 def priors(model: str, out: Path, seed: int, scale: float) -> Row:
-    """Teach four of five reports to speak of a prior, then prefer those that do not."""
+    """Teach four of five reports to speak of a prior, then prefer the model's own reports without that."""
     root = phantoms(out, seed, int(PHANTOMS * scale))
     pairs = [one for one in read_preferences(out / "pairs" / "preferences.jsonl") if one.reason == "mentions a prior"]
     spoilt = {one.images: one.rejected for one in pairs}
@@ -99,17 +104,19 @@ def priors(model: str, out: Path, seed: int, scale: float) -> Row:
     taught = [answered(one, spoilt[one.images]) if one.images in spoilt and rng.random() < 0.8 else one
               for one in reports_of(root / "train.jsonl")]  # fmt: skip
     write_examples(root / "taught.jsonl", taught)
-    write_preferences(root / "pairs.jsonl", pairs)
-    habit = tune(model, root / "taught.jsonl", out / "habit", steps=int(200 * scale), lr=5e-4, seed=seed)
-    tuned = prefer(habit, root / "pairs.jsonl", out / "tuned", steps=int(60 * scale), seed=seed)
-    test = unseen(root, reports_of)
-    before, after = measure(habit, test, root), measure(tuned, test, root)
-    return {
-        "prior sentences a report, before": before.prior,
-        "prior sentences a report, after": after.prior,
-        "finding F1, before": before.f1,
-        "finding F1, after": after.f1,
-    }
+    # Below 60 steps, in a quick try, there is no habit to be mended.
+    habit = tune(model, root / "taught.jsonl", out / "habit", steps=max(60, int(200 * scale)), lr=5e-4, seed=seed)
+    # The model's own reports with and without what is to go: from others' reports their wording is learned as well.
+    write_mended(habit, root / "train.jsonl", out / "own", drawing=Drawing(1, 0.0, seed=seed), task="report")
+    more = {"shared_weight": 0.0, "optimizer": OptimizerSettings(lr=3e-5, warmup_steps=10)}
+    tuned = prefer(habit, out / "own" / "preferences.jsonl", out / "tuned", steps=int(60 * scale), seed=seed, **more)
+    build_data("phantom", None, out / "others", limit=int(OTHERS * scale), seed=2000 + seed)
+    test = [*reports_of(out / "others" / "train.jsonl"), *unseen(out / "others", reports_of)]
+    found = {when: measure(one, test, out / "others") for when, one in (("before", habit), ("after", tuned))}
+    row: Row = {"reports measured on": len(test)}
+    for name, field in (("prior sentences a report", "prior"), ("finding F1", "f1"), ("words a report", "words")):
+        row |= {f"{name}, {when}": getattr(one, field) for when, one in found.items()}
+    return row | {"change of finding F1": found["after"].f1 - found["before"].f1}
 
 
 def factuality(model: str, out: Path, seed: int, scale: float) -> Row:
@@ -119,7 +126,8 @@ def factuality(model: str, out: Path, seed: int, scale: float) -> Row:
     habit = tune(model, faulty(root, out, seed), out / "habit", steps=int(250 * scale), lr=1e-3, seed=seed)
     pairs = own_pairs(habit, reports, root, samples=6, seed=seed)
     write_preferences(root / "pairs.jsonl", pairs)
-    tuned = prefer(habit, root / "pairs.jsonl", out / "tuned", steps=int(200 * scale), seed=seed)
+    # A better report is the longer one more often than not; the price keeps that from being what is learned.
+    tuned = prefer(habit, root / "pairs.jsonl", out / "tuned", steps=int(200 * scale), seed=seed, length_penalty=0.1)
     test = unseen(root, reports_of)
     before, after = (measure(one, test, root, temperature=1.0) for one in (habit, tuned))
     return {
@@ -289,4 +297,4 @@ def table(rows: Sequence[Row]) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_command(main))

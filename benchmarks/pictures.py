@@ -22,6 +22,7 @@ from typing import Any
 from urllib.request import urlopen
 
 import assistant
+from assistant.ending import run_command
 
 ROOT = Path(assistant.__file__).parent.parent
 EXAMPLES = ROOT / "assistant" / "starter" / "examples"
@@ -98,6 +99,18 @@ def take_report(tab: Any, out: Path) -> None:
     tab.screenshot(path=out / "report.png")
 
 
+def take_volume(tab: Any, out: Path) -> None:
+    """Take a phantom volume, shown at the slice that the model read."""
+    from data_recipes.phantom_volume import make_phantom_volume, write_nifti
+
+    with tempfile.TemporaryDirectory() as folder:
+        volume = make_phantom_volume(990002, 1, kind="brain_mr")
+        ask(tab, "What abnormality is seen?", write_nifti(volume, Path(folder) / "brain.nii.gz"))
+    tab.locator("#chat-slices label").first.wait_for()
+    tab.wait_for_timeout(_QUIET_MS)
+    tab.screenshot(path=out / "volume.png")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Take all pictures.
 
@@ -118,7 +131,7 @@ def main(arguments: list[str] | None = None) -> int:
     out.mkdir(parents=True, exist_ok=True)
     with running_page() as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        for take, size in ((take_ask, (1280, 900)), (take_report, (1280, 1120))):
+        for take, size in ((take_ask, (1280, 900)), (take_report, (1280, 1120)), (take_volume, (1280, 900))):
             tab = browser.new_page(viewport={"width": size[0], "height": size[1]})
             tab.set_default_timeout(120_000)
             tab.goto(url)
@@ -131,4 +144,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run_command(main))

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from assistant.ending import run_command
+
 if TYPE_CHECKING:
     from assistant.engine.occlusion import Heat
     from data_recipes.phantom import Phantom
@@ -92,4 +94,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_command(main))

@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from assistant.ending import run_command
+
 if TYPE_CHECKING:
     from assistant.chat import MedicalAssistant
     from assistant.conversation import Report
@@ -30,7 +32,9 @@ INDICATIONS = ("Cough and fever for three days.", "Fall from a ladder, headache.
                "Known lung cancer, staging.", "Rule out hemorrhage.", "Abdominal pain.")  # fmt: skip
 HISTORIES = ("Known nodule in the left lung, smoker.", "Previous pneumothorax on the right.", "Hypertension.",
              "Mass resected last year.")  # fmt: skip
-CHANGED = {"larger": "larger", "smaller": "smaller", "new": "new", "resolved": "resolved", "unchanged": "unchanged"}
+CHANGED = {"larger": "larger", "smaller": "smaller", "new": "is new", "resolved": "resolved", "unchanged": "unchanged",
+           "nothing": "no finding was read"}  # fmt: skip
+"""What has become of a finding, and the words of a comparison for it."""
 
 
 @dataclass(frozen=True)
@@ -180,14 +184,35 @@ def _doubts(judged: Sequence[Judged]) -> dict[str, float | int]:
     }
 
 
-def _comparisons(judged: Sequence[Judged]) -> dict[str, float | int]:
-    """Return how many pairs there are, and which share has a comparison that says what has become of the finding."""
-    right = 0
+def _comparisons(judged: Sequence[Judged]) -> dict[str, Any]:
+    """Return which share of pairs has a comparison that says what has become of the finding, and for each change."""
+    by: dict[str, list[bool]] = {}
+    called_unchanged: list[bool] = []
     for one in judged:
         note = one.phantom.truth["change"]
-        word = "no change" if note["finding"] is None else CHANGED[note["change"]]
-        right += word in one.report.sections.get("comparison", "").lower()
-    return {"pairs": len(judged), "right": round(right / max(1, len(judged)), 3)}
+        change = note["change"] if note["finding"] is not None else "nothing"
+        told = _about(note["finding"], one.report.sections.get("comparison", ""))
+        right = any(CHANGED[change] in sentence for sentence in told)
+        by.setdefault(change, []).append(right)
+        if any(CHANGED["unchanged"] in sentence for sentence in told):
+            called_unchanged.append(change == "unchanged")
+    rights = [right for found in by.values() for right in found]
+    return {
+        "pairs": len(judged),
+        "right": round(sum(rights) / max(1, len(rights)), 3),
+        "by_change": {name: f"{sum(found)} of {len(found)}" for name, found in sorted(by.items())},
+        "unchanged_is_right": f"{sum(called_unchanged)} of {len(called_unchanged)}",
+    }
+
+
+def _about(finding: str | None, comparison: str) -> list[str]:
+    """Return the sentences about a finding, in small letters; all of them where there is none."""
+    from assistant.finding_names import named_findings
+    from assistant.words import sentences
+
+    found = [one.lower() for one in sentences(comparison)]
+    wanted = {name for _, _, name in named_findings(finding or "")}
+    return [one for one in found if not wanted or wanted & {name for _, _, name in named_findings(one)}]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -201,4 +226,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_command(main))

@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 
+from assistant.ending import run_command
 from benchmarks.retrieval_parts import (
     WordEncoder,
     base_tower,
@@ -267,4 +268,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run_command(main))

@@ -1,7 +1,8 @@
 """The benchmark suite: `python -m benchmarks.run [NAME…] [--json] [--device cuda] [--write docs/benchmarks.md]`.
 
 Every row times this project's way against another, side by side, behind a gate that the result must pass. Without
-names all rows run. The exit code is 1 when a gate is not kept; a ratio that is missed is told and does not fail.
+names all rows of the device run. The exit code is 1 when a gate is not kept; a ratio that is missed is told and does
+not fail.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ import argparse
 import importlib
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from assistant.ending import run_command
 from benchmarks.suite import SETTINGS, Measured, machine_line
 
 ROWS: dict[str, str] = {
@@ -39,8 +40,20 @@ ROWS: dict[str, str] = {
     "vqa_varlen": "benchmarks.engine_rows:vqa_varlen",
     "decode_attention": "benchmarks.engine_rows:decode_row",
     "scale_clients": "benchmarks.engine_scale:scale_clients",
+    "gpu_decode": "benchmarks.gpu_rows:gpu_decode",
+    "gpu_batch": "benchmarks.gpu_rows:gpu_batch",
+    "gpu_encoder": "benchmarks.gpu_rows:gpu_encoder",
+    "gpu_sft": "benchmarks.gpu_rows:gpu_sft",
 }
 """Name of a row → `module:function` that measures it: given the device's name, it returns its lines."""
+
+ON_GPU = ("gpu_decode", "gpu_batch", "gpu_encoder", "gpu_sft", "vqa_exact", "vqa_varlen")
+"""What runs on a GPU where no names are given."""
+
+
+def usual(device: str) -> list[str]:
+    """Return the rows that run where no names are given: those of the device."""
+    return list(ON_GPU) if device == "cuda" else [name for name in ROWS if not name.startswith("gpu_")]
 
 
 def measure(name: str, device: str) -> Sequence[Measured]:
@@ -92,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0, or 1 when a gate is not kept.
     """
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(ROWS)} (default: all)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(ROWS)} (default: those of the device)")
     parser.add_argument("--json", action="store_true", help="one JSON object a line, in place of the table")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where the model runs (default: cpu)")
     parser.add_argument("--repeats", type=int, default=5, metavar="N", help="turns that count (default: 5)")
@@ -107,6 +120,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     SETTINGS.repeats, SETTINGS.quick = options.repeats, options.quick
     if options.cpu_time:
         SETTINGS.clock = time.process_time
+    if options.device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            parser.error(f"--device is cuda, but torch {torch.__version__} sees no GPU; use cpu")
     unknown = [name for name in options.names if name not in ROWS]
     if unknown:
         parser.error(f"no row is named {', '.join(unknown)}; there are {', '.join(ROWS)}")
@@ -115,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sizes = ", quick sizes" if options.quick else ""
     print(json.dumps({"machine": machine + sizes}) if options.json else f"{machine}{sizes}\n\n{HEAD}", flush=True)
     kept, lines = True, []
-    for name in options.names or ROWS:
+    for name in options.names or usual(options.device):
         for one in measure(name, options.device):
             kept = kept and one.kept
             lines.append(line(one))
@@ -154,4 +172,4 @@ def _name(row: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run_command(main))

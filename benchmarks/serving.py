@@ -1,10 +1,11 @@
-"""What the server gives: `python -m benchmarks.serving [--model M] [--requests 2000] [--only PART…]`.
+"""What the server gives: `python -m benchmarks.serving [--model M] [--requests 2000] [--only PART…] [--gateway]`.
 
 first token     seconds from a streamed question to its first piece of text, one client, a new image each time
 requests/s      whole answers at 1, 8 and 32 clients at once, a new image each time
 memory          what the server's process holds after each tenth of many requests by 32 clients
 
-The server runs in a process of its own, with its page off, and answers over HTTP on this machine.
+The server runs in a process of its own, with its page off, and answers over HTTP on this machine. With `--gateway` it
+stands before a second one of the same model, which writes the text.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ import numpy as np
 from PIL import Image
 
 import assistant
+from assistant.ending import run_command
 
 ROOT = Path(assistant.__file__).parent.parent
 QUESTIONS = ("What abnormality is seen?", "What kind of image is this?", "Is there a pneumothorax?", "Describe it.")
@@ -107,6 +110,8 @@ def cpu_s(process: int) -> float:
 async def measure(asker: Asker, process: int, requests: int, only: Sequence[str]) -> None:
     """Measure everything, and print it as it comes."""
     async with httpx.AsyncClient(timeout=600) as client:
+        while (await client.get(f"{asker.url}/readyz")).status_code != 200:
+            await asyncio.sleep(0.2)
         asker.model = (await client.get(f"{asker.url}/v1/models")).json()["data"][0]["id"]
         for _ in range(4):
             await asker.ask(client)
@@ -143,28 +148,59 @@ async def measure_memory(asker: Asker, process: int, requests: int) -> None:
     print(f"from the second tenth to the last: {100 * (held[-1] / held[1] - 1):+.1f} %")
 
 
+@contextmanager
+def server(model: str, *words: str) -> Iterator[tuple[int, str]]:
+    """Start a server, and end it.
+
+    Args:
+        model: starter or a folder.
+        *words: further options.
+    Yields:
+        Its process id and its address.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Path(folder) / "serve.yaml"
+        settings.write_text(f"serve:\n  requests_per_minute: 0\n  page: false\n  audit: {folder}/audit.jsonl\n")
+        command = [
+            sys.executable,
+            "app.py",
+            "serve",
+            "--port",
+            "0",
+            "--model",
+            model,
+            "--config",
+            str(settings),
+            *words,
+        ]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=dict(os.environ)) as process:
+            assert process.stdout is not None
+            found = re.search(r"http://[\d.]+:\d+", process.stdout.readline())
+            assert found, "the server did not start"
+            try:
+                yield process.pid, found.group()
+            finally:
+                process.terminate()
+
+
 def main() -> int:
     """Start the server, measure, and end it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="starter", help="starter or a model folder (default: starter)")
     parser.add_argument("--requests", type=int, default=2000, help="requests of the memory test (default: 2000)")
     parser.add_argument("--only", nargs="+", default=PARTS, choices=PARTS, help="what to measure (default: all)")
+    parser.add_argument("--gateway", action="store_true", help="put the server before a second one, which writes")
     args = parser.parse_args()
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    with tempfile.TemporaryDirectory() as folder:
-        settings = Path(folder) / "serve.yaml"
-        settings.write_text(f"serve:\n  requests_per_minute: 0\n  page: false\n  audit: {folder}/audit.jsonl\n")
-        command = [sys.executable, "app.py", "serve", "--port", "0", "--model", args.model, "--config", str(settings)]
-        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=dict(os.environ)) as server:
-            assert server.stdout is not None
-            found = re.search(r"http://[\d.]+:\d+", server.stdout.readline())
-            assert found, "the server did not start"
-            try:
-                asyncio.run(measure(Asker(found.group(), ""), server.pid, args.requests, args.only))
-            finally:
-                server.terminate()
+    with ExitStack() as ending:
+        words: tuple[str, ...] = ()
+        if args.gateway:
+            _, address = ending.enter_context(server(args.model, "--raw"))
+            words = ("--upstream", f"{address}/v1")
+        process, address = ending.enter_context(server(args.model, *words))
+        asyncio.run(measure(Asker(address, ""), process, args.requests, args.only))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run_command(main))

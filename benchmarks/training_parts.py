@@ -36,6 +36,7 @@ def make_model(
     encoder: Mapping[str, Any] | None = None,
     vocabulary: int = VOCABULARY,
     seed: int = 0,
+    dtype: str = "auto",
 ) -> Path:
     """Write a model folder with random weights.
 
@@ -46,6 +47,7 @@ def make_model(
         encoder: arguments of `make_openclip_folder` in place of those of BiomedCLIP's tower.
         vocabulary: most entries of the vocabulary.
         seed: of the weights and the words.
+        dtype: that the weights are saved in; "auto" is float32.
     Returns:
         The model folder, below `out`.
     """
@@ -70,7 +72,7 @@ def make_model(
     draw = random.Random(seed)
     made_up = (" ".join("".join(draw.choices(_SYLLABLES, k=4)) for _ in range(2000)) for _ in range(40))
     train_bpe(itertools.chain(texts, made_up), vocabulary).save_pretrained(out / "tokenizer")
-    return assemble_folder(made, llm, out / "tokenizer", out / "model", name="measured", seed=seed)
+    return assemble_folder(made, llm, out / "tokenizer", out / "model", name="measured", seed=seed, dtype=dtype)
 
 
 def make_questions(out: Path, pictures: int = 24, seed: int = 0) -> Path:

@@ -16,6 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from assistant.ending import run_command
+
 
 def mixed(args: argparse.Namespace, work: Path) -> dict[str, Any]:
     """Run the killed worklist."""
@@ -90,4 +92,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_command(main))

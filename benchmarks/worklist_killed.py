@@ -154,4 +154,6 @@ def _name(path: str, mixture: Mixture) -> str:
 
 
 def _lines(path: Path) -> Sequence[dict[str, Any]]:
+    if not path.exists():  # a program that ended at once wrote none: nothing was reported, and the result says so
+        return []
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.suite import Measured, side_by_side
 
 if TYPE_CHECKING:
-    from assistant.engine.generate import Generated, Generator
+    from assistant.chat import MedicalAssistant
+    from assistant.engine.flow import Ticket
+    from assistant.engine.generate import Generated
     from assistant.engine.prompt import Prompt
     from assistant.model.loaded import LoadedModel
 
@@ -28,31 +30,25 @@ _SECTIONS = 3
 
 
 class Recorder:
-    """Writes as the engine does, and keeps what it wrote.
+    """Keeps what an assistant's own writer wrote.
 
     Args:
-        inner: the engine.
+        made: the assistant, which goes on writing as it does.
     """
 
-    def __init__(self, inner: Generator) -> None:
-        self._inner = inner
-        self.written: dict[str, tuple[int, ...]] = {}
-        """The pixels' id of a study's picture → the tokens of its report, the end token included."""
-        self.ends: dict[str, bool] = {}
+    def __init__(self, made: MedicalAssistant) -> None:
+        self._tickets: list[Ticket] = []
+        give = made.scorer.ticket
 
-    def answer(
-        self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]], *, max_new_tokens: int | None = None
-    ) -> list[tuple[Generated, list[float]]]:
-        """Write; see `Writer.answer`."""
-        made = self._inner.answer(prompts, options, max_new_tokens=max_new_tokens)
-        for prompt, (generated, _) in zip(prompts, made, strict=True):
-            self.written[prompt.pictures[-1].content_id] = generated.ids
-            self.ends[prompt.pictures[-1].content_id] = generated.finished
-        return made
+        def ticket(prompt: Prompt, *args: Any, **kwargs: Any) -> Ticket:
+            self._tickets.append(give(prompt, *args, **kwargs))
+            return self._tickets[-1]
 
-    def stream(self, prompt: Prompt, *, max_new_tokens: int | None = None) -> Iterator[str | Generated]:
-        """Write; see `Writer.stream`."""
-        return self._inner.stream(prompt, max_new_tokens=max_new_tokens)
+        setattr(made.scorer, "ticket", ticket)  # noqa: B010
+
+    def written(self) -> dict[str, Generated]:
+        """Return the pixels' id of each study's picture with the report."""
+        return {one.prompt.pictures[-1].content_id: one.row.generated() for one in self._tickets}
 
 
 class Comparison:
@@ -80,36 +76,47 @@ class Comparison:
         for index in range(count):
             Image.fromarray(make_phantom(SEED, index, size=224).pixels).save(folder / "in" / f"{index:04d}.png")
         self._studies = collect_studies([str(folder / "in")]).studies
-        self.recorder: Recorder | None = None
+        self.written: dict[str, Generated] = {}
+        """The pixels' id of a study's picture → its report, as `ours` wrote it."""
         self.theirs: dict[str, tuple[int, ...]] = {}
 
     def ours(self) -> None:
-        """Report through the worklist: read ahead, in batches, with ledger and pages."""
+        """Report through the worklist: read ahead, as many at once as `report` takes, with ledger and pages."""
         from assistant.chat import MedicalAssistant
-        from assistant.engine.generate import Generator
+        from assistant.deidentify import shown
+        from assistant.engine.room import reports_together
         from assistant.imaging.load import load_picture
         from assistant.readahead import RunSettings
         from assistant.worklist import run_worklist
 
         shutil.rmtree(self._folder / "out", ignore_errors=True)
-        self.recorder = Recorder(Generator(self._model, self._config))
         # A new one each time: none of the pictures may be known from the turn before.
-        made = MedicalAssistant(self._model, None, self._config, self.recorder)
-        settings = RunSettings(out=self._folder / "out", model=self._model.fingerprint)
-        summary = run_worklist(self._studies, made, settings, load=load_picture)
+        made = MedicalAssistant(self._model, None, self._config)
+        recorder = Recorder(made)
+        settings = RunSettings(
+            out=self._folder / "out",
+            model=self._model.fingerprint,
+            batch_size=reports_together(self._model, self._config),
+        )
+        rule = shown.rule()
+        shown.take_rule("written")  # neither way looks for text in what the model is given
+        try:
+            summary = run_worklist(self._studies, made, settings, load=load_picture)
+        finally:
+            shown.take_rule(rule)
         if summary.reported != len(self._studies):
             raise RuntimeError(f"{summary.reported} of {len(self._studies)} studies were reported on")
+        self.written = recorder.written()
 
     def peer(self) -> None:
         """Report in a plain loop, and write a line a study."""
         from assistant.imaging.load import load_picture
 
-        assert self.recorder is not None
         with (self._folder / "peer.jsonl").open("w", encoding="utf-8") as out:
             for study in self._studies:
                 picture = load_picture(study.images[0])
-                ids = self.recorder.written[picture.content_id]
-                lengths = self._lengths(ids, self.recorder.ends[picture.content_id])
+                ours = self.written[picture.content_id]
+                lengths = self._lengths(ours.ids, ours.finished)
                 written = self._sections(picture.squared(), lengths)
                 self.theirs[picture.content_id] = tuple(written)
                 text = self._model.processor.tokenizer.decode(written, skip_special_tokens=True)
@@ -153,10 +160,9 @@ class Comparison:
 
     def same(self) -> float:
         """Return the share of studies whose two texts have the same tokens."""
-        assert self.recorder is not None
         equal = [
-            self.theirs[key][: len(ids)] == ids and len(self.theirs[key]) == len(ids) + self.recorder.ends[key]
-            for key, ids in self.recorder.written.items()
+            self.theirs[key][: len(one.ids)] == one.ids and len(self.theirs[key]) == len(one.ids) + one.finished
+            for key, one in self.written.items()
         ]
         return sum(equal) / len(equal)
 
@@ -198,5 +204,5 @@ def worklist(device: str) -> list[Measured]:
     random = replace(random_model(device=device), folder=Path("no folder"))  # without the starter's guard
     return [
         throughput(load_model("starter", device=device), "worklist starter", count=48, tokens=256, repeats=3),
-        throughput(random, "worklist random 213M", count=16, tokens=48, repeats=1),
+        throughput(random, "worklist random 213M", count=48, tokens=48, repeats=1),
     ]

@@ -51,5 +51,5 @@ def likelier(model: str, files: Sequence[Path], out: Path) -> float:
     settings = DpoSettings(model=model, data=tuple(map(DataPart, files)), out=out, per_token=True)
     trainer = PreferenceTrainer(settings, RunFolder(out, settings))
     tokens = torch.tensor([[len(one.first.answer), len(one.second.answer)] for one in trainer.pairs])
-    mean = trainer.reference() / tokens
+    mean = trainer.reference()[:, 2:] / tokens
     return float((mean[:, 0] > mean[:, 1]).float().mean())

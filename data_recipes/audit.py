@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from assistant.ending import in_words, run_command
 from assistant.errors import AssistantError, DataError
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ def main(arguments: list[str] | None = None) -> int:
             write_card(options.out, findings)
             logger.info("wrote %s", options.out / CARD_NAME)
     except (AssistantError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{in_words(error)}\n")
         return 2
     sys.stdout.write("".join(f"{line}\n" for line in (*findings.faults, *summary(findings))))
     records = sum(part.records for part in findings.tally.splits.values())
@@ -222,4 +223,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run_command(main))

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, cast
 
+from assistant.ending import in_words, run_command
 from assistant.errors import AssistantError, DataError
 from data_recipes.datasets.catalogue import CARDS, Card, module_of
 
@@ -181,7 +182,7 @@ def main(arguments: list[str] | None = None) -> int:
             **{name: getattr(options, name) for name in own},
         )
     except (AssistantError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{in_words(error)}\n")
         return 2
     logger.info("built %s in %.1f s", options.name, time.perf_counter() - began)
     _say("".join(f"{options.out / name}\t{count}\n" for name, count in counts.items()))
@@ -274,4 +275,4 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run_command(main))

@@ -4,8 +4,8 @@ Files are grouped to studies by their headers. A report is paired with a study b
 UID, accession number, study id, or the name of a folder that holds it. Reports are text files, a CSV or JSONL list, or
 DICOM structured reports among the studies. Patients and studies get salted one-way keys (`assistant.imaging.identity`),
 so that splits by patient hold and no identifier is written; what the headers name is taken out of the reports, too.
-Sentences that compare with an earlier examination are left out, as the model is not shown any: learning them would
-teach it to make comparisons up.
+Text that is burned into the pictures is blacked out. Sentences that compare with an earlier examination are left out,
+as the model is not shown any: learning them would teach it to make comparisons up.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from assistant.deidentify.shown import check as check_finder
+from assistant.deidentify.shown import shown as cleaned
 from assistant.errors import DataError, ImageError
 from assistant.prompts import render_report, report_text
 from assistant.review import remove_change
@@ -53,6 +55,12 @@ def add_options(options: Options) -> None:
     options.add_argument(
         "--max-side", type=int, default=MAX_SIDE, metavar="PX", help=f"longest side of a picture ({MAX_SIDE})"
     )
+    options.add_argument(
+        "--pixels",
+        choices=("clean", "keep"),
+        default="clean",
+        help="text burned into pictures: black it out, or keep it, where it names nobody (default: clean)",
+    )
     options.add_argument("--site", metavar="NAME", help="short key of the hospital, so that scores can be told by site")
     options.add_argument(
         "--keep-comparisons", action="store_true", help="keep sentences that compare with an earlier examination"
@@ -79,6 +87,7 @@ def build(
         File name to its number of examples.
     Raises:
         DataError: files cannot be read, or no report belongs to a study; names the first twenty faults.
+        ConfigError: text is to be blacked out, and RapidOCR cannot be loaded.
     """
     del link
     if not source.is_dir():
@@ -87,6 +96,8 @@ def build(
         if options[name] < 1:
             raise DataError(f"--{name.replace('_', '-')} is {options[name]}; use 1 or more.")
     licence, shares = needed_licence(options["licence"]), read_shares(options["shares"])
+    if options["pixels"] == "clean":
+        check_finder()
     faults = FaultList()
     studies, structured = find_studies(source, faults, skip_broken=options["skip_broken"])
     reports = structured + read_reports(
@@ -98,7 +109,7 @@ def build(
     )
     pairs = pair_reports(studies, reports, faults)
     faults.raise_if_any(source)
-    _tell(studies, reports, pairs)
+    _tell(studies, reports, pairs, options["pixels"])
     if not pairs:
         raise DataError(
             f"none of {_count(reports)} reports belongs to one of {len(studies)} studies in {source}. A report is "
@@ -118,13 +129,18 @@ def build(
         return writer.counts
 
 
-def _tell(studies: Sequence[Study], reports: Sequence[Report], pairs: Sequence[tuple[Study, Report]]) -> None:
+def _tell(
+    studies: Sequence[Study], reports: Sequence[Report], pairs: Sequence[tuple[Study, Report]], pixels: str
+) -> None:
     """Log how many of what was found; never whose."""
     logger.info("%d studies, %d reports, %d of them paired", len(studies), _count(reports), len(pairs))
     if without := sum(study.patient is None for study, _ in pairs):
         logger.warning("%d studies name no patient; each is taken for a patient of its own", without)
     if texts := sum(image.burned_in for study, _ in pairs for image in study.images):
-        logger.warning("%d images may show burned-in text; look at them before the data leave the hospital", texts)
+        done = "what is read of it is blacked out" if pixels == "clean" else "it is kept"
+        logger.warning(
+            "%d images may show burned-in text; %s. Look at them before the data leave the hospital", texts, done
+        )
     removed = sum(report.removed for _, report in pairs)
     logger.info("%d names or numbers of patients were taken out of the reports", removed)
 
@@ -149,7 +165,7 @@ def _example(
     for number, image in enumerate(_chosen(study.images, options["images"])):
         name = f"images/{study.key}/{number}.png"
         try:
-            shown[name] = _write(image, out / name, options["max_side"])
+            shown[name] = _write(image, out / name, options["max_side"], clean=options["pixels"] == "clean")
         except ImageError as error:
             faults.add("image", f"{error} Mend it, or use --skip-broken.")
     if not shown:
@@ -185,14 +201,14 @@ def _chosen(images: Sequence[StudyImage], most: int) -> list[StudyImage]:
     return middle[:most]
 
 
-def _write(image: StudyImage, target: Path, max_side: int) -> dict[str, str]:
+def _write(image: StudyImage, target: Path, max_side: int, *, clean: bool) -> dict[str, str]:
     """Write one picture as PNG and return what its header says of it, by attribute."""
     from PIL import Image
 
     from assistant.imaging.load import load_picture
 
     picture = load_picture(image.path, max_side=max_side)
-    shown = picture.to_pil()
+    shown = (cleaned(picture) if clean else picture).to_pil()
     if max(shown.size) > max_side:
         shown.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
     target.parent.mkdir(parents=True, exist_ok=True)

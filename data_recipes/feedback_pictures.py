@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
+from assistant.deidentify.shown import shown
 from assistant.errors import AssistantError, DataError
 from assistant.feedback.records import Feedback, KeptPicture
 from assistant.feedback.store import FeedbackStore
@@ -54,7 +55,7 @@ class Placer:
             return
         if picture.content_id in missing:
             buffer = io.BytesIO()
-            picture.to_pil().save(buffer, "PNG")
+            shown(picture).to_pil().save(buffer, "PNG")
             self._write(picture.content_id, buffer.getvalue())
 
     def _write(self, name: str, png: bytes) -> None:

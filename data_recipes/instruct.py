@@ -16,8 +16,8 @@ from pathlib import Path
 
 from assistant.prompts import evidence_lines, header_line, question_text, render_report, report_text
 from data_recipes.instruct_cards import Cards, is_about
+from data_recipes.instruct_first import NOTHING_NAMED, Asked, classes_of, findings_of, first_questions, has_class
 from data_recipes.instruct_words import (
-    COUNT_WORDS,
     FINDING_QUESTIONS,
     LABEL_SETS,
     MODALITY_CHECKS,
@@ -38,6 +38,7 @@ EVIDENCE_SHARE = 0.25
 """Share of the questions about a finding that also come with numbered evidence."""
 DISTRACTION_SHARE = 0.2
 """Share of all questions that also come with numbered evidence on anything."""
+CAPTION_WANTED = "Write a caption for this image."
 EVIDENCE_WORDS = 70
 """Most words of evidence in a prompt."""
 
@@ -86,9 +87,10 @@ def instruct(examples: Sequence[Example], cards: Cards, rng: random.Random) -> l
     Returns:
         The given ones, tidied, then the new ones.
     """
-    own = [replace(one, messages=tidy(one.messages)) for one in examples]
+    own = [_captioned(replace(one, messages=tidy(one.messages))) for one in examples]
     first = own[0]
-    asked = list(_from_truth(first, rng))
+    caption = next((one.messages[1]["content"] for one in own if one.task == "caption"), None)
+    asked = [*_from_truth(first, rng), *first_questions(first.truth or {}, caption, rng)]
     made = [*own, *(_question(first, *one) for one in asked)]
     if not (first.truth or {}).get("phantom"):
         made += [_report(first, rng) for _ in range(2)]
@@ -112,57 +114,63 @@ def tidy(messages: Sequence[dict[str, str]]) -> list[dict[str, str]]:
     return result
 
 
-def _from_truth(example: Example, rng: random.Random) -> Iterator[tuple[str, str, str]]:
-    """Yield (question, answer, answer type) that follow from what is known of a picture."""
+def _captioned(example: Example) -> Example:
+    """Ask for a caption as such where a class is known: the request to describe is answered by that."""
+    if example.task != "caption" or not has_class(example.truth or {}):
+        return example
+    return replace(example, messages=[{"role": "user", "content": CAPTION_WANTED}, *example.messages[1:]])
+
+
+def _from_truth(example: Example, rng: random.Random) -> Iterator[Asked]:
+    """Yield what follows from what is known of a picture."""
     truth = example.truth or {}
     modality, region = truth.get("modality"), truth.get("region")
     if modality:
         for question in rng.sample(MODALITY_QUESTIONS, 3):
-            yield question, modality, "open"
+            yield question, modality, "open", None
         yield from _modality_checks(modality, rng)
     if region:
         for question in rng.sample(REGION_QUESTIONS, 3):
-            yield question, region[:1].upper() + region[1:], "open"
+            yield question, region[:1].upper() + region[1:], "open", None
     if not truth.get("phantom"):
-        yield rng.choice(PHANTOM_QUESTIONS), "No", "closed"
-    for attribute, value in truth.items():
-        if attribute.endswith(" finding") and isinstance(value, str) and attribute in LABEL_SETS:
+        yield rng.choice(PHANTOM_QUESTIONS), "No", "closed", None
+    for attribute, value in classes_of(truth).items():
+        if attribute in LABEL_SETS:
             yield from _label_questions(attribute, value, rng)
+        else:
+            for question in rng.sample(FINDING_QUESTIONS, 2):
+                yield question, words_for(attribute, value).answer, "open", None
 
 
-def _modality_checks(modality: str, rng: random.Random) -> Iterator[tuple[str, str, str]]:
+def _modality_checks(modality: str, rng: random.Random) -> Iterator[Asked]:
     names = ("X-ray", "CT", "MRI", "ultrasound", "dermoscopy", "fundus photography")
     wrong = rng.choice([one for one in names if one.lower() != modality.lower()])
     for name, answer in ((modality if modality.isupper() else modality.lower(), "Yes"), (wrong, "No")):
         article = "an" if name[0] in "aeioMOXx" or name.startswith("ultra") else "a"
         named = "X-ray" if name.lower() == "x-ray" else name
-        yield rng.choice(MODALITY_CHECKS).format(a=article, modality=named), answer, "closed"
+        yield rng.choice(MODALITY_CHECKS).format(a=article, modality=named), answer, "closed", None
 
 
-def _label_questions(attribute: str, value: str, rng: random.Random) -> Iterator[tuple[str, str, str]]:
+def _label_questions(attribute: str, value: str, rng: random.Random) -> Iterator[Asked]:
     labels = LABEL_SETS[attribute]
     label = words_for(attribute, value)
+    choices = tuple(one.answer for one in labels.labels.values())
     for question in labels.choose:
-        yield question, label.answer, "choice"
+        yield question, label.answer, "choice", choices
     for question in rng.sample(FINDING_QUESTIONS, 2):
-        yield question, label.answer, "open"
+        yield question, label.answer, "open", None
     if label.question:
-        yield label.question, "Yes", "closed"
+        yield label.question, "Yes", "closed", None
     others = [one for key, one in labels.labels.items() if key != value and one.question]
     if others:
-        yield str(rng.choice(others).question), "No", "closed"
+        yield str(rng.choice(others).question), "No", "closed", None
 
 
-def _question(example: Example, question: str, answer: str, answer_type: str) -> Example:
+def _question(
+    example: Example, question: str, answer: str, answer_type: str, choices: tuple[str, ...] | None
+) -> Example:
     messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-    choices = _choices(answer) if answer_type == "choice" else None
     return replace(example, messages=messages, task="vqa", answer_type=answer_type, choices=choices)
-
-
-def _choices(answer: str) -> tuple[str, ...]:
-    """Return the answers of the label set that an answer belongs to."""
-    sets = (tuple(label.answer for label in one.labels.values()) for one in LABEL_SETS.values())
-    return next(one for one in sets if answer in one)
 
 
 def _report(example: Example, rng: random.Random) -> Example:
@@ -171,20 +179,12 @@ def _report(example: Example, rng: random.Random) -> Example:
     modality, region = truth.get("modality", "Image"), truth.get("region")
     place = f" of the {region}" if region else ""
     technique = rng.choice((f"{modality}{place}.", f"{modality}{place}, one image."))
-    findings, impressions = [], []
-    for attribute, value in truth.items():
-        if attribute.endswith(" finding") and attribute in LABEL_SETS:
-            label = words_for(attribute, value)
-            findings.append(label.findings)
-            impressions.append(label.impression)
-    if "white cells" in truth:
-        findings.append(f"{COUNT_WORDS.get(truth['white cells'], 'Several white blood cells')} in this field.")
-        if "platelets" in truth:
-            findings.append("Platelets are visible." if truth["platelets"] == "yes" else "No platelets are visible.")
-        impressions.append(f"{COUNT_WORDS.get(truth['white cells'], 'Several white blood cells')} in this field.")
+    findings = findings_of(truth)
+    impressions = [words_for(name, value).impression for name, value in classes_of(truth).items()]
+    impressions += [one for one in findings if "white blood cell" in one]
     sections = {
         "technique": technique,
-        "findings": " ".join(findings) or "This model cannot name findings on this kind of image.",
+        "findings": " ".join(findings) or NOTHING_NAMED,
         "impression": " ".join(impressions) or "No statement can be made.",
     }
     messages = [

@@ -23,7 +23,6 @@ REGION_QUESTIONS = (
     "What anatomy is shown?",
 )
 FINDING_QUESTIONS = (
-    "What does the image show?",
     "What is the main finding?",
     "What is the diagnosis?",
     "What abnormality is seen?",

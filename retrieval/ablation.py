@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assistant.ending import in_words, run_command
 from assistant.errors import AssistantError
 from retrieval.arms import ARMS, Arm, bootstrap, whole_documents
 from retrieval.asked import Asked, follows, is_copied, read_asked
@@ -180,7 +181,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         result = _run(arguments)
     except (AssistantError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {in_words(error)}\n")
         return 2
     sys.stdout.write(json.dumps(result, indent=2) + "\n" if arguments.json else shown(result))
     return 0
@@ -222,4 +223,4 @@ def shown(result: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run_command(main))

@@ -3,8 +3,7 @@
 A CORPUS is a file (.md .jsonl .pdf .xml .nxml .json, XML also with .gz), a folder of such files, of cases
 (manifest.jsonl) or of figures (captions.txt), or the word `knowledge` for the cards that ship with the project.
 
-The old index serves until the new one is whole. A build that was stopped goes on where it was when the same command is
-run again.
+The old index serves until the new one is whole. A build that was stopped goes on when its command is given again.
 """
 
 from __future__ import annotations
@@ -18,6 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assistant.deidentify.shown import take_rule
+from assistant.ending import in_words, run_command
 from assistant.errors import AssistantError
 
 if TYPE_CHECKING:
@@ -44,10 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not 0 < arguments.prune_most <= 1:
         parser.error(f"--prune-most is {arguments.prune_most:g}; it is a share above 0, at most 1")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    take_rule(arguments.pixels)
     try:
         result = _run(arguments)
     except (AssistantError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {in_words(error)}\n")
         return 2
     shown = json.dumps(result, indent=2, ensure_ascii=False) if arguments.json else _summary(result)
     sys.stdout.write(f"{shown}\n")
@@ -82,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--source", help="source of records that name none")
     parser.add_argument("--keep-near-duplicates", action="store_true", help="leave out only what is the same")
     parser.add_argument("--questions", type=Path, help="JSONL of question and expected document: sets the fusion")
+    parser.add_argument("--pixels", choices=("clean", "keep"), default="clean", help="of kept pictures: burned-in text")
     parser.add_argument("--dry-run", action="store_true", help="read, check, estimate size and time; write nothing")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     return parser
@@ -294,4 +297,4 @@ def _summary(result: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run_command(main))

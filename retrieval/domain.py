@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assistant.ending import in_words, run_command
 from assistant.errors import AssistantError, RetrievalError
 from retrieval.scores import wilson
 
@@ -86,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         result = _run(arguments)
     except (AssistantError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {in_words(error)}\n")
         return 2
     sys.stdout.write((json.dumps(result, indent=2, ensure_ascii=False) if arguments.json else _shown(result)) + "\n")
     return 0
@@ -129,4 +130,4 @@ def _shown(result: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run_command(main))

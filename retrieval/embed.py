@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from assistant.deidentify.shown import shown
 from assistant.errors import ImageError, RetrievalError
 from retrieval.encoder import Encoder
 from retrieval.passage import Passage
@@ -126,7 +127,7 @@ def _write(path: Path, write: Callable[[Path], object]) -> None:
 def _pictures(
     passages: Sequence[Passage], keys: np.ndarray, encoder: Encoder, folder: Path
 ) -> tuple[list[Passage], list[int], list[np.ndarray]]:
-    """Embed the pictures and keep a reduced copy of each, which has no header to name a patient.
+    """Embed the pictures and keep a reduced copy of each, with no header and no burned-in text to name a patient.
 
     Returns:
         The records, those with a picture naming the reduced copy; keys and vectors of the pictures.
@@ -147,6 +148,7 @@ def _pictures(
 
 def _reduced(passage: Passage, key: int, folder: Path) -> tuple[Passage, Picture]:
     from assistant.imaging.load import load_picture
+    from assistant.imaging.picture import Picture
 
     try:
         picture = load_picture(str(passage.image))
@@ -155,7 +157,7 @@ def _reduced(passage: Passage, key: int, folder: Path) -> tuple[Passage, Picture
     name = f"images/{key:07d}.jpg"
     reduced = picture.to_pil()
     reduced.thumbnail((_PICTURE_SIDE, _PICTURE_SIDE))
-    reduced.save(folder / name, quality=88)
+    shown(Picture(np.asarray(reduced))).to_pil().save(folder / name, quality=88)
     filled = dataclasses.replace(
         passage,
         image=name,

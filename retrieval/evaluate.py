@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from assistant.ending import in_words, run_command
 from assistant.errors import AssistantError, RetrievalError
 from retrieval.scores import ndcg
 
@@ -221,7 +222,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _evaluate(arguments) if arguments.cases is None else _evaluate_cases(arguments)
     except (AssistantError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {in_words(error)}\n")
         return 2
 
 
@@ -262,4 +263,4 @@ def _evaluate_cases(arguments: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run_command(main))

@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from assistant.ending import in_words, run_command
 from assistant.errors import AssistantError, ConfigError
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         result = _migrate(arguments.index, arguments.target)
     except (AssistantError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {in_words(error)}\n")
         return 2
     if arguments.json:
         sys.stdout.write(json.dumps(result, indent=2) + "\n")
@@ -75,4 +76,4 @@ def _report(done: int, total: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run_command(main))

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from assistant.domain import Domain
+from assistant.domain import POSSIBLE, Domain
 from assistant.evidence import Evidence
 from assistant.words import content_words
 from retrieval.embed import indexed_text
@@ -31,7 +31,7 @@ from retrieval.passage import Passage
 from retrieval.rerank import Reranker
 from retrieval.router import DomainFit, DomainRouter
 from retrieval.settings import SearchSettings
-from retrieval.weigh import POSSIBLE, Candidate, Found, Modalities, as_evidence, choose, fit_of, weigh
+from retrieval.weigh import Candidate, Found, Modalities, as_evidence, choose, fit_of, weigh
 
 _MOST_CHUNKS = 16
 _CROSS = 0.25

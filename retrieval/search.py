@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from assistant.ending import in_words, run_command
 from assistant.errors import AssistantError
 from assistant.vocabulary import MODALITIES
 
@@ -38,15 +39,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         found = _search(arguments)
     except (AssistantError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {in_words(error)}\n")
         return 2
     if arguments.json:
         sys.stdout.write(json.dumps([item.to_dict() for item in found], indent=2, ensure_ascii=False) + "\n")
     else:
-        sys.stdout.write(
-            "\n\n".join(_shown(number, item) for number, item in enumerate(found, start=1))
-            or "Nothing near enough." + "\n"
-        )
+        pieces = [_shown(number, item) for number, item in enumerate(found, start=1)]
+        sys.stdout.write(("\n\n".join(pieces) or "Nothing near enough.") + "\n")
     return 0
 
 
@@ -142,4 +141,4 @@ def _shown(number: int, item: Evidence) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run_command(main))

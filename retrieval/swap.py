@@ -7,9 +7,12 @@ import errno
 import logging
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
+from typing import IO
 
 from assistant.errors import RetrievalError
 
@@ -75,13 +78,34 @@ def only_writer(out: Path) -> Iterator[None]:
     except ImportError:  # Windows
         yield
         return
-    staging_folder(out).mkdir(parents=True, exist_ok=True)
-    with (staging_folder(out) / "lock").open("w") as stream:
+    lock = staging_folder(out) / "lock"
+    for turn in count():
+        time.sleep(min(turn, 10) / 1000)  # who clears up, and who begins, must get a turn as well
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise RetrievalError(f"Another process is changing {out}; wait until it has finished.") from error
-        yield
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            stream = lock.open("w")
+        except FileNotFoundError:  # who was at work has just cleared up
+            continue
+        except FileExistsError:  # the same, between the two looks that `mkdir` takes
+            if lock.parent.is_file():
+                raise
+            continue
+        with stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise RetrievalError(f"Another process is changing {out}; wait until it has finished.") from error
+            if _is_at(lock, stream):
+                yield
+                return
+
+
+def _is_at(path: Path, stream: IO[str]) -> bool:
+    """Tell whether an open file still has its name: a lock on one that was removed keeps nobody out."""
+    try:
+        return os.path.samestat(os.fstat(stream.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _aside(out: Path) -> Path:

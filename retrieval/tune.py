@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assistant.ending import in_words, run_command
 from assistant.errors import AssistantError, RetrievalError
 from assistant.words import content_words
 from retrieval.adaptive import worth_keeping
@@ -145,7 +146,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         result = _tune(arguments)
     except (AssistantError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {in_words(error)}\n")
         return 2
     sys.stdout.write(json.dumps(result, indent=2) + "\n")
     return 0
@@ -168,4 +169,4 @@ def _tune(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run_command(main))

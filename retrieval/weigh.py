@@ -20,9 +20,6 @@ from retrieval.passage import Passage
 from retrieval.polarity import only_negated
 from retrieval.settings import SearchSettings
 
-POSSIBLE = 0.05
-"""A picture is compared with documents of a modality that it may be of with at least this probability."""
-
 _CROSS = 0.25
 """Weight of the list of pictures near the query's words, beside a lexical weight of 1."""
 

@@ -226,7 +226,7 @@ def delete_documents(folder: Path, encoder: Encoder, *, ids: Collection[str] = (
     if len(kept) == len(base):
         # A delete that was killed at its very end has done its work, but may have left the old records aside.
         with only_writer(folder):
-            shutil.rmtree(staging_folder(folder))
+            shutil.rmtree(staging_folder(folder), ignore_errors=True)  # another may begin in it at this moment
         return 0
     if not len(kept):
         raise RetrievalError(f"Nothing would be left of {folder}; delete the folder instead.")

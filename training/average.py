@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from assistant.errors import AssistantError, ConfigError, ModelError
+from assistant.ending import print_what, run_command
+from assistant.errors import ConfigError, ModelError
 
-SAME = ("encoder", "image_size", "image_tokens", "template", "vocabulary", "eos_token_ids", "prompt_version")
+SAME = ("encoder", "image_size", "image_tokens", "tiles", "template", "vocabulary", "eos_token_ids", "prompt_version")
 """Fields of the contract in which the models must agree."""
 
 
@@ -30,6 +30,7 @@ def average_models(models: Sequence[str | Path], out: Path, weights: Sequence[fl
     import torch
 
     from assistant.model.load import load_model
+    from assistant.model.naming import made_name
     from assistant.model.save import save_model
 
     shares = list(weights or [1.0] * len(models))
@@ -58,7 +59,7 @@ def average_models(models: Sequence[str | Path], out: Path, weights: Sequence[fl
     with torch.no_grad():
         for name, one in first.llava.named_parameters():
             one.copy_(total[name])
-    return save_model(first, out)
+    return save_model(first, out, name=made_name(first.contract.name, Path(out)))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -74,14 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--weights", type=float, nargs="+", metavar="W", help="one a model (default: equal)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="model folder to make")
     arguments = parser.parse_args(argv)
-    try:
-        out = average_models(arguments.models, arguments.out, arguments.weights)
-    except AssistantError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    sys.stdout.write(f"{out}\n")
-    return 0
+    return print_what(lambda: average_models(arguments.models, arguments.out, arguments.weights))
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_command(main))

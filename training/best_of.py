@@ -39,10 +39,10 @@ class Drawing:
     """Of the drawing."""
 
     def __post_init__(self) -> None:
-        if self.samples < 2:
-            raise ConfigError(f"samples is {self.samples}; a pair takes two answers, so use 2 or more.")
-        if self.temperature <= 0:
-            raise ConfigError(f"temperature is {self.temperature}; equal answers make no pair, so use one above 0.")
+        if self.samples < 1:
+            raise ConfigError(f"samples is {self.samples}; use 1 or more.")
+        if self.temperature < 0:
+            raise ConfigError(f"temperature is {self.temperature}; use 0 for the likeliest answer, or a number above.")
         if self.max_new_tokens < 1:
             raise ConfigError(f"max_new_tokens is {self.max_new_tokens}; use 1 or more.")
 
@@ -119,7 +119,15 @@ def draw(writer: Writer, examples: Sequence[Example], root: Path, drawing: Drawi
 
 
 def write_pairs(
-    model: str, data: Path, out: Path, *, judge: str, drawing: Drawing, gap: float = 0.3, limit: int | None = None
+    model: str,
+    data: Path,
+    out: Path,
+    *,
+    judge: str,
+    drawing: Drawing,
+    gap: float = 0.3,
+    limit: int | None = None,
+    task: str | None = None,
 ) -> tuple[int, int]:
     """Write a model's own answers in pairs: `preferences.jsonl` and its pictures.
 
@@ -131,20 +139,20 @@ def write_pairs(
         drawing: how answers are drawn.
         gap: least difference of a pair, of scores from 0 to 1.
         limit: at most so many examples.
+        task: only examples of this task, such as "report"; None for all.
     Returns:
         Numbers of pairs and of questions.
     Raises:
         ConfigError: the judge is unknown, the gap is no share, or `out` is taken.
         DataError: there are no examples, images are missing, or no two answers differ enough.
     """
-    if (out / "preferences.jsonl").exists():
-        raise ConfigError(f"{out} already holds preferences. Give another folder, or remove it first.")
     if not 0 < gap <= 1:
         raise ConfigError(f"gap is {gap}; scores lie between 0 and 1, so use a number above 0 and up to 1.")
-    examples = list(islice(read_examples(data), limit))
-    if not examples:
-        raise DataError(f"{data} holds no examples; give a file that data_recipes.build wrote.")
-    check_pictures(sorted({path for one in examples for path in one.image_paths(data.parent)}))
+    if drawing.samples < 2:
+        raise ConfigError(f"samples is {drawing.samples}; a pair takes two answers, so use 2 or more.")
+    if not drawing.temperature:
+        raise ConfigError("temperature is 0; equal answers make no pair, so use one above 0.")
+    examples = read_asked(data, out, limit=limit, task=task)
     judged = find_judge(judge, examples, data.parent)
     texts = draw(Writer(model), examples, data.parent, drawing)
     reason = f"lower {judge}" if judge in REWARDS else "lower learned reward"
@@ -157,8 +165,43 @@ def write_pairs(
             f"none of {len(examples)} questions has two answers that are {gap} apart. Draw more samples, raise the "
             "temperature, or lower the gap."
         )
-    for name in sorted({name for pair in found for name in pair.images}):
-        place_image(data.parent / name, out / name, link=False)
-    # Last, so that it never names an image that is not there.
-    write_preferences(out / "preferences.jsonl", found)
+    write_own(found, data.parent, out)
     return len(found), len(examples)
+
+
+def read_asked(data: Path, out: Path, *, limit: int | None = None, task: str | None = None) -> list[Example]:
+    """Read the examples that a model is to answer, before anything is drawn.
+
+    Args:
+        data: examples.
+        out: folder that is to be made of them.
+        limit: at most so many.
+        task: only those of this task; None for all.
+    Returns:
+        The examples, at least one.
+    Raises:
+        ConfigError: `out` is taken.
+        DataError: there are no examples, or images are missing.
+    """
+    if (out / "preferences.jsonl").exists():
+        raise ConfigError(f"{out} already holds preferences. Give another folder, or remove it first.")
+    examples = list(islice((one for one in read_examples(data) if task in (None, one.task)), limit))
+    if not examples:
+        wanted = f"examples of task {task!r}" if task else "examples"
+        raise DataError(f"{data} holds no {wanted}; give a file that data_recipes.build wrote.")
+    check_pictures(sorted({path for one in examples for path in one.image_paths(data.parent)}))
+    return examples
+
+
+def write_own(pairs: Sequence[Preference], root: Path, out: Path) -> None:
+    """Write pairs, and their pictures beside them.
+
+    Args:
+        pairs: to write.
+        root: folder of their pictures.
+        out: folder to make.
+    """
+    for name in sorted({name for pair in pairs for name in pair.images}):
+        place_image(root / name, out / name, link=False)
+    # Last, so that it never names an image that is not there.
+    write_preferences(out / "preferences.jsonl", pairs)

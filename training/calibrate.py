@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assistant.ending import in_words, run_command
 from assistant.errors import AssistantError, ConfigError
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ class CalibrationSettings:
     worth: tuple[tuple[str, float], ...] = (("closed", 0.5), ("open", 0.2), ("report", 0.2))
     """For each kind the least probability of being right that is worth an answer: more likely right than wrong where
     there is a choice; one in five where the words must be the truth's own, since many other words are not wrong."""
-    most_withheld: float = 0.1
-    """Thresholds are lowered until at most this share of the development answers of a kind is withheld."""
+    most_withheld: float = 0.02
+    """Thresholds are lowered until at most this share of the right development answers of a kind is withheld."""
     most_rejected: float = 0.02
     """At most this share of the development pictures is taken for unlike anything known."""
     known_pictures: int = 1200
@@ -171,7 +172,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="the model folder to make")
     parser.add_argument(
         "--most-withheld", type=float, default=usual.most_withheld,
-        help=f"largest share of held-out answers to abstain on (default: {usual.most_withheld})",
+        help=f"largest share of right held-out answers to withhold (default: {usual.most_withheld})",
     )  # fmt: skip
     parser.add_argument(
         "--most-rejected", type=float, default=usual.most_rejected,
@@ -188,11 +189,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             batch_size=arguments.batch_size, device=arguments.device,
         )  # fmt: skip
     except (AssistantError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {in_words(error)}\n")
         return 2
     sys.stdout.write(json.dumps(report, indent=2) + "\n")
     return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_command(main))

@@ -138,23 +138,29 @@ def cross_fitted(
     return found
 
 
-def abstention_threshold(confidence: Sequence[float] | np.ndarray, *, wanted: float, most: float) -> float:
+def abstention_threshold(
+    confidence: Sequence[float] | np.ndarray, right: Sequence[float] | np.ndarray, *, wanted: float, most: float
+) -> float:
     """Return the confidence under which to abstain.
 
-    It is the probability under which an answer is not worth giving, lowered where that would silence too much of the
-    development data: a model that is often unsure still shows its surest answers, with their confidence beside them.
+    It is the probability under which an answer is not worth giving, lowered where that would silence too many of the
+    right answers: a model that is unsure, and right all the same, still gives them with their confidence beside them.
 
     Args:
         confidence: (N,) calibrated.
+        right: (N,) how right each answer is, 0 to 1.
         wanted: the least probability of being right that is worth an answer.
-        most: the largest share of these answers that may be withheld.
+        most: the largest share of the right answers that may be withheld.
 
     Returns:
         At most `wanted`, rounded down to 4 decimals.
     """
-    ordered = np.sort(np.asarray(confidence, dtype=float))
-    place = min(int(np.floor(most * len(ordered))), len(ordered) - 1)
-    return float(np.floor(min(wanted, ordered[place]) * 1e4) / 1e4)
+    sure, hit = np.asarray(confidence, dtype=float), np.asarray(right, dtype=float)
+    order = np.argsort(sure, kind="stable")
+    lost = np.cumsum(hit[order])
+    place = int(np.searchsorted(lost, most * lost[-1], side="right"))
+    least = min(wanted, float(sure[order][place])) if place < len(order) else wanted
+    return float(np.floor(least * 1e4) / 1e4)
 
 
 def fit_kind(
@@ -180,7 +186,7 @@ def fit_kind(
     fitted = fit_platt(raw, right)
     numbers = {"a": round(fitted.slope, 6), "b": round(fitted.offset, 6)}
     held_out = cross_fitted(raw, right, groups)
-    numbers["abstain_below"] = least = abstention_threshold(fitted(raw), wanted=wanted, most=most)
+    numbers["abstain_below"] = least = abstention_threshold(fitted(raw), right, wanted=wanted, most=most)
     hit, kept = np.asarray(right, dtype=float), held_out >= least
     report = {
         "answers": len(hit),
@@ -188,6 +194,7 @@ def fit_kind(
         "before": calibration_numbers(raw, right),
         "cross_fitted": calibration_numbers(held_out, right),
         "withheld": round(float(1 - kept.mean()), 4),
+        "right_withheld": round(float(hit[~kept].sum() / hit.sum()), 4) if hit.any() else None,
         "accuracy_of_given": round(float(hit[kept].mean()), 4) if kept.any() else None,
         "accuracy_of_withheld": round(float(hit[~kept].mean()), 4) if not kept.all() else None,
     }

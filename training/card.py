@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from assistant.conversation import NOT_FOR_CLINICAL_USE
+from assistant.ending import in_words, run_command
 from assistant.errors import AssistantError, DataError
 from assistant.model.contract import Contract
 from training.evaluation.table import highlights_table, markdown_table, percent
@@ -95,6 +96,7 @@ def _what(contract: Contract, fingerprint: str, weights_mb: float) -> str:
         ("Licence of the weights", contract.licence),
         ("Size on disk", f"{weights_mb:.1f} MB"),
         ("Image", f"{contract.image_size} x {contract.image_size} pixels, padded with black to a square"),
+        *_views(contract),
         ("Tokens of one image", str(contract.image_tokens)),
         ("Connector", f"{contract.connector}, {' to '.join(map(str, contract.connector_shape))}"),
         ("Image and text embeddings", f"{contract.embedding_dim} dimensions, encoder {contract.encoder}"),
@@ -104,6 +106,13 @@ def _what(contract: Contract, fingerprint: str, weights_mb: float) -> str:
         "A vision-language model for medical images: a ViT tower shaped like BiomedCLIP's, a connector and a language "
         "model, in Hugging Face's Llava format.\n\n" + markdown_table(("", ""), rows)
     )
+
+
+def _views(contract: Contract) -> list[tuple[str, str]]:
+    if contract.tiles == 1:
+        return []
+    tiles, side = contract.tiles, contract.picture_size
+    return [("Views of one image", f"the whole, and {tiles} x {tiles} tiles of {side} x {side} pixels")]
 
 
 def _scores(measured: Sequence[Mapping[str, Any]]) -> str:
@@ -229,11 +238,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         partial.write_text(text, encoding="utf-8")
         os.replace(partial, arguments.out)
     except (AssistantError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {in_words(error)}\n")
         return 2
     sys.stdout.write(f"Written: {arguments.out}\n")
     return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_command(main))

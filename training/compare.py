@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from assistant.ending import in_words, run_command
 from assistant.errors import AssistantError
 
 
@@ -25,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ours, theirs = read_predictions(arguments.ours), read_predictions(arguments.theirs)
         found = compare_lines(ours, theirs, name=str(arguments.theirs))
     except (AssistantError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {in_words(error)}\n")
         return 2
     text = json.dumps(found, indent=2) if arguments.json else f"{comparison_table(found)}\n{found['verdict']}"
     sys.stdout.write(text + "\n")
@@ -33,4 +34,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_command(main))

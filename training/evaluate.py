@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assistant.ending import in_words, run_command
 from assistant.errors import AssistantError, ConfigError
 from training.evaluation.run import evaluate, picture_loader, predict, read_data
 from training.evaluation.settings import BATCH_SIZE, STRATEGIES, EvaluationSettings
@@ -172,7 +173,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         write_results(arguments.out, metrics, rows, pictures=settings.pictures)
         _remember(arguments, metrics)
     except (AssistantError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {in_words(error)}\n")
         return 2
     _tell(arguments.out, metrics)
     return 0
@@ -205,4 +206,4 @@ def _tell(out: Path, metrics: Mapping[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_command(main))

@@ -135,7 +135,7 @@ class PictureView:
     """
 
     def __init__(self, packed: PackedModel, settings: FeatureCacheSettings | None) -> None:
-        self.packed, self.size = packed, int(packed.loaded.contract.image_size)
+        self.packed, self.size = packed, int(packed.loaded.contract.picture_size)
         self.cache = FeatureCache(settings, self._identity()) if settings else None
 
     def _identity(self) -> dict[str, str]:
@@ -146,6 +146,7 @@ class PictureView:
             "layer": str(config.vision_feature_layer),
             "select": str(config.vision_feature_select_strategy),
             "size": str(self.size),
+            **({"tiles": str(loaded.contract.tiles)} if loaded.contract.tiles > 1 else {}),
             "normalised": f"{self.packed.mean.flatten().tolist()} {self.packed.std.flatten().tolist()}",
             "type": f"{tower.dtype} autocast={self.packed.bf16}",
         }

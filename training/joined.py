@@ -7,7 +7,9 @@ for each pack alone. That is what kernels for sequences of varying length do, he
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -28,6 +30,16 @@ class Layout:
     """Of each pack, in tokens; T in all."""
     masks: tuple[Tensor | None, ...]
     """Which tokens each token of a pack sees, bool (L, L); None where it is all earlier ones."""
+    asked: tuple[Tensor, ...] | None = None
+    """Numbers of the tokens in each pack whose states are read in the end; None for all."""
+
+    @cached_property
+    def places(self) -> Tensor | None:
+        """Numbers of the same tokens in the row, (A,)."""
+        if self.asked is None:
+            return None
+        starts = itertools.accumulate(self.lengths, initial=0)
+        return torch.cat([one + start for one, start in zip(self.asked, starts, strict=False)])
 
 
 class Row(Tensor):
@@ -51,12 +63,13 @@ def use_rows(config: Any) -> None:
         config._attn_implementation = NAME
 
 
-def lay_out(branch: Tensor, device: torch.device | str) -> Tensor:
+def lay_out(branch: Tensor, device: torch.device | str, wanted: Tensor | None = None) -> Tensor:
     """Describe a batch of packs as one row.
 
     Args:
         branch: (B, L) which branch of its pack each token belongs to: 0 the prefix, -1 padding.
         device: of the model.
+        wanted: bool (B, L), tokens whose states are read in the end; None for all.
     Returns:
         What stands in place of a mask.
     """
@@ -67,7 +80,10 @@ def lay_out(branch: Tensor, device: torch.device | str) -> Tensor:
         masks.append(None if int(own.max()) < 2 else seen(own[None])[0].to(device))
     # Of a type that nothing on the way casts: a cast would lose the layout.
     row = torch.zeros(1, 1, 1, sum(lengths), dtype=torch.bool, device=device).as_subclass(Row)
-    row.packs = Layout(tuple(lengths), tuple(masks))
+    asked = None
+    if wanted is not None:
+        asked = tuple(one[places >= 0].nonzero()[:, 0].to(device) for one, places in zip(wanted, branch, strict=True))
+    row.packs = Layout(tuple(lengths), tuple(masks), asked)
     return row
 
 
@@ -94,6 +110,8 @@ def attend(
     attention_mask: Tensor | None,
     scaling: float | None = None,
     dropout: float = 0.0,
+    *,
+    places_alone: bool = False,
     **others: Any,
 ) -> tuple[Tensor, None]:
     """Attend within each pack of a row; with any other mask, as torch's own routine does.
@@ -106,6 +124,7 @@ def attend(
         attention_mask: of `lay_out`.
         scaling: of the products.
         dropout: on the weights of attention.
+        places_alone: queries are of the layout's `places` only, (1, H, A, D).
         **others: for other kinds of attention.
     Returns:
         (1, T, H, D), and no weights.
@@ -122,9 +141,21 @@ def attend(
         # Turned by positions in float32, as cosines are; products are of what autocast makes of them.
         query, key, value = (one.to(torch.get_autocast_dtype(kind)) for one in (query, key, value))
     groups = query.shape[1] // key.shape[1]
-    parts = (one.split(layout.lengths, 2) for one in (query, repeat_kv(key, groups), repeat_kv(value, groups)))
-    found = [_within(q, k, v, mask, scaling, dropout) for q, k, v, mask in zip(*parts, layout.masks, strict=True)]
+    masks, asking = layout.masks, layout.lengths
+    if places_alone and layout.asked is not None:
+        asking = tuple(map(len, layout.asked))
+        masks = tuple(map(_rows_of, layout.masks, layout.asked, layout.lengths))
+    keys, values = (repeat_kv(one, groups).split(layout.lengths, 2) for one in (key, value))
+    parts = zip(query.split(asking, 2), keys, values, masks, strict=True)
+    found = [_within(q, k, v, mask, scaling, dropout) for q, k, v, mask in parts]
     return torch.cat(found, 2).transpose(1, 2).contiguous(), None
+
+
+def _rows_of(mask: Tensor | None, asked: Tensor, length: int) -> Tensor:
+    """Return what the tokens asked for see, bool (A, L)."""
+    if mask is not None:
+        return mask[asked]
+    return torch.arange(length, device=asked.device) <= asked[:, None]
 
 
 def _within(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scaling: float | None, dropout: float) -> Tensor:
@@ -142,7 +173,7 @@ def _barred(mask: Tensor | None, like: Tensor) -> Tensor:
     """Return what is added to products: 0 where a token sees, the least number where not; (1, L, L)."""
     length = like.shape[2]
     sees = torch.ones(length, length, dtype=torch.bool).tril() if mask is None else mask
-    zeros = torch.zeros(1, length, length, dtype=like.dtype)
+    zeros = torch.zeros(1, *sees.shape, dtype=like.dtype)
     return zeros.masked_fill_(~sees, torch.finfo(like.dtype).min)
 
 

@@ -116,7 +116,7 @@ class JointRun:
         paths = sorted({path for one in [*self.asked, *self.held_out] for path in one.images})
         if not paths:
             return {}, {}
-        size = self.loaded.contract.image_size
+        size = self.loaded.contract.picture_size
         store = build_store(paths, size, self.settings.out / "cache")
         encoder, seen, joint = ModelEncoder(self.loaded), {}, {}
         for place, path in enumerate(paths):
@@ -169,7 +169,7 @@ class JointRun:
             packs.append(pack)
         batch = collate(packs, int(self.tokens.tokenizer.pad_token_id or 0))
         seen = [self.pixels[path] for one in asked for path in one.images]
-        size = self.loaded.contract.image_size
+        size = self.loaded.contract.picture_size
         images = torch.cat(seen) if seen else torch.zeros(0, 3, size, size)
         logits, targets = self.packed.answer_logits(batch, images), self.packed.targets(batch)
         each = -F.cross_entropy(logits, targets, reduction="none")

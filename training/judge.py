@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from assistant.ending import run_command
 from assistant.errors import AssistantError
 
 
@@ -66,4 +67,4 @@ def _write(lines: Sequence[dict[str, Any]], out: Path | None) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_command(main))

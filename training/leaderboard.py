@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from assistant.ending import in_words, run_command
 from assistant.errors import AssistantError
 
 
@@ -20,11 +21,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         text = render(read_lines(arguments.file))
     except (AssistantError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {in_words(error)}\n")
         return 2
     sys.stdout.write(text)
     return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_command(main))

@@ -25,7 +25,7 @@ from training.dataset import (
     picture_weights,
 )
 from training.feature_cache import PictureView
-from training.loop import Loop
+from training.loop import Loop, packed_loop
 from training.packed import PackedModel, answer_numbers
 from training.pictures import augment, build_store
 from training.precision import settle_bf16
@@ -57,7 +57,9 @@ class Material:
         check_pictures(self.paths)
         check_patients([part.path for part in settings.data], settings.held_out)
         self.row = {path: number for number, path in enumerate(self.paths)}
-        self.store = build_store(self.paths, settings.store_side, settings.out / "cache") if self.paths else None
+        tiled = view.packed.loaded.contract.tiles > 1
+        self.side = max(settings.store_side, view.size) if tiled else settings.store_side
+        self.store = build_store(self.paths, self.side, settings.out / "cache") if self.paths else None
         logger.info("%d picture groups, %d questions", len(self.groups), sum(len(g.questions) for g in self.groups))
 
     def choose(self, generator: torch.Generator) -> list[tuple[PictureGroup, list[Turned]]]:
@@ -95,7 +97,7 @@ class Material:
         """Return the decoded pictures of some groups, uint8 (N, 3, S, S)."""
         rows = [self.row[path] for group in groups for path in group.images]
         if not rows or self.store is None:
-            return torch.zeros(0, 3, self.settings.store_side, self.settings.store_side, dtype=torch.uint8)
+            return torch.zeros(0, 3, self.side, self.side, dtype=torch.uint8)
         return torch.from_numpy(self.store[rows])
 
     def _augmented(self, groups: Sequence[PictureGroup], size: int, generator: torch.Generator) -> dict[int, Tensor]:
@@ -136,6 +138,7 @@ class LlavaTrainer:
             bf16=bf16,
             dropout=settings.dropout,
             checkpoint=settings.checkpoint,
+            lean=self.team.sharding != "ZeRO-3",
         )
         self.view = PictureView(self.packed, settings.kept_features)
         with self.team.main_first():
@@ -174,7 +177,7 @@ class LlavaTrainer:
             loss = self.loss(batch, images, whole)
             total += loss.item()
             if number < len(parts):
-                loss.backward()
+                loop.backward(loss)
         loop.update(loss)
         return self.team.total(total)
 
@@ -183,18 +186,11 @@ class LlavaTrainer:
         settings = self.settings
         if settings.whiten and not (resume and self.folder.has_state()):
             self._whiten()
-        loop = Loop(
-            self.network,
-            settings.optimizer,
-            steps=settings.steps,
-            seed=settings.seed,
-            average=settings.average,
-            team=self.team,
-        )
+        loop = packed_loop(self.network, settings, self.team)
         self.team.part_chances(settings.seed)
         if resume:
             loop.restore(self.folder)
-        size, total, count = self.loaded.contract.image_size, 0.0, 0
+        size, total, count = self.loaded.contract.picture_size, 0.0, 0
         while loop.step_number < settings.steps:
             total += self.step(loop, self.material.draw(size, loop.generator, self.team))
             count += 1
@@ -209,7 +205,7 @@ class LlavaTrainer:
     def _whiten(self, batches: int = 8) -> None:
         """Fit the untrained connector to the features of some training pictures."""
         generator = torch.Generator().manual_seed(self.settings.seed)
-        drawn = (self.material.draw(self.loaded.contract.image_size, generator) for _ in range(batches))
+        drawn = (self.material.draw(self.loaded.contract.picture_size, generator) for _ in range(batches))
         seen = (images for parts in drawn for _, images in parts if len(images))
         features = torch.cat([self.packed.features(images).float() for images in seen])
         whiten_connector(self.loaded.llava.model.multi_modal_projector, features, seed=self.settings.seed)

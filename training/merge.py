@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from assistant.errors import AssistantError
+from assistant.ending import print_what, run_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,17 +25,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--name", help="what the model is called in answers (default: the adapter's name)")
     arguments = parser.parse_args(argv)
-    try:
+
+    def merge() -> Path:
         from assistant.model.merge import merge_adapter
 
         changes = {"name": arguments.name} if arguments.name else {}
-        out = merge_adapter(arguments.adapter, arguments.out, dtype=arguments.dtype, **changes)
-    except AssistantError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    sys.stdout.write(f"{out}\n")
-    return 0
+        return merge_adapter(arguments.adapter, arguments.out, dtype=arguments.dtype, **changes)
+
+    return print_what(merge)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_command(main))

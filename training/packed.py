@@ -12,10 +12,12 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint as torch_checkpoint
 
-from assistant.engine.features import selected
 from assistant.model.loaded import LoadedModel
+from assistant.model.parts import selected
+from assistant.model.tiles import see
 from training.dataset import IGNORED, PackedBatch
 from training.joined import NAME, lay_out, use_rows
+from training.lean import leave, take
 
 
 class PackedModel:
@@ -28,6 +30,7 @@ class PackedModel:
         dropout: on the connector's output.
         checkpoint: compute layers a second time in the backward pass rather than keep what is inside them.
         rows: put packs end to end in one row rather than pad them; not for a model that also draws answers.
+        lean: with rows, let layers compute in fewer passes where they can (`training.lean`).
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class PackedModel:
         dropout: float = 0.0,
         checkpoint: bool = False,
         rows: bool = True,
+        lean: bool = True,
     ) -> None:
         self.loaded, self.image_id, self.bf16, self.dropout = loaded, image_id, bf16, dropout
         self.checkpoint = checkpoint
@@ -46,8 +50,11 @@ class PackedModel:
             for layer in self._layers():
                 layer.gradient_checkpointing = True
                 layer._gradient_checkpointing_func = partial(torch_checkpoint, use_reentrant=False)
+        self._lean = False
         if rows:
-            use_rows(loaded.llava.model.language_model.config)
+            model = loaded.llava.model.language_model
+            use_rows(model.config)
+            self._lean = lean and model.config._attn_implementation == NAME and take(model)
         processor = loaded.processor.image_processor
         self.mean = torch.tensor(processor.image_mean).view(1, 3, 1, 1)
         self.std = torch.tensor(processor.image_std).view(1, 3, 1, 1)
@@ -62,6 +69,8 @@ class PackedModel:
         Layers are compiled in place, so names of weights and what is written stay the same.
         """
         model = self.loaded.llava.model.language_model
+        leave(model)
+        self._lean = False
         if torch.device(self.loaded.device).type == "cpu":
             model.config._attn_implementation = "eager"
         elif model.config._attn_implementation == NAME:
@@ -73,17 +82,21 @@ class PackedModel:
         """Return what the connector reads of the frozen tower.
 
         Args:
-            images: float (N, 3, S, S), 0 to 1; what this function gave for them is returned as it is.
+            images: float (N, 3, S, S), 0 to 1, S being the contract's `picture_size`; what this function gave for them
+                is returned as it is.
         Returns:
-            (N, P, D).
+            (N, P, D); D counts every view of a model with tiles.
         """
         if images.ndim == 3:
             return images
         llava = self.loaded.llava
+
+        def tower(views: Tensor) -> Tensor:
+            pixels = ((views - self.mean) / self.std).to(self.loaded.device)
+            return selected(llava.model.vision_tower(pixels, output_hidden_states=True).hidden_states, llava.config)
+
         with torch.no_grad():
-            pixels = ((images - self.mean) / self.std).to(self.loaded.device)
-            output = llava.model.vision_tower(pixels, output_hidden_states=True)
-        return selected(output.hidden_states, llava.config)
+            return see(images, self.loaded.contract.tiles, tower)
 
     def answer_logits(self, batch: PackedBatch, images: Tensor) -> Tensor:
         """Return the logits before every token of an answer.
@@ -95,9 +108,8 @@ class PackedModel:
             float32 (number of answers' tokens, vocabulary), row by row; `targets` gives the tokens themselves.
         """
         with self.autocast():
-            hidden = self._hidden(batch, images)
             # Only answers have a loss, so only their places go through the vocabulary.
-            logits: Tensor = self.loaded.llava.lm_head(hidden[:, :-1][_wanted(batch).to(self.loaded.device)])
+            logits: Tensor = self.loaded.llava.lm_head(self._hidden(batch, images, F.pad(_wanted(batch), (0, 1))))
         return logits.float()
 
     def answer_states(self, batch: PackedBatch, images: Tensor) -> Tensor:
@@ -112,11 +124,11 @@ class PackedModel:
         answer = batch.labels != IGNORED
         last = answer & ~F.pad(answer, (0, 1))[:, 1:]
         with self.autocast():
-            hidden = self._hidden(batch, images)
-        return hidden[last.to(self.loaded.device)].float()
+            hidden = self._hidden(batch, images, last)
+        return hidden.float()
 
-    def _hidden(self, batch: PackedBatch, images: Tensor) -> Tensor:
-        """Run connector and language model; (B, L, D)."""
+    def _hidden(self, batch: PackedBatch, images: Tensor, wanted: Tensor) -> Tensor:
+        """Run connector and language model; the states where `wanted`, bool (B, L), row by row, (A, D)."""
         llava, device = self.loaded.llava, self.loaded.device
         embeds = llava.get_input_embeddings()(batch.ids.to(device))
         if len(images):
@@ -128,17 +140,19 @@ class PackedModel:
             embeds = embeds.masked_scatter(places[..., None], seen.to(embeds.dtype))
         with self._checkpointing():
             if llava.model.language_model.config._attn_implementation == NAME:
-                return self._in_a_row(batch, embeds)
+                return self._in_a_row(batch, embeds, wanted)
             mask = torch.zeros(batch.mask.shape, dtype=embeds.dtype, device=device)
             mask = mask.masked_fill(~batch.mask.to(device), torch.finfo(embeds.dtype).min)
-            return self._states(embeds, mask, batch.positions.to(device))
+            return self._states(embeds, mask, batch.positions.to(device))[wanted.to(device)]
 
-    def _in_a_row(self, batch: PackedBatch, embeds: Tensor) -> Tensor:
-        """Run the language model over packs end to end, and put what it gives back to where they came from."""
-        real = (batch.branch >= 0).to(embeds.device)
-        positions = batch.positions.to(embeds.device)[real]
-        states = self._states(embeds[real][None], lay_out(batch.branch, embeds.device), positions[None])[0]
-        return torch.zeros(embeds.shape, dtype=states.dtype, device=states.device).index_put((real,), states)
+    def _in_a_row(self, batch: PackedBatch, embeds: Tensor, wanted: Tensor) -> Tensor:
+        """Run the language model over packs end to end; (A, D)."""
+        real = batch.branch >= 0
+        places = real.to(embeds.device)
+        positions = batch.positions.to(embeds.device)[places]
+        row = lay_out(batch.branch, embeds.device, wanted if self._lean else None)
+        states = self._states(embeds[places][None], row, positions[None])[0]
+        return states if self._lean else states[wanted[real].to(embeds.device)]
 
     def _states(self, embeds: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
         states: Tensor = self.loaded.llava.model.language_model(

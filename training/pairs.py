@@ -56,11 +56,17 @@ class PairTrainer(ABC, Generic[S]):
         context = int(self.loaded.llava.config.get_text_config().max_position_embeddings)
         check_pairs(self.pairs, self.tokens.image_id, settings.longest, context, self.loaded.contract.eos_token_ids)
         self.row = {path: number for number, path in enumerate(paths)}
-        size = self.loaded.contract.image_size
+        size = self.loaded.contract.picture_size
         with self.team.main_first():
             self.store = build_store(paths, size, settings.out / "cache") if paths else None
-        bf16 = settle_bf16(settings.bf16, folder, self.team)
-        self.packed = PackedModel(self.loaded, self.tokens.image_id, bf16=bf16, checkpoint=settings.checkpoint)
+        bf16 = settle_bf16(settings.bf16, folder, self.team, exact=True)
+        self.packed = PackedModel(
+            self.loaded,
+            self.tokens.image_id,
+            bf16=bf16,
+            checkpoint=settings.checkpoint,
+            lean=self.team.sharding != "ZeRO-3",
+        )
         self.view = PictureView(self.packed, settings.kept_features)
         self.network = self.model.network
         if not self.team.sharded:
@@ -94,7 +100,7 @@ class PairTrainer(ABC, Generic[S]):
         longest = self.settings.longest
         packs = [make_pack([one.first, one.second], self.tokens.image_id, longest) for one in chosen]
         rows = [self.row[path] for one in chosen for path in one.images]
-        size = self.loaded.contract.image_size
+        size = self.loaded.contract.picture_size
         images = self.view(torch.from_numpy(self.store[rows])) if rows and self.store is not None else None
         found = images if images is not None else torch.zeros(0, 3, size, size)
         return collate(packs, int(self.tokens.tokenizer.pad_token_id or 0)), found
@@ -131,7 +137,7 @@ class PairTrainer(ABC, Generic[S]):
                 before = sums.get(name, [0.0, 0.0])
                 sums[name] = [before[0] + amount, before[1] + count]
             if place < len(parts):
-                value.backward()
+                loop.backward(value)
         loop.update(value)
         found = self.team.sum(torch.tensor(list(sums.values()), dtype=torch.float64)).tolist()
         return {name: amount / count for name, (amount, count) in zip(sums, found, strict=True) if count}

@@ -17,11 +17,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assistant.ending import run_command
 from assistant.errors import AssistantError, DataError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from assistant.imaging.picture import Picture
     from assistant.model.loaded import LoadedModel
     from data_recipes.schema import Example
 
@@ -83,7 +85,8 @@ def read_form(model: LoadedModel, examples: Sequence[tuple[Path, Example]], *, b
         examples: each with the folder of its data file; the first answer of each is looked at.
         batch_size: prompts at a time, padded on the left.
     Returns:
-        Logits by the stock forward pass, answers by the engine, greedily.
+        Logits by the stock forward pass, answers by the engine, greedily. The stock pass of a model with tiles begins
+        behind the connector, since it knows no tiles.
     """
     import torch
 
@@ -108,11 +111,12 @@ def read_form(model: LoadedModel, examples: Sequence[tuple[Path, Example]], *, b
             length = len(one.prompt) + len(one.answer)
             ids[row, longest - length :] = torch.tensor([*one.prompt, *one.answer])
             mask[row, longest - length :] = 1
-        pixels = model.pixel_values([each for group in pictures[start : start + batch_size] for each in group])
-        given = {"pixel_values": pixels} if len(pixels) else {}
+        shown = [each for group in pictures[start : start + batch_size] for each in group]
         with torch.inference_mode():
             ids, mask = ids.to(model.device), mask.to(model.device)
-            found = model.llava(input_ids=ids, attention_mask=mask, **given).logits.float().cpu()
+            given = _given(model, ids, shown)
+            text = {} if "inputs_embeds" in given else {"input_ids": ids}
+            found = model.llava(**text, attention_mask=mask, **given).logits.float().cpu()
         logits += [found[row, -len(one.answer) - 1 : -1] for row, one in enumerate(part)]
     settings = GenerationConfig(batch_size=batch_size)
     encoder, generator = PictureEncoder(model, batch_size=batch_size), Generator(model, settings)
@@ -121,6 +125,25 @@ def read_form(model: LoadedModel, examples: Sequence[tuple[Path, Example]], *, b
         for (_, one), group in zip(examples, pictures, strict=True)
     ]
     return Reading(logits, [one.text for one in generator.generate(prompts, max_new_tokens=48)])
+
+
+def _given(model: LoadedModel, ids: Tensor, pictures: Sequence[Picture]) -> dict[str, Tensor]:
+    """Return what the stock forward pass takes for a batch's pictures."""
+    import torch
+
+    from assistant.engine.features import PictureEncoder
+    from assistant.model.parts import bare
+
+    if not pictures:
+        return {}
+    if model.contract.tiles == 1:
+        return {"pixel_values": model.pixel_values(pictures)}
+    llava = bare(model.llava)
+    seen = torch.cat([one.patches for one in PictureEncoder(model).encode(pictures)])
+    connected = llava.model.multi_modal_projector(seen)
+    embeds = llava.get_input_embeddings()(ids)
+    places = (ids == model.contract.image_token_id)[..., None]
+    return {"inputs_embeds": embeds.masked_scatter(places, connected.to(embeds.dtype))}
 
 
 def compare(form: str, reference: Reading, found: Reading) -> Row:
@@ -252,4 +275,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_command(main))

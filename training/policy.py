@@ -57,8 +57,9 @@ class PolicyTrainer:
         self.settings, self.folder, self.team = settings, folder, team or Team()
         if self.team.sharded:
             raise TrainingError(
-                "grpo draws answers, which end at different times in different processes, and FSDP lets none wait for "
-                "the others. Launch with training/recipes/accelerate/gpus.yaml."
+                "grpo draws answers, which end at different times in different processes, and "
+                f"{self.team.sharding} lets none wait for the others. Launch with "
+                "training/recipes/accelerate/gpus.yaml."
             )
         self.model = TrainedModel(
             settings.model, settings.train, settings.lora, self.team, last_layers=settings.last_layers
@@ -83,7 +84,7 @@ class PolicyTrainer:
         check_room(turned, settings.max_new_tokens, context)
         check_ends([PictureGroup((), turned)], self.loaded.contract.eos_token_ids)
         self.row = {path: number for number, path in enumerate(paths)}
-        size = self.loaded.contract.image_size
+        size = self.loaded.contract.picture_size
         with self.team.main_first():
             self.store = build_store(paths, size, settings.out / "cache") if paths else None
         bf16 = settle_bf16(settings.bf16, folder, self.team)

@@ -22,19 +22,22 @@ NEAR = 0.01
 """Largest error of a product, as a share of its size."""
 
 
-def settle_bf16(asked: bool | None, folder: RunFolder, team: Team) -> bool:
+def settle_bf16(asked: bool | None, folder: RunFolder, team: Team, *, exact: bool = False) -> bool:
     """Return whether a run computes in bfloat16; what is chosen stands in its folder, and a resumed run keeps to it.
 
     Args:
         asked: the recipe's word; None leaves the choice to this machine.
         folder: of the run.
         team: the processes that train together; the first one chooses for all.
+        exact: a CPU computes in float32 unless asked. A preference's loss is a difference of sums over two answers, of
+            which bfloat16 takes about a hundredth.
     Returns:
         The same in every process.
     """
     if asked is not None:
         return asked
-    chosen = bool(folder.settle("bf16", bf16_pays)) if team.main else False
+    choose = bf16_pays if torch.cuda.is_available() or not exact else (lambda: False)
+    chosen = bool(folder.settle("bf16", choose)) if team.main else False
     return team.total(float(chosen)) > 0
 
 

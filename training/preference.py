@@ -11,6 +11,7 @@ from torch import Tensor
 from assistant.errors import TrainingError
 from data_recipes.schema import Example, Preference, read_preferences
 from training.branches import Branches, read_pairs
+from training.pair_difference import own_tokens
 from training.pairs import Told, run_on_pairs
 from training.preference_loss import LOSSES, PairScores
 from training.preference_settings import DpoSettings
@@ -43,7 +44,7 @@ class PreferenceTrainer(ReferenceTrainer[DpoSettings]):
 
         Args:
             numbers: places in `pairs`, B of them.
-            reference: their log-probabilities, (B, 2).
+            reference: their log-probabilities, (B, 4), weighed as the policy's are.
             step: of which these pairs are a part, so that the parts sum to its mean; None if they are all of it.
         Returns:
             A scalar, and as sums with what they are to be divided by: loss, accuracy (share of pairs whose better
@@ -52,20 +53,35 @@ class PreferenceTrainer(ReferenceTrainer[DpoSettings]):
         settings, step = self.settings, step or self.prepare([numbers], numbers, reference)
         policy, lengths = self.log_probabilities(*self.batch(numbers))
         fixed = reference.to(policy.device)
-        scores = self._scores(policy, fixed, lengths.to(policy))
-        loss = self._judge(scores, step)
+        scores = self._scores(policy[:, :2], fixed[:, :2], lengths.to(policy))
+        # Weights decide what tells two answers apart; to be learned, the better one counts as a whole.
+        better = policy[:, 2].sum() / step.first_tokens
+        loss = self._judge(scores, step, better)
         if settings.sft_weight:
-            loss = loss - settings.sft_weight * (policy[:, 0].sum() / step.first_tokens)
+            loss = loss - settings.sft_weight * better
         count = float(len(numbers))
         return loss, {
             "loss": (loss.item(), count / step.pairs),
             "accuracy": ((scores.margin > 0).float().sum().item(), count),
             "margin": (scores.margin.sum().item(), count),
-            "chosen_change": ((policy[:, 0] - fixed[:, 0]).sum().item(), lengths[:, 0].sum().item()),
+            "chosen_change": ((policy[:, 2] - fixed[:, 2]).sum().item(), lengths[:, 0].sum().item()),
         }
 
-    def token_weights(self, numbers: Tensor, lengths: Tensor) -> Tensor | None:
-        """Return `ld_alpha` for the tokens that the longer answer of a pair has more, 1 for all others."""
+    def token_weights(self, numbers: Tensor, lengths: Tensor, targets: Tensor) -> Tensor | None:
+        """Return how much each token counts by `ld_alpha` or `shared_weight`.
+
+        Args:
+            numbers: (T,) which answer each token belongs to.
+            lengths: of the answers, in tokens.
+            targets: (T,) the tokens themselves.
+        Returns:
+            (T,), or None where all count alike.
+        """
+        if self.settings.shared_weight < 1:
+            answers = [tuple(one.tolist()) for one in targets.cpu().split(lengths.tolist())]
+            own = [side for two in zip(answers[::2], answers[1::2], strict=True) for side in own_tokens(*two)]
+            flat = torch.tensor([one for side in own for one in side], device=numbers.device)
+            return torch.where(flat, 1.0, self.settings.shared_weight)
         if self.settings.ld_alpha == 1:
             return None
         place = torch.arange(len(numbers), device=numbers.device) - (lengths.cumsum(0) - lengths)[numbers]
@@ -81,13 +97,14 @@ class PreferenceTrainer(ReferenceTrainer[DpoSettings]):
         first, second = policy / scale, fixed / scale - paid
         return PairScores(*first.T, *second.T, *tokens.T)
 
-    def _judge(self, scores: PairScores, step: Step) -> Tensor:
+    def _judge(self, scores: PairScores, step: Step, better: Tensor) -> Tensor:
+        """Return the losses of the recipe by their weights; `better` is the step's mean a token of better answers."""
         settings = self.settings
         loss = torch.zeros((), device=scores.chosen.device)
         for name, weight in {settings.loss: 1.0, **settings.add_losses}.items():
             if name == "sft":
                 # A mean over the tokens of the whole step, of which these pairs may be a part.
-                loss = loss - weight * scores.chosen.sum() / step.first_tokens
+                loss = loss - weight * better
             else:
                 each = LOSSES[name](scores, settings.beta, settings.label_smoothing)
                 loss = loss + weight * each.sum() / step.pairs

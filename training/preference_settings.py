@@ -33,6 +33,11 @@ class DpoSettings(ReferenceSettings):
     ipo it is the form that trl runs."""
     ld_alpha: float = 1.0
     """Weight of the tokens of the longer answer beyond the length of the shorter, 0 to 1 (LD-DPO, Liu et al. 2024)."""
+    shared_weight: float = 1.0
+    """Weight of the tokens that both answers of a pair have in common, 0 to 1; what differs counts 1, and so does the
+    token with which an answer goes on where the other has a passage more. 1 is usual, 0 leaves what differs alone: for
+    pairs whose fault is one passage, so that the rest of the text is not unlearned with it (Banerjee et al. 2024 weigh
+    tokens that have nothing to do with the fault so). `sft_weight` goes on counting the whole better answer."""
     length_penalty: float = 0.0
     """Price of a token of an answer, in the unit of beta times nats: a preference that length explains is learned the
     less (R-DPO, Park et al. 2024)."""
@@ -58,6 +63,7 @@ class DpoSettings(ReferenceSettings):
             )
         self._check_smoothing(used)
         self._check_lengths(used)
+        self._check_shared(used)
 
     @property
     def sorting(self) -> list[str]:
@@ -91,8 +97,21 @@ class DpoSettings(ReferenceSettings):
         if self.per_token and "sft" in used:
             raise ConfigError("sft is a mean a token already; with per_token use sft_weight in its place.")
 
+    def _check_shared(self, used: tuple[str, ...]) -> None:
+        weight = self.shared_weight
+        if not 0 <= weight <= 1:
+            raise ConfigError(f"shared_weight is {weight}; it is a weight from 0 to 1, and 1 counts every token alike.")
+        if weight == 1:
+            return
+        others = {"per_token": self.per_token, "sigmoid_norm": "sigmoid_norm" in used, "ld_alpha": self.ld_alpha < 1}
+        if on := [name for name, one in others.items() if one]:
+            raise ConfigError(f"shared_weight and {on[0]} both weigh the tokens of an answer; choose one.")
+        if set(used) == {"sft"}:
+            raise ConfigError(f"shared_weight is {weight}, which sft does not use; set it to 1.")
+
 
 def describe(settings: DpoSettings) -> str:
     """Say what a run would do, after a look at the data files."""
     more = "".join(f" + {weight:g} {name}" for name, weight in settings.add_losses.items())
-    return describe_run(settings, f"{settings.loss}{more}, beta {settings.beta:g}")
+    shared = f", tokens in common count {settings.shared_weight:g}" if settings.shared_weight < 1 else ""
+    return describe_run(settings, f"{settings.loss}{more}, beta {settings.beta:g}{shared}")

@@ -9,7 +9,7 @@ from assistant.model.presets import find_preset, preset_names
 from training.evaluation.table import markdown_table
 
 if TYPE_CHECKING:
-    from training.assemble import AssembleSettings
+    from training.assemble_settings import AssembleSettings
 
 
 def preview(settings: AssembleSettings) -> str:

@@ -14,6 +14,7 @@ from assistant.model.contract import Contract
 from assistant.model.load import adapter_base, resolve
 from assistant.model.presets import Preset, find_preset, preset_names
 from assistant.model.processor import open_processor
+from assistant.model.tiles import read_layers, view_count
 from training.dataset import Tokens, Turned
 from training.evaluation.table import markdown_table
 from training.trainable import set_trainable
@@ -211,11 +212,23 @@ def memory_block(planned: Planned, settings: TuningSettings, sequences: int, len
     depth = text.num_hidden_layers
     kept = layer * (2 * depth + 34) if settings.checkpoint else layer * 34 * depth
     kept += sequences * length**2 * (4 if settings.bf16 is False else 2)  # the mask
+    kept = max(kept, _encoding(planned.model.config, sequences) * (4 if settings.bf16 is False else 2))
     gib = [number / 2**30 for number in (frozen + 4 * trained, update * trained, kept)]
     return (
         f"Memory, about: weights {gib[0]:.2f} GiB, gradients and optimizer {gib[1]:.2f} GiB, activations at the "
         f"longest sequences {gib[2]:.2f} GiB; {sum(gib):.2f} GiB in all."
     )
+
+
+def _encoding(config: Any, pictures: int) -> float:
+    """Count the numbers held while the frozen image tower reads pictures: every layer's states, and what is in one.
+
+    It is done before the language model begins, so the larger of the two counts.
+    """
+    vision = config.vision_config
+    views = view_count(read_layers(config.vision_feature_layer)[1])
+    places = (vision.image_size // vision.patch_size) ** 2 + 1
+    return float(pictures * views * places * vision.hidden_size * (vision.num_hidden_layers + 1 + 17))
 
 
 def licences_block(planned: Planned, data: Collection[tuple[str, str]]) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 from assistant.errors import DataError
@@ -15,6 +18,7 @@ from training.dataset import PictureGroup, Tokens, Turned
 from training.evaluation.table import markdown_table
 from training.grpo_settings import GrpoSettings
 from training.kto_settings import KtoSettings
+from training.pair_difference import own_tokens
 from training.pair_settings import PairSettings
 from training.preference_settings import DpoSettings
 from training.preview_blocks import (
@@ -47,7 +51,7 @@ def preview_dpo(settings: DpoSettings) -> str:
             end; a data file is missing or holds nothing.
         ModelError: the model folder is not whole, or it is not there and no preset says what it will be.
     """
-    return _preferences(settings, (), ("chosen", "rejected"))
+    return _preferences(settings, (), ("chosen", "rejected"), settings.shared_weight)
 
 
 def preview_reward(settings: RewardSettings) -> str:
@@ -61,7 +65,9 @@ def preview_reward(settings: RewardSettings) -> str:
     return _preferences(settings, settings.held_out, ("better", "worse"))
 
 
-def _preferences(settings: PairSettings, measured: Sequence[Path], called: tuple[str, str]) -> str:
+def _preferences(
+    settings: PairSettings, measured: Sequence[Path], called: tuple[str, str], shared_weight: float = 1.0
+) -> str:
     """Say what a run on files of preferences would do, with other such files that it measures itself on."""
     planned = plan(settings)
     trained_on = [part.path for part in settings.data]
@@ -80,6 +86,8 @@ def _preferences(settings: PairSettings, measured: Sequence[Path], called: tuple
         check_pairs(pairs, planned.tokens.image_id, settings.longest, planned.context, planned.eos_ids)
         answers = [(called[0], pairs[0].first), (f"{called[1]} ({trained[0][0].reason})", pairs[0].second)]
         blocks += _pairs_blocks(answers, pairs, planned.tokens, settings.longest, called)
+        if shared_weight < 1:
+            blocks.append(_differences(pairs, planned.tokens, called, shared_weight))
     return _whole(planned, settings, blocks, trained)
 
 
@@ -195,6 +203,24 @@ def _pairs_blocks(
     }
     told = f"A picture, a question and both answers hold {longest} tokens at most (`longest`); nothing is cut."
     return [prompt_block(pairs[0].first.name, answers, tokens), tokens_block(lengths, told)]
+
+
+def _differences(pairs: Sequence[Branches], tokens: Tokens, names: tuple[str, str], weight: float) -> str:
+    """Tell what of the answers counts in full, and show it in the first pair."""
+    found = [own_tokens(one.first.answer, one.second.answer) for one in pairs]
+    shares = [f"{statistics.median(sum(own[side]) for own in found):g} of {names[side]}" for side in (0, 1)]
+    lines = [
+        f"Tokens that both answers of a pair have count {weight:g} (`shared_weight`), what differs 1: in the median "
+        f"{' and '.join(shares)}. In the example:"
+    ]
+    for name, turned, own in zip(names, (pairs[0].first, pairs[0].second), found[0], strict=True):
+        runs = [
+            (mine, [one for one, _ in run])
+            for mine, run in groupby(zip(turned.answer, own, strict=True), itemgetter(1))
+        ]
+        texts = ((mine, str(tokens.tokenizer.decode(run))) for mine, run in runs)
+        lines.append(f"  {name}: " + "".join(f"⟦{text}⟧" if mine else text for mine, text in texts))
+    return "\n".join(lines)
 
 
 def _drawn_blocks(settings: GrpoSettings, example: Example, turned: Sequence[Turned], tokens: Tokens) -> list[str]:

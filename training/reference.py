@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from training.dataset import PackedBatch
-from training.loop import Loop
+from training.loop import Loop, packed_loop
 from training.packed import answer_numbers
 from training.pairs import PairTrainer, Told
 from training.reference_settings import ReferenceSettings
@@ -57,7 +57,7 @@ class ReferenceTrainer(PairTrainer[S]):
 
         Args:
             numbers: places in `pairs`, B of them.
-            reference: their log-probabilities, (B, 2).
+            reference: their log-probabilities, (B, 4).
             step: of which these pairs are a part, so that the parts sum to its mean; None if they are all of it.
         Returns:
             A scalar, and numbers by name, each as a sum and what it is to be divided by, with chosen_change among them:
@@ -70,7 +70,7 @@ class ReferenceTrainer(PairTrainer[S]):
         Args:
             parts: of this process's share, places in `pairs`.
             drawn: the whole step, of all processes.
-            reference: log-probabilities of all pairs, (number of pairs, 2).
+            reference: log-probabilities of all pairs, (number of pairs, 4).
         Returns:
             Known before the first part.
         """
@@ -78,43 +78,47 @@ class ReferenceTrainer(PairTrainer[S]):
         return Step(len(drawn), sum(len(self.pairs[number].first.answer) for number in drawn))
 
     def log_probabilities(self, batch: PackedBatch, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the log-probability of each answer, summed with `token_weights`, and its number of tokens.
+        """Return the log-probability of each answer, summed with `token_weights` and without, and its number of tokens.
 
         Args:
             batch: packs of two answers each, B of them.
             images: their pictures.
         Returns:
-            Both (B, 2): first, second.
+            Sums, (B, 4): first and second answer as their tokens are weighed, then both with 1 for each token. Numbers
+            of tokens, (B, 2).
         """
         logits, targets = self.packed.answer_logits(batch, images), self.packed.targets(batch)
         each = -F.cross_entropy(logits, targets, reduction="none")
         numbers = answer_numbers(batch).to(each.device)
         count = 2 * len(batch.ids)
         lengths = torch.bincount(numbers, minlength=count)
-        weights = self.token_weights(numbers, lengths)
-        sums = torch.zeros(count, device=each.device).index_add(0, numbers, each if weights is None else weights * each)
-        return sums.view(-1, 2), lengths.view(-1, 2)
+        weights = self.token_weights(numbers, lengths, targets)
+        plain = torch.zeros(count, device=each.device).index_add(0, numbers, each)
+        sums = plain if weights is None else torch.zeros_like(plain).index_add(0, numbers, weights * each)
+        return torch.cat([sums.view(-1, 2), plain.view(-1, 2)], dim=1), lengths.view(-1, 2)
 
-    def token_weights(self, numbers: Tensor, lengths: Tensor) -> Tensor | None:
+    def token_weights(self, numbers: Tensor, lengths: Tensor, targets: Tensor) -> Tensor | None:
         """Return how much each token counts, where they do not count alike.
 
         Args:
-            numbers: (T,) which answer each token belongs to, two answers a question.
+            numbers: (T,) which answer each token belongs to, two answers a question, one behind the other.
             lengths: of the answers, in tokens.
+            targets: (T,) the tokens themselves.
         Returns:
             (T,), or None for 1 each.
         """
-        del numbers, lengths
+        del numbers, lengths, targets
         return None
 
     def reference(self) -> Tensor:
-        """Return the reference's log-probabilities of all pairs, (number of pairs, 2), from the run folder if there."""
+        """Return the reference's log-probabilities of all pairs, (number of pairs, 4), from the run folder if there."""
         from safetensors.torch import load_file, save_file
 
         path = self.folder.path / REFERENCE
-        if path.exists():
-            return load_file(path)["log_probabilities"]
-        result = torch.zeros(len(self.pairs), 2)
+        result = torch.zeros(len(self.pairs), 4)
+        # Earlier versions kept two columns. A resumed run has its first weights here still, so they are found anew.
+        if path.exists() and (kept := load_file(path)["log_probabilities"]).shape == result.shape:
+            return kept
         starts = list(range(0, len(self.pairs), self.settings.pairs))
         with torch.no_grad():
             # Every process takes as many turns, for where weights are shared out all must take part.
@@ -131,7 +135,7 @@ class ReferenceTrainer(PairTrainer[S]):
         partial = path.with_suffix(".partial")
         save_file({"log_probabilities": result}, partial)
         partial.rename(path)
-        share = float((result[:, 0] > result[:, 1]).float().mean())
+        share = float((result[:, 2] > result[:, 3]).float().mean())
         logger.info("reference: %d questions; it holds the first answer likelier in %.1f %%", len(result), 100 * share)
         return result
 
@@ -139,14 +143,7 @@ class ReferenceTrainer(PairTrainer[S]):
         """Train and write the model."""
         settings = self.settings
         reference = self.reference()
-        loop = Loop(
-            self.network,
-            settings.optimizer,
-            steps=settings.steps,
-            seed=settings.seed,
-            average=settings.average,
-            team=self.team,
-        )
+        loop = packed_loop(self.network, settings, self.team)
         if resume:
             loop.restore(self.folder)
         told: dict[str, list[float]] = {}

@@ -200,7 +200,7 @@ class RewardModel:
                     f"{context}. Shorten it, or use a model with a longer context."
                 )
             packs.append(make_pack(branches, self.tokens.image_id, 1 << 30))
-        size = self.loaded.contract.image_size
+        size = self.loaded.contract.picture_size
         pixels = [torch.from_numpy(square_pixels(path, size)) for one in part for path in one.images]
         images = plain(torch.stack(pixels), size) if pixels else torch.zeros(0, 3, size, size)
         batch = collate(packs, int(self.tokens.tokenizer.pad_token_id or 0))

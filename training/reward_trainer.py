@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from assistant.errors import TrainingError
 from data_recipes.schema import Example, Preference, read_preferences
 from training.branches import Branches, read_pairs
-from training.loop import Loop
+from training.loop import Loop, packed_loop
 from training.pairs import PairTrainer, Told, run_on_pairs
 from training.reward_accuracy import pair_accuracy, render_accuracy
 from training.reward_model import RewardCard, RewardHead, save_reward, width_of
@@ -53,8 +53,8 @@ class RewardTrainer(PairTrainer[RewardSettings]):
     def __init__(self, settings: RewardSettings, folder: RunFolder, team: Team | None = None) -> None:
         if team is not None and team.sharded:
             raise TrainingError(
-                "reward measures on held-out pairs with whole weights, which FSDP spreads out. Launch with "
-                "training/recipes/accelerate/gpus.yaml."
+                f"reward measures on held-out pairs with whole weights, which {team.sharding} spreads out. Launch "
+                "with training/recipes/accelerate/gpus.yaml."
             )
         super().__init__(settings, folder, team)
         self.head = RewardHead(width_of(self.loaded)).to(self.loaded.device)
@@ -134,14 +134,7 @@ class RewardTrainer(PairTrainer[RewardSettings]):
     def run(self, resume: bool) -> Path:
         """Train and write the model."""
         settings = self.settings
-        loop = Loop(
-            self.both,
-            settings.optimizer,
-            steps=settings.steps,
-            seed=settings.seed,
-            average=settings.average,
-            team=self.team,
-        )
+        loop = packed_loop(self.both, settings, self.team)
         if resume:
             loop.restore(self.folder)
         self._mode(training=True)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from assistant.ending import in_words, run_command
 from assistant.errors import AssistantError, DataError
 
 _NEEDED = ("prediction", "truth", "answer_type")
@@ -66,7 +67,8 @@ def score_lines(lines: Sequence[dict[str, Any]], names: Sequence[str] = ()) -> d
     Returns:
         For each scorer with something to count {"value", "low", "high", "n", "rule", "source"}.
     """
-    from training.evaluation.scorers import Pair, built_in, find_scorers, score_all
+    from training.evaluation.scorer import Pair, score_all
+    from training.evaluation.scorers import built_in, find_scorers
 
     pairs = [
         Pair(
@@ -103,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         found = score_lines(read_lines(arguments.predictions), arguments.scorers)
     except (AssistantError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {in_words(error)}\n")
         return 2
     rows = [(name, str(one["n"]), percent(one), one["rule"]) for name, one in found.items()]
     text = json.dumps(found, indent=2) if arguments.json else markdown_table(("Scorer", "n", "Score", "Rule"), rows)
@@ -112,4 +114,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_command(main))

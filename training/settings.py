@@ -34,7 +34,7 @@ class LlavaSettings(PackedSettings):
     report_every: int = 100
     """Steps between two reports and saved states."""
     store_side: int = 160
-    """Pixels a side at which pictures are kept decoded."""
+    """Pixels a side at which pictures are kept decoded; for a model with tiles at least as many as all tiles have."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -7,6 +7,8 @@ import os
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from training.zero import is_spread, whole_weight
+
 
 def shard_layers(llava: nn.Module, device: str) -> None:
     """Spread the language model's layers over all processes, in place; each is put together when it is needed.
@@ -22,7 +24,7 @@ def shard_layers(llava: nn.Module, device: str) -> None:
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
-    from assistant.engine.features import bare
+    from assistant.model.parts import bare
 
     model = bare(llava).model.language_model
     again = os.environ.get("FSDP_RESHARD_AFTER_FORWARD", "true").lower() != "false"
@@ -46,6 +48,8 @@ def is_sharded(tensor: Tensor) -> bool:
 
 def whole(tensor: Tensor) -> Tensor:
     """Return a tensor put together from its parts; every process must call it."""
+    if is_spread(tensor):
+        return whole_weight(tensor)
     return tensor.full_tensor() if is_sharded(tensor) else tensor  # type: ignore[attr-defined]
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from assistant.ending import run_command
 from assistant.errors import AssistantError, DataError
 from training.settings import DataPart
 from training.starter_sources import PHANTOMS, RECIPES, passage_files, training_data
@@ -120,7 +121,8 @@ class Starter:
         run(load_recipe(ContrastSettings, recipe, changes), resume=(self.out / "contrast" / "run.json").exists())
 
     def _assemble(self) -> None:
-        from training.assemble import AssembleSettings, run
+        from training.assemble import run
+        from training.assemble_settings import AssembleSettings
         from training.recipe import load_recipe
 
         words = [self.sets / "phantoms" / "train.jsonl", *self._instruct_files(), KNOWLEDGE]
@@ -174,7 +176,7 @@ class Starter:
         """Halve the size on disk; the loader computes in float32 all the same."""
         from assistant.model.load import load_model
         from assistant.model.save import save_model
-        from training.assemble import AssembleSettings
+        from training.assemble_settings import AssembleSettings
         from training.recipe import load_recipe
 
         can = load_recipe(AssembleSettings, RECIPES / "starter_assemble.yaml").capabilities or {}
@@ -261,4 +263,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_command(main))

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from assistant.errors import TrainingError
 from training.sharding import is_sharded
+from training.zero import check_launch
 
 T = TypeVar("T")
 
@@ -37,13 +38,18 @@ class Team:
     """How many there are."""
     local_rank: int = 0
     """Number of this process on its machine: which GPU it takes."""
-    sharded: bool = False
-    """Each process holds a part of the weights (FSDP); otherwise each holds all of them."""
+    sharding: str = ""
+    """What spreads the weights over the processes: "FSDP", "ZeRO-3"; nothing where each holds all of them."""
 
     @property
     def main(self) -> bool:
         """Whether this process writes what is written."""
         return self.rank == 0
+
+    @property
+    def sharded(self) -> bool:
+        """Whether each process holds a part of the weights only."""
+        return bool(self.sharding)
 
     @property
     def device(self) -> str:
@@ -152,17 +158,19 @@ class Team:
         for one, part in zip(used, flat.split([one.numel() for one in used]), strict=True):
             one.grad = part.view_as(one).to(one.dtype)
 
-    def norm(self, gradients: Sequence[Tensor]) -> Tensor:
+    def norm(self, gradients: Sequence[Tensor], pieces: Sequence[Tensor] = ()) -> Tensor:
         """Return the 2-norm over all gradients, whole ones (equal in all processes) and sharded ones.
 
         Args:
             gradients: of this process.
+            pieces: this process's own, of others that are spread over all.
         Returns:
             A scalar, the same in every process.
         """
         whole = [one.float().square().sum() for one in gradients if not is_sharded(one)]
-        parts = [one.to_local().float().square().sum() for one in gradients if is_sharded(one)]  # type: ignore[attr-defined]
-        squares = torch.stack(whole).sum() if whole else torch.zeros((), device=gradients[0].device)
+        local = [one.to_local() for one in gradients if is_sharded(one)]  # type: ignore[attr-defined]
+        parts = [one.float().square().sum() for one in (*local, *pieces)]
+        squares = torch.stack(whole).sum() if whole else torch.zeros((), device=(*gradients, *pieces)[0].device)
         if parts:
             squares = squares + self.sum(torch.stack(parts).sum().to(squares.device))
         return squares.sqrt()
@@ -203,11 +211,9 @@ def join() -> Team:
         TrainingError: the launcher asks for what is not supported.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
-    if os.environ.get("ACCELERATE_USE_DEEPSPEED", "").lower() == "true":
-        raise TrainingError(
-            "this was launched with DeepSpeed, which these stages do not run on. FSDP shards weights, gradients and "
-            "optimizer as ZeRO-3 does: accelerate launch --config_file training/recipes/accelerate/fsdp.yaml"
-        )
+    zero = _is_true("ACCELERATE_USE_DEEPSPEED")
+    if zero:
+        check_launch(os.environ)
     if size == 1:
         return Team()
     place = int(os.environ.get("LOCAL_RANK", "0"))
@@ -215,8 +221,8 @@ def join() -> Team:
         torch.cuda.set_device(place)
     if not dist.is_initialized():
         dist.init_process_group("cpu:gloo,cuda:nccl" if _on_gpu() else "gloo", timeout=_PATIENCE)
-    sharded = os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true"
-    return Team(dist.get_rank(), size, place, sharded)
+    sharding = "ZeRO-3" if zero else "FSDP" if _is_true("ACCELERATE_USE_FSDP") else ""
+    return Team(dist.get_rank(), size, place, sharding)
 
 
 def begin(threads: int, seed: int, step: int, parts: int) -> Team:
@@ -248,6 +254,10 @@ def leave() -> None:
 
 def _gradient(parameter: nn.Parameter) -> Tensor:
     return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+
+
+def _is_true(name: str) -> bool:
+    return os.environ.get(name, "").lower() == "true"
 
 
 def _on_gpu() -> bool:

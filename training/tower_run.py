@@ -225,6 +225,7 @@ def write_tower(loaded: LoadedModel, tower: TextTower, out: Path) -> Path:
     """
     from safetensors.torch import save_file
 
+    from assistant.model.naming import made_name
     from assistant.model.tensors import read_tensors
     from assistant.model.writing import atomic_folder, describe, today
 
@@ -239,7 +240,8 @@ def write_tower(loaded: LoadedModel, tower: TextTower, out: Path) -> Path:
             save_file(new, folder / name, metadata={"format": "pt"})
         measured = describe(loaded.llava, loaded.processor, folder)
         (folder / "contract.json").unlink()
-        loaded.contract.replace(created=today(), **measured).write(folder)
+        name = made_name(loaded.contract.name, out)
+        loaded.contract.replace(name=name, created=today(), **measured).write(folder)
     return out
 
 

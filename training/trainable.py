@@ -13,6 +13,7 @@ from assistant.errors import ConfigError, TrainingError
 from assistant.model.adapter import attach
 from assistant.model.contract import Contract
 from assistant.model.load import adapter_base, check_base, load_model, resolve
+from assistant.model.naming import made_name
 from assistant.model.save import save_adapter, save_model
 from training.adapter import LoraSettings, add_lora, continue_adapter
 from training.adapter_methods import METHODS
@@ -60,13 +61,13 @@ class TrainedModel:
         self._team, self._name = team or Team(), name
         if self._team.sharded and lora and lora.quantization:
             raise TrainingError(
-                f"lora.quantization {lora.quantization} and FSDP do not go together, nor need they: in "
-                f"{lora.quantization} the whole model fits each GPU. Launch with "
+                f"lora.quantization {lora.quantization} and {self._team.sharding} do not go together, nor need they: "
+                f"in {lora.quantization} the whole model fits each GPU. Launch with "
                 "training/recipes/accelerate/gpus.yaml, or take the quantization out."
             )
         if self._team.sharded and lora and not METHODS[lora.method].shards:
             raise TrainingError(
-                f"lora.method {lora.method} needs whole matrices, which FSDP spreads out. Launch with "
+                f"lora.method {lora.method} needs whole matrices, which {self._team.sharding} spreads out. Launch with "
                 "training/recipes/accelerate/gpus.yaml, or choose another method."
             )
         folder = resolve(name)
@@ -94,7 +95,7 @@ class TrainedModel:
                     self._types[name] = one.dtype
                     one.data = one.data.float()
             self._team.copy_from_main(one for one in network.parameters() if one.requires_grad)
-            if self._team.sharded:
+            if self._team.sharding == "FSDP":
                 shard_layers(network, self._team.kind)
             self._network = network
         return self._network
@@ -146,7 +147,7 @@ class TrainedModel:
     def _write_gathered(self, out: Path) -> None:
         """Put the parts of all processes together, and write them by way of a model that is whole."""
         trained = {
-            name: whole(one.detach()).cpu() for name, one in self.network.named_parameters() if one.requires_grad
+            name: whole(one).detach().cpu() for name, one in self.network.named_parameters() if one.requires_grad
         }
         if not self._team.main:
             return
@@ -165,11 +166,12 @@ class TrainedModel:
         for name, one in network.named_parameters():
             if name in self._types:
                 one.data = one.data.to(self._types[name])
+        name = made_name(self.loaded.contract.name, out)
         if self._lora is not None or self._adapter is not None:
             wrapped = cast("PeftModel", network)
             with joined(wrapped, self._pieces):
-                return save_adapter(wrapped, self.loaded, out)
-        return save_model(self.loaded, out)
+                return save_adapter(wrapped, self.loaded, out, name=name)
+        return save_model(self.loaded, out, name=name)
 
 
 def keep_differentiable(llava: nn.Module) -> None:

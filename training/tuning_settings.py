@@ -67,7 +67,7 @@ class TuningSettings:
     """Keep what the image tower, which never trains, makes of each picture; null runs the tower each time."""
     bf16: bool | None = None
     """Compute in bfloat16. Left out, it is chosen as the run begins: on a GPU that has it, and on a CPU where a short
-    measurement finds it faster. A resumed run keeps to what was chosen."""
+    measurement finds it faster; tuning on pairs stays in float32 there. A resumed run keeps to what was chosen."""
     checkpoint: bool = False
     """Keep only each layer's input for the backward pass and compute the rest again: far less memory, about a quarter
     slower."""
@@ -82,6 +82,9 @@ class TuningSettings:
         self._check_parts()
         if not self.data:
             raise ConfigError(f"data is empty; name at least one JSONL file of {self.HELD}.")
+        for name in ("steps", "report_every", self.COUNTED):
+            if (value := getattr(self, name)) < 1:
+                raise ConfigError(f"{name} is {value}; use 1 or more.")
         most = int(getattr(self, self.COUNTED))
         if not 1 <= self.accumulate <= most:
             raise ConfigError(f"accumulate is {self.accumulate}; use 1 to {most}, the {self.COUNTED} of a step.")

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from assistant.cluster.actor import ReportActor
-from assistant.cluster.session import ray_session, shares
+from assistant.cluster.session import machines_of, ray_session, shares
 from assistant.errors import WorklistError
 from assistant.imaging.identity import installation_salt
 from assistant.readahead import Prepared, RunSettings, claimed, holds_volume
@@ -34,6 +34,8 @@ AHEAD = 2
 """Batches that one actor holds: while the model reports on one, the files of the other are read."""
 DEATHS = 2
 """So often may actors end while they hold a batch, before its studies go one by one."""
+PATIENCE_S = 120
+"""After so long without any actor, it is said that Ray may have no room for one."""
 HOPELESS = 10
 """After so many ends of actors without a report in between, the run stops."""
 
@@ -111,7 +113,11 @@ class RayEngine:
             self._hand_out()
             if not any(job for _, job in self._flying.values()) and any(post.ready for post in self._posts):
                 return
-            (ended, *_), _ = self._ray.wait(list(self._flying), num_returns=1)
+            done, _ = self._ray.wait(list(self._flying), num_returns=1, timeout=PATIENCE_S)
+            if not done:
+                self._tell_of_waiting()
+                continue
+            (ended,) = done
             post, job = self._flying.pop(ended)
             try:
                 result = self._ray.get(ended)
@@ -130,6 +136,15 @@ class RayEngine:
                 post.jobs.remove(job)
                 self._ends = 0
                 yield result
+
+    def _tell_of_waiting(self) -> None:
+        """Say that no actor is there, where Ray may be waiting for a machine that never comes."""
+        if not any(post.ready for post in self._posts):
+            logger.error(
+                "No actor has begun for %d s: it loads, or no machine of the cluster has room. `ray status` tells; "
+                "fewer --actors, or one more machine, help.",
+                PATIENCE_S,
+            )
 
     def _post_one(self) -> None:
         actor, fingerprints = self._begin()
@@ -224,8 +239,8 @@ def run_on_ray(
         settings: the run's; model and index are filled in.
         config: names model and index.
         open_assistant: loads them, in each actor.
-        cluster: how many actors, where None takes one a GPU, or one without GPUs; and the address of a cluster that
-            runs, where None begins Ray on this machine.
+        cluster: how many actors, where None takes one a GPU, or one a machine without GPUs; and the address of a
+            cluster that runs, where None begins Ray on this machine.
         on_progress: see `worklist.keep`.
     Returns:
         Counts and times of this run.
@@ -234,7 +249,7 @@ def run_on_ray(
     """
     actors, address = cluster
     with ray_session(address) as ray:
-        count, share = shares(ray.cluster_resources(), actors)
+        count, share = shares(machines_of(ray), actors)
         remote = ray.remote(ReportActor).options(max_concurrency=AHEAD + 1, max_restarts=0, **share)
         salt = installation_salt()
 

@@ -6,16 +6,20 @@ What Ray keeps of a run of its own (logs, sockets) lies in a private folder that
 from __future__ import annotations
 
 import contextlib
+import io
+import logging
 import os
 import secrets
 import shutil
-import sys
+import socket
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from assistant.errors import WorklistError
+
+logger = logging.getLogger(__name__)
 
 OBJECT_STORE_BYTES = 128 * 1024 * 1024
 """Only paths and finished reports pass through it."""
@@ -30,6 +34,19 @@ _ALONE = {
 }
 _HANDED_ON = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK", "HF_HOME")
 _PREFIX = "medassist-ray-"
+_KNOCK_S = 10
+
+
+class _ToLog(io.TextIOBase):
+    """Takes what is printed into the log, line by line: told with --verbose."""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        for line in filter(str.strip, text.splitlines()):
+            logger.info("%s", line)
+        return len(text)
 
 
 @contextlib.contextmanager
@@ -47,7 +64,8 @@ def ray_session(address: str | None = None) -> Iterator[Any]:
     with contextlib.ExitStack() as stack:
         # Before the import: Ray reads them then, and hands them on to the processes that it starts.
         stack.enter_context(_environment({**_ALWAYS, **own}))
-        stack.enter_context(contextlib.redirect_stdout(sys.stderr))  # Ray tells there of actors that ended
+        # Ray prints there what its processes wrote before they ended, state dumps of a lost machine too.
+        stack.enter_context(contextlib.redirect_stdout(_ToLog()))
         try:
             import ray
         except ImportError:
@@ -57,6 +75,7 @@ def ray_session(address: str | None = None) -> Iterator[Any]:
         shared: dict[str, Any] = {"log_to_driver": False, "logging_level": "CRITICAL", "_skip_env_hook": True}
         try:
             if address:
+                _reach(address)
                 handed = {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
                 ray.init(address=address, runtime_env={"env_vars": handed}, **shared)
             else:
@@ -67,29 +86,64 @@ def ray_session(address: str | None = None) -> Iterator[Any]:
                 )  # fmt: skip
         except (ConnectionError, OSError, RuntimeError, ValueError) as error:
             where = f"The Ray cluster at {address} cannot be joined" if address else "Ray cannot be started"
-            raise WorklistError(f"{where} ({type(error).__name__}: {error}).") from error
+            mend = " Is it running there, and is the port the one of `ray start --head`?" if address else ""
+            raise WorklistError(f"{where} ({type(error).__name__}: {error}).{mend}") from error
         stack.callback(ray.shutdown)
         yield ray
 
 
-def shares(resources: Mapping[str, float], actors: int | None) -> tuple[int, dict[str, float]]:
-    """Return how many actors to begin, and what of the machines each gets.
+def _reach(address: str) -> None:
+    """Knock at a cluster's head, for Ray itself goes on knocking for minutes.
+
+    Raises:
+        OSError: nobody answers there.
+        ValueError: it is no `HOST:PORT`.
+    """
+    if address == "auto" or "://" in address:
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise ValueError("give HOST:PORT, such as 10.0.0.1:6379, or auto")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S).close()
+
+
+def machines_of(ray: Any) -> list[Mapping[str, float]]:
+    """Return what each machine of the cluster has, as Ray counts it: `CPU`, `GPU`."""
+    return [one["Resources"] for one in ray.nodes() if one["Alive"]]
+
+
+def shares(machines: Sequence[Mapping[str, float]], actors: int | None) -> tuple[int, dict[str, float]]:
+    """Return how many actors to begin, and what of a machine each gets; no actor spreads over two.
 
     Args:
-        resources: of the cluster, as Ray counts them: `CPU`, `GPU`.
-        actors: how many are wanted; None takes one a GPU, or one without GPUs.
+        machines: from `machines_of`.
+        actors: how many are wanted; None takes one a GPU, or one a machine where there are no GPUs.
     Returns:
         the number, and `num_cpus` and `num_gpus` of one.
     Raises:
-        WorklistError: there are fewer CPUs or GPUs than actors.
+        WorklistError: the machines have fewer CPUs or GPUs than actors.
     """
-    cpus, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
-    count = actors or gpus or 1
-    if gpus and count > gpus:
-        raise WorklistError(f"{count} actors are asked for, but Ray finds {gpus} GPU(s). Ask for --actors {gpus}.")
-    if count > cpus:
-        raise WorklistError(f"{count} actors are asked for, but Ray finds {cpus} CPU(s). Ask for --actors {cpus}.")
-    return count, {"num_cpus": cpus // count, "num_gpus": 1 if gpus else 0}
+    cpus = [int(one.get("CPU", 0)) for one in machines]
+    gpus = [int(one.get("GPU", 0)) for one in machines]
+    count = actors or sum(gpus) or max(1, sum(map(bool, cpus)))
+    among = f" on {len(machines)} machines" if len(machines) > 1 else ""
+    if sum(gpus) and count > sum(gpus):
+        raise WorklistError(
+            f"{count} actors are asked for, but Ray finds {sum(gpus)} GPU(s){among}. Ask for --actors {sum(gpus)}."
+        )
+
+    def held(share: int) -> int:
+        """Count the actors of so many CPUs that find room."""
+        rooms = (min(cpu // share, gpu) if sum(gpus) else cpu // share for cpu, gpu in zip(cpus, gpus, strict=True))
+        return sum(rooms)
+
+    if held(1) < count:
+        what = "CPU(s) beside its GPUs" if sum(gpus) else "CPU(s)"
+        raise WorklistError(
+            f"{count} actors are asked for, but Ray finds {held(1)} {what}{among}. Ask for --actors {max(1, held(1))}."
+        )
+    share = max(share for share in range(1, max(cpus) + 1) if held(share) >= count)
+    return count, {"num_cpus": share, "num_gpus": 1 if sum(gpus) else 0}
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from assistant.choice import others_of
 from assistant.commands.opened import Opener
 from assistant.config import LOOPBACK, AssistantConfig
 from assistant.errors import ConfigError
@@ -29,6 +30,7 @@ def run_chat(config: AssistantConfig, open_assistant: Opener) -> int:
     loopback = config.host in LOOPBACK
     if not loopback and login is None:
         raise ConfigError(f"host is {config.host}, which other machines can reach; set login, or use 127.0.0.1.")
+    others = others_of(config, open_assistant)
     if not loopback:
         sys.stderr.write(
             f"Listening on {config.host}: others on the network can reach this page, over plain HTTP. "
@@ -39,7 +41,7 @@ def run_chat(config: AssistantConfig, open_assistant: Opener) -> int:
     serve(
         AssistantService(
             lambda: open_assistant(config), load_templates(config.templates),
-            open_desk(config.feedback, config.feedback_days),
+            open_desk(config.feedback, config.feedback_days), others,
         ),
         host=config.host, port=config.port, login=login, loopback=loopback,
     )  # fmt: skip

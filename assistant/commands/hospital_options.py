@@ -23,6 +23,7 @@ def add_archive_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--receive", type=int, metavar="PORT", help="with --pacs: fetch by C-MOVE to this port instead of C-GET"
     )
+    add_record_options(parser)
     add_way_options(parser)
 
 
@@ -34,6 +35,12 @@ def add_way_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tls-cert", type=Path, metavar="PEM", help="this side's certificate")
     parser.add_argument("--tls-key", type=Path, metavar="PEM", help="its private key, if it stands in another file")
     parser.add_argument("--plain", action="store_true", help="let DIMSE cross the network without encryption")
+
+
+def add_record_options(parser: argparse.ArgumentParser) -> None:
+    """Add where indications and earlier reports are asked for."""
+    parser.add_argument("--fhir", metavar="WHERE", help="FHIR R4 bundle or server with indications and earlier reports")
+    parser.add_argument("--fhir-auth", type=Path, metavar="FILE", help="login of that server, as for --auth")
 
 
 def add_listen_options(parser: argparse.ArgumentParser) -> None:
@@ -63,6 +70,7 @@ def add_listen_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--store-to", metavar="AE@HOST:PORT", help="send the reports there, by C-STORE")
     parser.add_argument("--dicomweb", metavar="URL", help="or store them there, by STOW-RS")
     parser.add_argument("--store", default="sr", metavar="LIST", help="what is sent: any of sr,pdf,sc (default: sr)")
+    add_record_options(parser)
     parser.add_argument("--keep", action="store_true", help="keep the images when a study is reported and stored")
     parser.add_argument("--keep-names", action="store_true", help="write file names as they are, not as numbers")
     parser.add_argument("--max-gb", type=float, default=20.0, metavar="N", help="most of the spool (default: 20)")

@@ -17,10 +17,11 @@ from assistant.commands.archive import listed, opened_archive, storable, tls_of
 from assistant.commands.opened import Opened, Opener
 from assistant.commands.report import run_report, with_heat
 from assistant.config import AssistantConfig
+from assistant.ehr.attach import open_record
 from assistant.errors import AssistantError, ConfigError, PacsError
 from assistant.exports.registry import check_formats, ending
 from assistant.json_lines import read_lines
-from assistant.ledger import page_name
+from assistant.ledger import locked, page_name
 from assistant.names import paths_of
 from assistant.pacs.archive import Archive
 from assistant.pacs.peer import LOOPBACK, Tls, checked_aet
@@ -56,6 +57,10 @@ class Listening:
     keep: bool = False
     """Keep the images of reported studies."""
     keep_names: bool = False
+    fhir: str | None = None
+    """Bundle or server that knows indications and earlier reports; see `ehr.attach`."""
+    fhir_auth: Path | None = None
+    """File with that server's login."""
     most_bytes: int = 20_000_000_000
     most_objects: int = 5000
 
@@ -90,7 +95,8 @@ def run_from(args: argparse.Namespace, config: AssistantConfig, open_assistant: 
         allow=tuple(parsed_sender(one) for one in args.allow), tls=tls_of(args) if args.tls_cert else None,
         plain=args.plain, stable_s=args.stable, formats=listed(args.formats), template=args.template,
         store=storable(listed(args.store)) if destination else (), keep=args.keep, keep_names=args.keep_names,
-        most_bytes=int(args.max_gb * 1e9), most_objects=args.max_objects,
+        fhir=args.fhir, fhir_auth=args.fhir_auth, most_bytes=int(args.max_gb * 1e9),
+        most_objects=args.max_objects,
     )  # fmt: skip
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -120,6 +126,8 @@ def run_listen(
     Raises:
         AssistantError: the model, the port or the folder cannot be used.
     """
+    if settings.fhir:
+        open_record(settings.fhir, settings.fhir_auth)  # a wrong address or login is told before the model loads
     spool = Spool(settings.out / "incoming", most_bytes=settings.most_bytes, most_objects=settings.most_objects)
     opened = open_assistant(with_heat(config, (*settings.formats, *settings.store)))
     desk = _Desk(config, lambda _: opened, settings, destination, spool)
@@ -154,6 +162,8 @@ class _Desk:
     """Studies that were reported on or could not be, by when their last object had come."""
     _next: dict[str, float] = field(default_factory=dict)
     """When a study whose report could not be sent is due again."""
+    _asked_again: dict[str, float] = field(default_factory=dict)
+    """When a study whose patient the record's server could not be asked for is due again."""
 
     def __post_init__(self) -> None:
         self._reports = _Reports(self.settings.out / "reports")
@@ -163,6 +173,8 @@ class _Desk:
         """Report on a study and send its reports, as far as that is not done."""
         name, touched = study.name, self.spool.touched(study)
         files = self.spool.files(study)
+        if time.monotonic() < self._asked_again.get(name, 0.0):
+            return
         if self._tried.get(name) != touched:
             self._tried[name] = touched
             if not self._report(study):
@@ -185,7 +197,13 @@ class _Desk:
                 self.config, self.open_assistant, inputs=[str(study)], out=self.settings.out / "reports",
                 formats=tuple(dict.fromkeys((*self.settings.formats, *self.settings.store))),
                 template=self.settings.template, group=True, keep_names=self.settings.keep_names,
+                fhir=self.settings.fhir, fhir_auth=self.settings.fhir_auth,
             )  # fmt: skip
+        except PacsError as error:  # the record's server; nothing else is asked while a report is made
+            self._tried.pop(study.name, None)
+            self._asked_again[study.name] = time.monotonic() + _STORE_AGAIN_S
+            _tell(f"Study {study.name} waits for the record, which is asked again in {_STORE_AGAIN_S:.0f} s: {error}")
+            return False
         except AssistantError as error:
             _tell(f"Study {study.name} was not reported on: {error}")
             return False
@@ -223,11 +241,13 @@ class _Reports:
     def of(self, study: str) -> Sequence[str]:
         """Return the names of a study's pages, less their endings."""
         file = self.folder / "reports.jsonl"
-        for record in read_lines(file, start=self._read):
+        with locked(self.folder):
+            found = read_lines(file, start=self._read, mend=True)
+            self._read = file.stat().st_size if file.exists() else 0
+        for record in found:
             parents = {Path(one).parent.name for one in paths_of(self.folder, record["inputs"])}
             for parent in parents:
                 self._pages.setdefault(parent, []).append(page_name(record))
-        self._read = file.stat().st_size if file.exists() else 0
         return self._pages.get(study, ())
 
 
@@ -236,7 +256,7 @@ class _Sent:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self.known = {str(one["uid"]) for one in read_lines(file)}
+        self.known = {str(one["uid"]) for one in read_lines(file, mend=True)}
 
     def add(self, uids: Sequence[str]) -> None:
         """Note that objects were sent."""

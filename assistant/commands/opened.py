@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from assistant.chat import MedicalAssistant
     from assistant.config import AssistantConfig
+    from assistant.serve.upstream_link import UpstreamLink
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class Opened:
     """Identity of the weights."""
     index_fingerprint: str | None
     """Identity of the index, None without one."""
-    upstream: str | None = None
-    """Name of the model on the server that writes the text, None if this process does."""
+    upstream: UpstreamLink | None = None
+    """The way to the server that writes the text, None if this process does."""
 
 
 Opener = Callable[["AssistantConfig"], Opened]

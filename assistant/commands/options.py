@@ -8,7 +8,18 @@ from typing import Any
 
 from assistant.errors import ConfigError
 
-SERVE = ("keys", "page", "audit", "raw", "upstream", "upstream_model", "upstream_hosts", "upstream_key")
+SERVE = (
+    "keys",
+    "page",
+    "audit",
+    "raw",
+    "upstream",
+    "upstream_model",
+    "upstream_hosts",
+    "upstream_key",
+    "upstream_requests",
+    "upstream_score_here",
+)
 """Options of `serve`, each a field of its settings."""
 
 
@@ -24,13 +35,19 @@ def shared_options() -> argparse.ArgumentParser:
     )
     shared.add_argument(
         "--encoding", metavar="E",
-        help="encoder's numbers on a CPU: exact, float32, bfloat16, int8 or auto, the quickest that passes its gate",
+        help="encoder's numbers on a CPU: exact, float32, bfloat16, int8 or auto, the quickest that passes its gate "
+        "(default: exact, and auto with a --precision of fewer bits)",
     )  # fmt: skip
     shared.add_argument(
         "--precision",
         choices=("exact", "bfloat16", "int8"),
         help="of the language model on a CPU: its own, or fewer bits, which is quicker (default: exact)",
     )
+    shared.add_argument(
+        "--pixels", choices=("clean", "written", "keep"),
+        help="text burned into pictures: black it out wherever they are shown, written or sent on, and for models that "
+        "can read; written: not for models; keep (default: clean)",
+    )  # fmt: skip
     shared.add_argument("--config", metavar="FILE", help="YAML settings; the options here go before them")
     shared.add_argument("--verbose", action="store_true", help="log what is done, and show where an error arose")
     return shared
@@ -66,6 +83,13 @@ def add_serve_options(parser: argparse.ArgumentParser) -> None:
         help="a host beyond this machine that --upstream may name; images go there",
     )  # fmt: skip
     parser.add_argument("--upstream-key", metavar="FILE", help="file that holds the key of that server")
+    parser.add_argument(
+        "--upstream-requests", type=int, metavar="N", help="requests that server is sent at once (default: 32)"
+    )
+    parser.add_argument(
+        "--upstream-score-here", action="store_const", const=True,
+        help="work out its text's probabilities with the model here, where that server tells none",
+    )  # fmt: skip
 
 
 def add_access_commands(commands: Any, epilog: str) -> None:
@@ -191,7 +215,7 @@ def add_report_options(report: argparse.ArgumentParser) -> None:
         "--formats",
         default="md",
         metavar="LIST",
-        help="any of md,json,csv,html,docx,pdf,sr,dicom-pdf,fhir,hl7 (default: md)",
+        help="any of md,json,csv,html,docx,pdf,sr,dicom-pdf,sc,fhir,hl7 (default: md)",
     )
     report.add_argument(
         "--template", default="auto", metavar="T", help="a template's name, a .yaml file, or auto (default: auto)"
@@ -216,9 +240,10 @@ def add_report_options(report: argparse.ArgumentParser) -> None:
     report.add_argument("--actors", type=int, metavar="N", help="actors of Ray (default: one a GPU, else 1)")
     report.add_argument("--ray-address", metavar="A", help="HOST:PORT of a Ray cluster, or auto (default: begin one)")
     report.add_argument("--group", action="store_true", help="one report for all DICOM files of one study")
-    report.add_argument("--fhir", metavar="WHERE", help="FHIR R4 bundle or server with indications and earlier reports")
-    report.add_argument("--fhir-auth", type=Path, metavar="FILE", help="login of that server, as for --auth")
-    report.add_argument("--keep-names", action="store_true", help="write file names as they are, not as numbers")
+    report.add_argument(
+        "--keep-names", action="store_true",
+        help="write file names as they are, not as keys; with --status and --review show which files they are",
+    )  # fmt: skip
 
 
 def duration(text: str) -> float:

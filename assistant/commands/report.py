@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,10 +12,11 @@ from functools import partial
 from pathlib import Path
 
 from assistant.commands.opened import Opened, Opener
-from assistant.commands.summary import summary_text
+from assistant.commands.summary import counted, summary_text
 from assistant.config import AssistantConfig, GenerationConfig
+from assistant.engine.room import reports_together
 from assistant.errors import WorklistError
-from assistant.gather import Gathered, gather_series
+from assistant.gather import Gathered, gather_series, series_among
 from assistant.imaging.load import load_picture
 from assistant.imaging.window import WindowRequest, parse_request
 from assistant.json_lines import read_lines
@@ -30,14 +30,12 @@ from assistant.studies import Study, collect_studies
 from assistant.template_files import Templates, load_templates, read_templates
 from assistant.worklist import Summary, grouped_by_study, run_worklist
 
-logger = logging.getLogger(__name__)
-
 _NOT_IN_THE_TEXT = (
-    *("batch_size", "picture_cache", "heat", "feature_folder", "feature_folder_gb"),
-    *("linears", "decode_attention", "prefix_cache_mb", "share_prefixes"),
+    *("batch_size", "report_batch", "picture_cache", "heat", "feature_folder", "feature_folder_gb"),
+    *("linears", "decode_attention", "decode_step", "prefix_cache_mb", "share_prefixes"),
 )
 """Settings that change speed or memory only; a rerun with others goes on with the same studies."""
-_ADDED_LATER = ("slices", "slice_choice", "check_reports", "picture_side", "precision")
+_ADDED_LATER = ("slices", "slice_choice", "check_reports", "picture_side", "precision", "evidence_elsewhere")
 """Settings that earlier versions had not: at their usual values they leave the studies' ids as they were."""
 
 
@@ -88,7 +86,7 @@ def run_report(
     if fhir:
         studies = _with_record(studies, fhir, fhir_auth)
     series = f" ({volumes} of them a series of slices)" if volumes else ""
-    _tell(f"{len(studies)} studies{series}; loading {config.model} …")
+    _tell(f"{counted(len(studies))}{series}; loading {config.model} …")
     opened = open_assistant(config) if cluster is None else None
     settings = replace(
         run_settings(config, opened, out, formats, template, window),
@@ -147,7 +145,7 @@ def _collected(
         studies = with_priors(studies, gathered)
     if only_failed:
         studies = _failed(studies, out)
-    return studies, gathered.series
+    return studies, series_among(studies)
 
 
 def with_template(config: AssistantConfig, template: str) -> tuple[AssistantConfig, str, Templates]:
@@ -183,11 +181,11 @@ def with_priors(studies: Sequence[Study], gathered: Gathered, *, told: bool = Tr
     if not told:
         return list(compared.studies)
     if compared.found:
-        _tell(f"{compared.found} studies are compared with an earlier one of the same patient.")
+        _tell(f"Compared with an earlier one of the same patient: {counted(compared.found)}.")
     if compared.unclear:
         _tell(
-            f"{compared.unclear} studies have an earlier one of the same kind, but a header does not say of which "
-            "region: not compared. A list names priors itself."
+            f"Not compared: {counted(compared.unclear)} with an earlier one of the same kind, since a header does not "
+            "say of which region. A list names priors itself."
         )
     return list(compared.studies)
 
@@ -234,7 +232,7 @@ def run_status(out: Path, *, keep_names: bool = False) -> int:
     lines = [f"{out}: {', '.join(shown)}"]
     for one in read_lines(out / "failures.jsonl"):
         named = paths_of(out, one["inputs"]) if keep_names else one["inputs"]
-        lines.append(f"  {named[0]}: {one['error']}")
+        lines.append(f"  {named[0]}: {one['error'].removeprefix(one['inputs'][0] + ': ')}")
     sys.stdout.write("\n".join(lines) + "\n")
     return 1 if counts.get("failed", 0) + counts.get("quarantined", 0) else 0
 
@@ -248,14 +246,15 @@ def run_settings(
     window: WindowRequest = None,
 ) -> RunSettings:
     """Return the settings of a run; see `run_report` for the arguments. Without an assistant its names stay open."""
+    encoding = opened.assistant.model.encoding if opened else config.encoder_format
     return RunSettings(
         out=out,
         model=opened.model_fingerprint if opened else "",
         index=opened.index_fingerprint if opened else None,
-        generation=_fingerprint(config.generation, opened.assistant.model.encoding if opened else config.encoding),
+        generation=_fingerprint(config.generation, encoding),
         template=template,
         formats=formats,
-        batch_size=config.generation.batch_size,
+        batch_size=reports_together(opened.assistant.model if opened else None, config.generation),
         picture_side=config.generation.picture_side,
         window=parse_request(window),
     )

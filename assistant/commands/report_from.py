@@ -28,7 +28,7 @@ def run_from(args: argparse.Namespace, config: AssistantConfig, open_assistant: 
         return run_list_templates(config)
     _check(args)
     if args.review:
-        return run_review(args.out)
+        return run_review(args.out, keep_names=args.keep_names)
     if args.dicomweb or args.pacs:
         from assistant.commands.archive import run_from as run_archive
 
@@ -91,11 +91,12 @@ def run_list_templates(config: AssistantConfig) -> int:
     return 0
 
 
-def run_review(out: Path) -> int:
+def run_review(out: Path, *, keep_names: bool = False) -> int:
     """Write which reports of a run's folder to look at first, and bring the queue's files up to date.
 
     Args:
         out: the folder.
+        keep_names: write which files the studies are, as far as `inputs.jsonl` knows; the queue's files name none.
     Returns:
         0.
     Raises:
@@ -107,5 +108,12 @@ def run_review(out: Path) -> int:
         raise WorklistError(f"{out} holds no report run. Name the folder that was given to report as --out.")
     queue = ReviewQueue(out)
     queue.refresh(now=True)
-    sys.stdout.write(queue_text(queue.rows()))
+    rows = queue.rows()
+    if keep_names:
+        from dataclasses import replace
+
+        from assistant.names import paths_of
+
+        rows = [replace(one, inputs=tuple(paths_of(out, one.inputs))) for one in rows]
+    sys.stdout.write(queue_text(rows))
     return 0

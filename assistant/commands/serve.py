@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from assistant.choice import others_of
 from assistant.commands.opened import Opener
 from assistant.config import LOOPBACK, AssistantConfig
 from assistant.errors import ConfigError
@@ -42,6 +43,7 @@ def run_serve(config: AssistantConfig, open_assistant: Opener) -> int:
             "`python app.py keys add FILE NAME` and give --keys FILE, or use 127.0.0.1."
         )
     _check_upstream(config)
+    others = others_of(config, open_assistant)
     login = _login(config)
     if not loopback:
         _tell(OPEN_ADDRESS.format(host=config.host))
@@ -58,8 +60,9 @@ def run_serve(config: AssistantConfig, open_assistant: Opener) -> int:
     calls = Calls(audit, Metrics())
     desk = open_desk(config.feedback, config.feedback_days, calls.note_feedback)
     service = QueuedService(
-        lambda: open_assistant(config), settings, calls, batch_size=config.generation.batch_size, feedback=desk
-    )
+        lambda: open_assistant(config), settings, calls, batch_size=config.generation.batch_size, feedback=desk,
+        others=others,
+    )  # fmt: skip
     service.templates = load_templates(config.templates)
 
     def api(app: FastAPI) -> tuple[str, ...]:
@@ -75,7 +78,7 @@ def run_serve(config: AssistantConfig, open_assistant: Opener) -> int:
             noted=lambda what, who, outcome: calls.note(what, who, outcome=outcome),
         )  # fmt: skip
     finally:
-        service.queue.close()
+        service.close()
         audit.close()
         if desk is not None:
             desk.store.close()
@@ -85,7 +88,7 @@ def run_serve(config: AssistantConfig, open_assistant: Opener) -> int:
 def _check_upstream(config: AssistantConfig) -> None:
     """Refuse a writer on a host that nobody allowed."""
     if config.serve.upstream:
-        from assistant.serve.upstream import check_address
+        from assistant.serve.upstream_address import check_address
 
         check_address(config.serve.upstream, config.serve.upstream_hosts)
 

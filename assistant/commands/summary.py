@@ -9,14 +9,20 @@ from pathlib import Path
 from assistant.worklist import Summary
 
 
+def counted(count: int) -> str:
+    """Return "1 study" or "12 studies"."""
+    return f"{count} {'study' if count == 1 else 'studies'}"
+
+
 def summary_text(summary: Summary, out: Path) -> str:
     """Return what the run did, in a few lines."""
-    lines = [
-        f"{summary.reported} reported, {summary.failed} failed, {summary.already_done} done before → {out}",
-        f"{summary.images_per_second:.1f} images/s, {summary.studies_per_hour:.0f} studies/h, "
-        f"report p50 {summary.percentile(0.5):.2f} s, "
-        f"p95 {summary.percentile(0.95):.2f} s, peak memory {_peak_memory_mb():.0f} MB",
-    ]
+    lines = [f"{summary.reported} reported, {summary.failed} failed, {summary.already_done} done before → {out}"]
+    if summary.reported:
+        lines.append(
+            f"{summary.images_per_second:.1f} images/s, {summary.studies_per_hour:.0f} studies/h, "
+            f"report p50 {summary.percentile(0.5):.2f} s, "
+            f"p95 {summary.percentile(0.95):.2f} s, peak memory {_peak_memory_mb():.0f} MB"
+        )
     if summary.failed:
         lines.append(
             f"Why they failed: {out / 'failures.jsonl'}. The next run into {out} tries again what may succeed, and "

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from assistant.deidentify.audit import Audit
@@ -76,10 +77,11 @@ def run_deidentify_files(
     worker = Deidentifier(profile, Pseudonyms(_salt(salt, dry_run)))
     finder = TextFinder() if profile.clean_pixels else None
     scrubber = Scrubber(_all_identifiers(files)) if any(_is_text(path) for path in files) else Scrubber()
+    taken: dict[str, bytes] = {}
     outcome = Outcome(passed_over=passed_over, audit=Audit(None if dry_run else out))
     for number, path in enumerate(files, start=1):
         try:
-            made = _make(path, worker, finder, scrubber)
+            made = _unlike(_make(path, worker, finder, scrubber), taken)
             if not dry_run:
                 _write(out / made.name, made.data)
         except (AssistantError, OSError) as error:
@@ -92,6 +94,16 @@ def run_deidentify_files(
         on_file(number, len(files))
     outcome.audit.close()
     return outcome
+
+
+def _unlike(made: Made, taken: dict[str, bytes]) -> Made:
+    """Give a file a name of its own where another one of the run has its name: two objects with one instance UID."""
+    content = hashlib.sha256(made.data).digest()
+    name, number = Path(made.name), 1
+    while taken.setdefault(str(name), content) != content:
+        number += 1
+        name = Path(made.name).with_stem(f"{Path(made.name).stem}-{number}")
+    return replace(made, name=name.as_posix())
 
 
 def _told(error: Exception) -> str:

@@ -37,6 +37,13 @@ INSTEAD: dict[str, str] = {
 }
 """Plain twins. An adjective stands for an adjective, a noun for a noun."""
 
+KEPT: tuple[str, ...] = (
+    "acute angle", "acute angles", "acute margin", "cardiac sphincter", "cerebral palsy", "dental calculus",
+    "hepatic flexure", "malignant hypertension", "malignant hyperthermia", "malignant otitis", "splenic flexure",
+    "thoracic duct", "thoracic outlet",
+)  # fmt: skip
+"""Names in which a word of `INSTEAD` means something else; they stay whole."""
+
 EXPLAINED: dict[str, str] = {
     "abscess": "a pocket of pus",
     "adenopathy": "enlarged lymph nodes",

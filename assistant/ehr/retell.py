@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from assistant.ehr.lexicon import EXPLAINED, INSTEAD
+from assistant.ehr.lexicon import EXPLAINED, INSTEAD, KEPT
 from assistant.ehr.texts import Source, TextReport
 from assistant.errors import ConfigError
 from assistant.polarity import negated_words, polarity
@@ -22,8 +22,23 @@ from assistant.words import content_words, sentences, tokens
 _SIDES = frozenset({"left", "right"})
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
 _NEGATION = re.compile(r"\b(?:no|not|without|never|neither|nor|absent|free of|negative|exclud\w+|ruled out)\b", re.I)
-_LONGEST_FIRST = sorted({*INSTEAD, *EXPLAINED}, key=len, reverse=True)
+_LONGEST_FIRST = sorted({*INSTEAD, *EXPLAINED, *KEPT}, key=len, reverse=True)
 _TERMS = re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, _LONGEST_FIRST))})(?![\w-])", re.IGNORECASE)
+_BY_LENGTH = sorted(EXPLAINED, key=len, reverse=True)
+_FINDINGS = re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, _BY_LENGTH))})(?:s|es)?(?![\w-])", re.IGNORECASE)
+_UNSURE = re.compile(
+    r"\?|\b(?:histor\w+|h/o|possib\w+|probab\w+|suspic\w+|suspect\w*|may|might|could|cannot|can not|can't|if|"
+    r"question\w*|rule out|r/o|evaluat\w+|assess\w*|risk|concern\w*|prior|previous\w*|earlier|former|versus|vs|"
+    r"resolved|differential|unclear|whether|likely|suggest\w*|equivocal|indeterminate)\b", re.I
+)  # fmt: skip
+"""Words by which a sentence does not say that something is there now."""
+_WHOLE = """
+    evidence sign signs no not without never neither nor absent free negative excluded ruled out resolved cleared gone
+    longer further residual remaining identified seen noted demonstrated visible present appreciated detected found has
+    have been is are was were there now today currently study examination image images interval since
+"""
+_FILLING = frozenset(tokens(_WHOLE))
+"""Words of a denial that leave it whole."""
 NOTICE = (
     "Put into plain words by fixed rules, not by a doctor. Every sentence names the one that it comes from; where they "
     "seem to differ, the report counts. Ask the doctor who treats you; for research, not for clinical use."
@@ -69,6 +84,8 @@ def _plainly(sentence: str, explained: set[str]) -> str:
 
     def put(match: re.Match[str]) -> str:
         term = match[0].lower()
+        if term in KEPT:
+            return match[0]
         if term in INSTEAD:
             plain = INSTEAD[term]
             return plain[0].upper() + plain[1:] if match[0][0].isupper() and match.start() == 0 else plain
@@ -152,13 +169,34 @@ def _all(number: int, report: TextReport) -> list[Source]:
 
 
 def _denied(source: Source, others: Sequence[Source]) -> Source | None:
-    """Return the sentence that says is not there what this one says is."""
-    words = set(tokens(named_findings(source.text)))
+    """Return the sentence that says is not there what this one says is.
+
+    A denial that says less than "none at all" counts only for what it names: "no left effusion" says nothing of a right
+    one, and "no new nodule" nothing of an old one.
+    """
+    if _UNSURE.search(source.text):
+        return None
+    words, about = set(tokens(named_findings(source.text))), set(content_words(source.text))
     for other in others:
         shared = words & negated_words(other.text)
-        if shared and polarity(other.text, shared) == "negated" and polarity(source.text, shared) == "affirmed":
+        if (
+            shared
+            and polarity(other.text, shared) == "negated"
+            and polarity(source.text, shared) == "affirmed"
+            and _limits(other.text, shared) <= about
+        ):
             return other
     return None
+
+
+def _limits(denial: str, shared: set[str]) -> set[str]:
+    """Return the words of a denial that say of what kind, size or place the thing is that is not there."""
+
+    def without(match: re.Match[str]) -> str:
+        named = set(tokens(match[0]))
+        return match[0] if named & shared and named - shared else " "  # of its own name every word counts
+
+    return set(content_words(_FINDINGS.sub(without, denial))) - shared - _FILLING
 
 
 def _meaning(source: Source) -> tuple[frozenset[str], bool]:

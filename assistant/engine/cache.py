@@ -24,20 +24,26 @@ _SLACK = 64
 
 
 class GrowingLayer(CacheLayerMixin):
-    """Keys and values of one layer: the first `rows` rows and `length` columns of a larger room."""
+    """Keys and values of one layer: its first rows and `length` columns are used of a larger room.
+
+    Args:
+        rows: to make room for at once.
+        expected: columns to make room for at once.
+    """
 
     is_sliding = False
 
-    def __init__(self, owner: KeyValues) -> None:
+    def __init__(self, rows: int, expected: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._owner = owner
+        # Not their owner: in a circle they would wait for the garbage collector, with all their memory.
+        self._rows, self._expected = rows, expected
         self.length = 0
         self.room: list[torch.Tensor] = []
         """Keys and values, (R, H, C, D) each; R and C are what there is room for."""
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        """Make room for the rows and columns that the owner expects."""
-        rows, columns = max(len(key_states), self._owner.rows), max(_LEAST_ROOM, self._owner.expected)
+        """Make room for the rows and columns that are expected."""
+        rows, columns = max(len(key_states), self._rows), max(_LEAST_ROOM, self._expected)
         self.room = [one.new_empty((rows, one.shape[1], columns, one.shape[3])) for one in (key_states, value_states)]
         self.is_initialized = True
 
@@ -94,11 +100,12 @@ class KeyValues(Cache):
     """
 
     def __init__(self, layers: int, *, rows: int, expected: int, device: torch.device) -> None:
-        self.rows, self.expected = rows, expected
         self.mask = torch.zeros((0, 0), dtype=torch.bool, device=device)
         """(B, T): which columns are a row's own."""
+        self.last: int | None = None
+        """How many of the tokens that pass now are read after the last layer; None for all of them."""
         self._seen = torch.zeros((rows, max(_LEAST_ROOM, expected)), dtype=torch.bool, device=device)
-        self.own: list[GrowingLayer] = [GrowingLayer(self) for _ in range(layers)]
+        self.own: list[GrowingLayer] = [GrowingLayer(rows, expected) for _ in range(layers)]
         super().__init__(layers=list(self.own))
 
     def __len__(self) -> int:
@@ -225,6 +232,31 @@ class KeyValues(Cache):
                 room[:rows, :, columns : old + columns] = room[:rows, :, :old].clone()
                 room[:rows, :, :columns] = 0
             layer.length += columns
+
+    def written(self) -> None:
+        """Count one more column, which every row's own step writes into the room itself."""
+        self.extend(self.mask.new_ones((len(self.mask), 1)))
+        for layer in self.own:
+            layer.length += 1
+
+    def move(self, rooms: Sequence[list[torch.Tensor]], seen: torch.Tensor) -> None:
+        """Move into other rooms, which are at least as large.
+
+        Args:
+            rooms: for each layer keys and values, (R, H, C, D) each.
+            seen: (R, C) bool, all false.
+        """
+        rows, length = self.mask.shape
+        seen[:rows, :length] = self.mask
+        self._seen, self.mask = seen, seen[:rows, :length]
+        for layer, room in zip(self.own, rooms, strict=True):
+            for new, old in zip(room, layer.room, strict=True):
+                new[:rows, :, :length] = old[:rows, :, :length]
+            layer.room = list(room)
+
+    def lies_in(self, rooms: Sequence[list[torch.Tensor]]) -> bool:
+        """Tell whether the rows still lie in these rooms; they move where one becomes too small."""
+        return all(layer.room[0] is room[0] for layer, room in zip(self.own, rooms, strict=True))
 
     def trim(self) -> None:
         """Drop the columns at the front that no row uses any more, where there are many of them."""

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from assistant.engine.picture_features import PictureFeatures
 from assistant.errors import ConfigError
+from assistant.model.tiles import view_count
 
 if TYPE_CHECKING:
-    from assistant.engine.features import PictureFeatures
     from assistant.model.loaded import LoadedModel
 
 logger = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ class FeatureStore:
     def __init__(self, root: str | Path, identity: dict[str, str], limit_gb: float = 4.0) -> None:
         root = Path(root).expanduser()
         self._identity = json.dumps(identity, sort_keys=True)
+        self._views = view_count(int(identity.get("tiles", "1")))
         self.folder = root / f"{identity['encoder']}-{hashlib.sha256(self._identity.encode()).hexdigest()[:8]}"
         try:
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -66,6 +68,8 @@ class FeatureStore:
             "size": str(model.contract.image_size),
             "type": str(model.dtype),
         }
+        if model.contract.tiles > 1:
+            identity["tiles"] = str(model.contract.tiles)
         return cls(root, identity, limit_gb)
 
     def path(self, content_id: str) -> Path:
@@ -75,8 +79,6 @@ class FeatureStore:
     def read(self, content_id: str) -> PictureFeatures | None:
         """Return a picture's features, or None if they are not there or not usable, which is warned of."""
         from safetensors import SafetensorError, safe_open
-
-        from assistant.engine.features import PictureFeatures
 
         path = self.path(content_id)
         if not path.is_file():
@@ -93,7 +95,7 @@ class FeatureStore:
             logger.warning("an encoded picture cannot be used (%s); it is encoded again", error)
             return None
         self.found += 1
-        return PictureFeatures(patches, joint.numpy())
+        return PictureFeatures(patches, joint.numpy(), content_id, self._views)
 
     def write(self, content_id: str, features: PictureFeatures) -> None:
         """Keep a picture's features, unless the folder is full; a disk that fails costs the entry and no more."""

@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
 
+from assistant.engine.feature_store import FeatureStore
+from assistant.engine.picture_features import PictureFeatures
 from assistant.imaging.picture import Picture
+from assistant.model.parts import bare, selected
+from assistant.model.plain_tower import can_read, read_pixels
+from assistant.model.tiles import join, read_layers, view_count
 
 if TYPE_CHECKING:
     from assistant.config import GenerationConfig
-    from assistant.engine.feature_store import FeatureStore
-    from assistant.model.load import LoadedModel
+    from assistant.model.loaded import LoadedModel
 
+Seen: TypeAlias = tuple[torch.Tensor, torch.Tensor | None]
+"""Pictures as the tower reads them: the whole pictures, and the tiles of all of them or None."""
 
-@dataclass(frozen=True, eq=False)
-class PictureFeatures:
-    """What the tower makes of one picture. P patches, Dv tower width, E joint width."""
-
-    patches: torch.Tensor
-    """(P, Dv), of the contract's feature layer, before the connector."""
-    joint: np.ndarray
-    """(E,) float32, unit length, in the space shared with text."""
-    content_id: str = ""
-    """Of the picture; empty where it is not known."""
+__all__ = ["PictureEncoder", "PictureFeatures", "open_encoder"]
 
 
 class PictureEncoder:
@@ -69,9 +66,9 @@ class PictureEncoder:
             kept = {key: self._store.read(key) for key in missing}
             found.update((key, one) for key, one in kept.items() if one is not None)
         keys = [key for key in missing if key not in found]
-        for start in range(0, len(keys), self._batch_size):
-            part = keys[start : start + self._batch_size]
-            made = dict(zip(part, self._encode([missing[key] for key in part]), strict=True))
+        parts = [keys[start : start + self._batch_size] for start in range(0, len(keys), self._batch_size)]
+        for part, seen in zip(parts, self._pixels([[missing[key] for key in part] for part in parts]), strict=True):
+            made = dict(zip(part, self.encode_pixels(seen[0], part, seen[1]), strict=True))
             found.update(made)
             if self._store is not None:
                 for key, one in made.items():
@@ -83,27 +80,63 @@ class PictureEncoder:
             self._known.popitem(last=False)
         return [found[key] for key in wanted]
 
+    def _pixels(self, parts: Sequence[Sequence[Picture]]) -> Iterator[Seen]:
+        """Yield what the tower reads of each part; a GPU encodes one while the next is made ready and sent to it."""
+        if self._model.device == "cpu" or len(parts) < 2:
+            yield from map(self._seen, parts)
+            return
+        with ThreadPoolExecutor(1, thread_name_prefix="pixels") as ahead:
+            waiting = ahead.submit(self._seen, parts[0])
+            for following in parts[1:]:
+                ready, waiting = waiting.result(), ahead.submit(self._seen, following)
+                yield ready
+            yield waiting.result()
+
+    def _seen(self, pictures: Sequence[Picture]) -> Seen:
+        """Return pictures as the tower reads them, and their tiles where the model looks at tiles."""
+        model = self._model
+        return model.pixel_values(pictures), model.tile_values(pictures) if model.contract.tiles > 1 else None
+
     # Not inference_mode: features outlive this call, and its tensors could never enter a training step.
     @torch.no_grad()
-    def _encode(self, pictures: list[Picture]) -> list[PictureFeatures]:
-        model = self._model
-        self.passes += len(pictures)
-        tower = bare(model.llava).model.vision_tower
-        pixels = model.pixel_values(pictures)
-        if model.image_tower is not None:
-            hidden_states, last = model.image_tower(pixels)
-        else:
-            out = tower(pixels.to(device=tower.device, dtype=tower.dtype), output_hidden_states=True, return_dict=True)
-            hidden_states, last = out.hidden_states, out.last_hidden_state[:, 0]
-        patches = selected(hidden_states, bare(model.llava).config).to(tower.dtype)
+    def encode_pixels(
+        self, pixels: torch.Tensor, content_ids: Sequence[str], tile_pixels: torch.Tensor | None = None
+    ) -> list[PictureFeatures]:
+        """Run the tower over pixels that are ready; nothing is remembered.
+
+        Args:
+            pixels: (N, 3, S, S), as `LoadedModel.pixel_values` gives them.
+            content_ids: N, of the pictures.
+            tile_pixels: (N * tiles * tiles, 3, S, S), as `LoadedModel.tile_values` gives them; for a model with tiles.
+        Returns:
+            One for each.
+        """
+        model, tiles = self._model, self._model.contract.tiles
+        self.passes += len(pixels)
+        patches, last = self._through_tower(pixels)
+        if tile_pixels is not None:
+            patches = join(patches, self._through_tower(tile_pixels)[0], tiles)
         # BiomedCLIP's visual head sits on the class token after the last LayerNorm.
-        vectors = last.float() @ model.projection.to(tower.device).float().T
+        vectors = last.float() @ model.projection.to(last.device).float().T
         joint: np.ndarray = torch.nn.functional.normalize(vectors, dim=-1).cpu().numpy()
         # Cloned: a row kept as a view would keep the whole batch in memory.
         return [
-            PictureFeatures(row.clone(), vector.copy(), picture.content_id)
-            for row, vector, picture in zip(patches, joint, pictures, strict=True)
+            PictureFeatures(row.clone(), vector.copy(), content_id, view_count(tiles))
+            for row, vector, content_id in zip(patches, joint, content_ids, strict=True)
         ]
+
+    def _through_tower(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what the connector reads of (N, 3, S, S), (N, P, Dv), and the class tokens after the last norm."""
+        llava, fast = bare(self._model.llava), self._model.image_tower
+        tower = llava.model.vision_tower
+        if fast is not None:
+            hidden_states, last = fast(pixels)
+        elif can_read(tower, read_layers(llava.config.vision_feature_layer)[0]):
+            hidden_states, last = read_pixels(tower, pixels.to(tower.dtype))
+        else:
+            out = tower(pixels.to(device=tower.device, dtype=tower.dtype), output_hidden_states=True, return_dict=True)
+            hidden_states, last = out.hidden_states, out.last_hidden_state[:, 0]
+        return selected(hidden_states, llava.config).to(tower.dtype), last
 
 
 def open_encoder(model: LoadedModel, settings: GenerationConfig) -> PictureEncoder:
@@ -119,28 +152,5 @@ def open_encoder(model: LoadedModel, settings: GenerationConfig) -> PictureEncod
     """
     store = None
     if settings.feature_folder:
-        from assistant.engine.feature_store import FeatureStore
-
         store = FeatureStore.for_model(settings.feature_folder, model, settings.feature_folder_gb)
     return PictureEncoder(model, max_items=settings.picture_cache, batch_size=settings.batch_size, store=store)
-
-
-def bare(llava: Any) -> Any:
-    """Return the Llava model itself, without a wrapper that an adapter may have put around it."""
-    return llava.get_base_model() if hasattr(llava, "get_base_model") else llava
-
-
-def selected(hidden_states: Sequence[torch.Tensor], config: Any) -> torch.Tensor:
-    """Return what the connector reads of the tower's hidden states, as Llava's own forward pass does: (N, P, D).
-
-    Args:
-        hidden_states: of the tower, (N, 1 + patches, D) each.
-        config: Llava's: which layer or layers, and whether the class token is left out ("default") or not ("full").
-    Returns:
-        P is the contract's `image_tokens`.
-    """
-    layers = config.vision_feature_layer
-    chosen = [hidden_states[layer] for layer in ([layers] if isinstance(layers, int) else layers)]
-    if config.vision_feature_select_strategy == "default":
-        chosen = [states[:, 1:] for states in chosen]
-    return torch.cat(chosen, dim=-1)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 import torch
 
-from assistant.engine.language import Batch, Language
+from assistant.engine.batch import Batch
+from assistant.engine.language import Language
 from assistant.engine.prefix import PrefixCache, prefill
 from assistant.engine.prompt import Prompt, PromptEncoder
 from assistant.engine.row import Generated, Row, pick
@@ -31,6 +32,11 @@ class Ticket:
     """Continuations to weigh before the answer is written."""
     scores: list[float] = field(default_factory=list)
     """The log-probability that the whole answer is each option."""
+
+    @property
+    def brief(self) -> bool:
+        """Whether the first token ends it: then it needs no place among those that are written."""
+        return self.row.limit <= 1
 
     @property
     def made(self) -> tuple[Generated, list[float]]:
@@ -75,7 +81,9 @@ class Flow:
             return
         prompts = [ticket.prompt for ticket in tickets]
         more = min(_ROOM, max(ticket.row.limit for ticket in tickets))
-        batch = prefill(self._language, prompts, self._cache, more=more, sharing=self._sharing)
+        # Memory that is not used yet costs a CPU nothing; else all rows would move when the first others come.
+        later = self.size if self._batch is None and self._language.device.type == "cpu" else 0
+        batch = prefill(self._language, prompts, self._cache, more=more, sharing=self._sharing, rows_later=later)
         for ticket, scores in zip(tickets, self.score(batch, tickets), strict=True):
             ticket.scores = scores
         if self._batch is None:
@@ -85,15 +93,29 @@ class Flow:
             self._batch.absorb(batch)
         self.going += tickets
 
+    def weigh(self, tickets: Sequence[Ticket]) -> None:
+        """Read prompts whose answers are brief, weigh their options and take their only token.
+
+        They never stand beside the others, so that a question asked for the weights of its options alone takes no
+        place from a text that is being written.
+
+        Args:
+            tickets: brief ones, any number; as many are read at once as the flow takes.
+        """
+        for start in range(0, len(tickets), self.size):
+            part = tickets[start : start + self.size]
+            prompts = [ticket.prompt for ticket in part]
+            batch = prefill(self._language, prompts, self._cache, more=0, sharing=self._sharing)
+            for ticket, scores in zip(part, self.score(batch, part), strict=True):
+                ticket.scores = scores
+            _take(batch, part)
+
     def step(self) -> list[Ticket]:
         """Give every row its next token; return those that are over, which have left."""
         batch = self._batch
         if batch is None:
             return []
-        tokens = pick(batch.logits, [ticket.row for ticket in self.going])
-        chosen = batch.logits.gather(1, tokens[:, None])[:, 0] - batch.logits.logsumexp(-1)
-        for ticket, token, log_prob in zip(self.going, tokens.tolist(), chosen.tolist(), strict=True):
-            ticket.row.take(token, log_prob)
+        tokens = _take(batch, self.going)
         done = [ticket for ticket in self.going if ticket.row.over]
         places = [place for place, ticket in enumerate(self.going) if not ticket.row.over]
         if not places:
@@ -104,7 +126,7 @@ class Flow:
             tokens = tokens[torch.tensor(order, device=tokens.device)]
             self.going = [self.going[place] for place in order]
         self.steps += 1
-        batch.logits = self._language.extend(batch, self._language.token_embeds(tokens[:, None]), None)[:, -1]
+        batch.logits = self._language.advance(batch, tokens)
         return done
 
     def score(self, batch: Batch, tickets: Sequence[Ticket]) -> list[list[float]]:
@@ -117,11 +139,19 @@ class Flow:
         scores: list[list[float]] = [[] for _ in tickets]
         for start in range(0, len(wanted), _MAX_OPTION_ROWS):
             part = wanted[start : start + _MAX_OPTION_ROWS]
-            for (row, _), score in zip(part, self._score_rows(batch, part), strict=True):
-                scores[row].append(score)
+            for (row, _), score in zip(part, self.log_probs(batch, part).sum(-1).tolist(), strict=True):
+                scores[row].append(float(score))
         return scores
 
-    def _score_rows(self, batch: Batch, wanted: Sequence[tuple[int, list[int]]]) -> list[float]:
+    def log_probs(self, batch: Batch, wanted: Sequence[tuple[int, list[int]]]) -> torch.Tensor:
+        """Tell how likely texts are after prompts that have just been read.
+
+        Args:
+            batch: of the prompts.
+            wanted: rows of it, each with the N or fewer ids of a text; a row may come several times.
+        Returns:
+            (texts, N) natural logarithms of each token's probability, 0 beyond a text's end.
+        """
         device = batch.logits.device
         longest = max(len(ids) for _, ids in wanted)
         ids = torch.zeros((len(wanted), longest), dtype=torch.long)
@@ -139,7 +169,16 @@ class Flow:
             after = self._language.extend(branch, embeds, mask[:, :-1], last=longest - 1)
             logits = torch.cat([logits, after], dim=1)
         chosen = torch.log_softmax(logits, dim=-1).gather(2, ids[:, :, None])[:, :, 0]
-        return [float(value) for value in (chosen * mask).sum(-1).tolist()]
+        return chosen * mask
+
+
+def _take(batch: Batch, tickets: Sequence[Ticket]) -> torch.Tensor:
+    """Give every row its next token; return them: (B,)."""
+    tokens = pick(batch.logits, [ticket.row for ticket in tickets])
+    chosen = batch.logits.gather(1, tokens[:, None])[:, 0] - batch.logits.logsumexp(-1)
+    for ticket, token, log_prob in zip(tickets, tokens.tolist(), chosen.tolist(), strict=True):
+        ticket.row.take(token, log_prob)
+    return tokens
 
 
 def write_all(flow: Flow, tickets: Sequence[Ticket]) -> None:
@@ -149,9 +188,10 @@ def write_all(flow: Flow, tickets: Sequence[Ticket]) -> None:
         flow: with nothing in it.
         tickets: in the order in which they join.
     """
-    waiting = list(reversed(tickets))
+    waiting = [ticket for ticket in reversed(tickets) if not ticket.brief]
     while waiting or flow.going:
         # One prompt at a time would be read slowly; some are read together.
         if waiting and flow.room >= (flow.size + 3) // 4:
             flow.join([waiting.pop() for _ in range(min(flow.room, len(waiting)))])
         flow.step()
+    flow.weigh([ticket for ticket in tickets if ticket.brief])

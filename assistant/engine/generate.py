@@ -139,6 +139,26 @@ class Generator:
         batch = prefill(self.language, prompts, self._prefixes, more=0, sharing=sharing, keep=False)
         return self.flow().score(batch, tickets)
 
+    @torch.inference_mode()
+    def weigh(self, prompt: Prompt, text: str, *, ended: bool) -> tuple[float, ...]:
+        """Tell how likely a text is that was written elsewhere, by one pass over it.
+
+        Args:
+            prompt: that it answers.
+            text: the answer.
+            ended: whether it came to its end; then the end token counts.
+        Returns:
+            Natural logarithm of each token's probability.
+        """
+        ids = self.encoder.continuation(prompt, text)
+        ids = ids if ended else ids[:-1]
+        if not ids:
+            return ()
+        batch = prefill(
+            self.language, [prompt], self._prefixes, more=0, sharing=self._settings.share_prefixes, keep=False
+        )
+        return tuple(map(float, self.flow().log_probs(batch, [(0, ids)])[0].tolist()))
+
     def stream(self, prompt: Prompt, *, max_new_tokens: int | None = None) -> Iterator[str | Generated]:
         """Yield the answer in pieces that end between words, then the whole as `Generated`; pieces join to its text."""
         flow, ticket = self.flow(1), self.ticket(prompt, max_new_tokens=max_new_tokens)

@@ -6,7 +6,8 @@ import copy
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -16,11 +17,14 @@ from torch import nn
 
 from assistant.config import GenerationConfig
 from assistant.engine.attention import matmul_attention
+from assistant.engine.batch import Batch
 from assistant.engine.cache import KeyValues
-from assistant.engine.features import bare
-from assistant.engine.linears import Int8Linear, PackedLinear, Use, plain_linears, with_linears
+from assistant.engine.last_layer import with_last_layer
+from assistant.engine.linears import Int8Linear, Use, plain_linears, repacked, with_linears
 from assistant.engine.paths import Paths, matmul_use, packed_use
+from assistant.engine.static_step import StaticSteps
 from assistant.errors import ConfigError
+from assistant.model.parts import bare
 
 if TYPE_CHECKING:
     from assistant.engine.prompt import Prompt
@@ -44,37 +48,8 @@ class _Ready:
     stamp: tuple[Any, ...]
 
 
-@dataclass
-class Batch:
-    """Rows that are written together, between two steps. B rows, V vocabulary."""
-
-    cache: KeyValues
-    counts: torch.Tensor
-    """(B,) tokens of each row so far."""
-    padded: bool
-    """Whether some row has columns that are not its own."""
-    logits: torch.Tensor = field(default_factory=lambda: torch.zeros(0))
-    """(B, V) float32, for the next token."""
-
-    def keep(self, places: Sequence[int]) -> list[int]:
-        """Let all rows go but these; returns which old row stands in each place, as `KeyValues.keep`."""
-        order = self.cache.keep(places)
-        chosen = torch.tensor(order, device=self.counts.device)
-        self.counts, self.logits = self.counts[chosen], self.logits[chosen]
-        return order
-
-    def absorb(self, other: Batch) -> None:
-        """Take the rows of another batch after those that are here."""
-        self.padded = self.padded or other.padded or self.cache.length != other.cache.length
-        self.cache.absorb(other.cache)
-        self.counts = torch.cat([self.counts, other.counts])
-        self.logits = torch.cat([self.logits, other.logits])
-
-
 # One model may have several generators, each with the same copies of its weights.
 _ready: WeakKeyDictionary[nn.Module, dict[tuple[str, ...], _Ready]] = WeakKeyDictionary()
-_packed: WeakKeyDictionary[nn.Module, tuple[int, PackedLinear]] = WeakKeyDictionary()
-"""Linears that were packed before, with the version of their weight: an adapter's training leaves them as they are."""
 _making = Lock()
 
 
@@ -102,7 +77,24 @@ class Language:
         kinds = set(getattr(self.config, "layer_types", None) or ())
         self.windowed = bool(kinds - {"full_attention"} or (not kinds and getattr(self.config, "sliding_window", None)))
         """Whether some layer sees only what is near, counted in columns: then rows must have no gaps."""
+        self._way = self._step_way()
+        self._steps: tuple[_Ready, StaticSteps] | None = None
         self._check()
+
+    def _step_way(self) -> str:
+        """Return how a step of one token runs: `growing`, `static` or `graph`."""
+        asked = self._settings.decode_step
+        fits = not self.windowed and self.config._attn_implementation == "sdpa"
+        if asked == "graph" and self.device.type != "cuda":
+            raise ConfigError(f"decode_step is graph, which is for a GPU; this model is on {self.device}. Use auto.")
+        if asked in ("static", "graph") and not fits:
+            raise ConfigError(
+                f"decode_step is {asked}, but the layers of this model do not attend to everything before them by "
+                "torch's own function. Use auto."
+            )
+        if asked != "auto":
+            return asked
+        return "graph" if fits and self.device.type == "cuda" else "growing"
 
     def _check(self) -> None:
         asked = self._settings.precision
@@ -130,7 +122,7 @@ class Language:
     @property
     def paths(self) -> Paths:
         """The ways that are taken; they are chosen on first use."""
-        return self._get().paths
+        return replace(self._get().paths, step=self._way)
 
     def _get(self) -> _Ready:
         settings = self._settings
@@ -157,10 +149,10 @@ class Language:
                 return linear
             outputs, inputs = linear.weight.shape
             use = packed.setdefault((outputs, inputs), packed_use(linear, wanted))
-            return _pack(linear, use) if any(use) else linear
+            return repacked(linear, use) if any(use) else linear
 
         with torch.inference_mode(False), torch.no_grad():
-            decoder = with_linears(decoder, Int8Linear if settings.precision == "int8" else pack)
+            decoder = with_last_layer(with_linears(decoder, Int8Linear if settings.precision == "int8" else pack))
             head = with_linears(head, pack)
         kind = next(decoder.parameters()).dtype if settings.precision != "exact" else self._embed.weight.dtype
         matmul = matmul_use(self.config, kind, self.device.type, settings.decode_attention)
@@ -222,6 +214,7 @@ class Language:
             batch.padded = batch.padded or not bool(mask.all())
         batch.counts = batch.counts + mask.sum(-1)
         batch.cache.extend(mask)
+        batch.cache.last = last
         seen: torch.Tensor | None = batch.cache.mask if batch.padded else None
         if seen is not None and new == 1 and not self.windowed and self.config._attn_implementation == "sdpa":
             # One token sees whatever is not padding: the finished form spares the making of it at every step.
@@ -237,26 +230,47 @@ class Language:
         logits: torch.Tensor = (ready.head or self._head)(out.last_hidden_state[:, -last:]).float()
         return logits
 
-    def begin(self, parts: Sequence[Any], expected: int) -> Batch:
-        """Return a batch whose rows begin with what was computed before; see `KeyValues.place`."""
+    def advance(self, batch: Batch, tokens: torch.Tensor) -> torch.Tensor:
+        """Add one token to every row of a batch.
+
+        Args:
+            batch: B rows; its cache and counts grow.
+            tokens: (B,).
+        Returns:
+            (B, V) float32.
+        """
+        if self._way == "growing":
+            return self.extend(batch, self.token_embeds(tokens[:, None]), None)[:, -1]
+        ready = _ready[self._decoder][self._key()]
+        if self._steps is None or self._steps[0] is not ready:
+            self._steps = ready, StaticSteps(partial(self._whole, ready), captured=self._way == "graph")
+        return self._steps[1].advance(batch, tokens)
+
+    def _whole(
+        self, ready: _Ready, tokens: torch.Tensor, positions: torch.Tensor, seen: torch.Tensor, cache: Any
+    ) -> torch.Tensor:
+        """Run one token of each row over a whole room; see `StaticStep`."""
+        with matmul_attention(self.config, ready.paths.matmul[len(tokens) > 1]):
+            out = (ready.decoder or self._decoder)(
+                inputs_embeds=self._embed(tokens[:, None]).to(ready.dtype),
+                attention_mask=seen[:, None, None],
+                position_ids=positions[:, None],
+                past_key_values=cache,
+                use_cache=True,
+            )
+        logits: torch.Tensor = (ready.head or self._head)(out.last_hidden_state[:, -1]).float()
+        return logits
+
+    def begin(self, parts: Sequence[Any], expected: int, rows: int = 0) -> Batch:
+        """Return a batch whose rows begin with what was computed before, and room for `rows`; see `KeyValues.place`."""
         layers = int(self.config.num_hidden_layers)
-        cache = KeyValues(layers, rows=len(parts), expected=expected, device=self.device)
+        cache = KeyValues(layers, rows=max(rows, len(parts)), expected=expected, device=self.device)
         cache.place(parts)
         counts = cache.mask.sum(-1)
         return Batch(cache, counts, padded=not bool(cache.mask.all()))
 
     def _key(self) -> tuple[str, ...]:
         return (self._settings.precision, self._settings.linears, self._settings.decode_attention)
-
-
-def _pack(linear: nn.Linear, use: Use) -> PackedLinear:
-    """Return the packed form of a linear, made before if its weight is still the same."""
-    version = 0 if linear.weight.is_inference() else linear.weight._version
-    known = _packed.get(linear)
-    if known is None or known[0] != version or known[1].weight is not linear.weight or known[1].use != use:
-        known = (version, PackedLinear(linear, use))
-        _packed[linear] = known
-    return known[1]
 
 
 def _patches(prompt: Prompt, start: int, stop: int, image_id: int) -> list[torch.Tensor]:

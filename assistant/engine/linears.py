@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -49,6 +50,20 @@ class PackedLinear(nn.Module):
             made: torch.Tensor = torch.ops.mkldnn._linear_pointwise(hidden, self._packed, self.bias, "none", [], "")
             return made
         return nn.functional.linear(hidden, self.weight, self.bias)
+
+
+_packed: WeakKeyDictionary[nn.Module, tuple[int, PackedLinear]] = WeakKeyDictionary()
+"""Linears that were packed before, with the version of their weight: an adapter's training leaves them as they are."""
+
+
+def repacked(linear: nn.Linear, use: Use) -> PackedLinear:
+    """Return the packed form of a linear, made before if its weight is still the same."""
+    version = 0 if linear.weight.is_inference() else linear.weight._version
+    known = _packed.get(linear)
+    if known is None or known[0] != version or known[1].weight is not linear.weight or known[1].use != use:
+        known = (version, PackedLinear(linear, use))
+        _packed[linear] = known
+    return known[1]
 
 
 class Int8Linear(nn.Module):

@@ -72,7 +72,7 @@ class Occlusion:
         self._encoder = PictureEncoder(model, max_items=1, batch_size=_PART)
         self._generator, self._prompt, self._answer = generator, prompt, answer
         self._place, self._grid = place, grid
-        picture = _reduced(pictures[place], 2 * model.contract.image_size)
+        picture = _reduced(pictures[place], 2 * model.contract.picture_size)
         self._shown = [picture, *_occluded(picture, grid)]
         self._scores: list[float] = []
 
@@ -111,32 +111,6 @@ class Occlusion:
             raise ValueError(f"{len(self._scores)} of {len(self._shown)} windows are done; call step until done.")
         drops = self._scores[0] - np.asarray(self._scores[1:], dtype=np.float32)
         return Heat(_spread(drops[1:], self._grid), float(drops[0]))
-
-
-def occlusion_heat(
-    model: LoadedModel,
-    generator: Generator,
-    prompt: Prompt,
-    pictures: Sequence[Picture],
-    answer: str,
-    *,
-    place: int = -1,
-    grid: int = GRID,
-) -> Heat:
-    """Work out what in one of a prompt's pictures an answer rests on, in one go; as `Occlusion`.
-
-    Args:
-        model: that answers.
-        generator: of the same model.
-        prompt: that was answered.
-        pictures: of the prompt, in its order.
-        answer: the text whose probability is watched.
-        place: which of the pictures to look into.
-        grid: places along a side, 2 or more.
-    Returns:
-        The heat over that picture.
-    """
-    return Occlusion(model, generator, prompt, pictures, answer, place=place, grid=grid).finish()
 
 
 def _reduced(picture: Picture, side: int) -> Picture:

@@ -40,6 +40,8 @@ class Paths:
     """By (outputs, inputs) of a linear: for which of `linears.ROWS` the packed way is taken."""
     matmul: tuple[bool, bool]
     """Whether a step of one row, and of several, attends by matrix products."""
+    step: str = "growing"
+    """How a step of one token runs: over what is there, over a room of fixed size, or that as a CUDA graph."""
 
     def describe(self) -> str:
         """Return the ways in a line."""
@@ -50,7 +52,8 @@ class Paths:
         ways.append(
             f"decode attention {told.get(self.matmul, 'matmul for ' + ('one row' if self.matmul[0] else 'batches'))}"
         )
-        return ", ".join(ways)
+        rooms = {"static": "steps over a room of fixed size", "graph": "steps as one CUDA graph"}
+        return ", ".join([*ways, *([rooms[self.step]] if self.step in rooms else [])])
 
 
 def quickest(ways: Sequence[Callable[[], Any]], repeats: int = 3) -> list[float]:

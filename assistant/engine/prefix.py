@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from assistant.engine.batch import Batch
 from assistant.engine.cache import Part
-from assistant.engine.language import Batch, Language
+from assistant.engine.language import Language
 
 if TYPE_CHECKING:
     from assistant.engine.prompt import Prompt
@@ -153,6 +154,7 @@ def prefill(
     more: int,
     sharing: bool = True,
     keep: bool = True,
+    rows_later: int = 0,
 ) -> Batch:
     """Read prompts, each shared beginning once.
 
@@ -163,11 +165,12 @@ def prefill(
         more: tokens that will be written after the prompts, to make room for.
         sharing: False reads every prompt whole.
         keep: whether the cache takes these prompts' beginnings; not where none of them will come again.
+        rows_later: how many rows others may make of it, to make room for.
     Returns:
         A row for each prompt, with the logits of its first new token.
     """
     if not sharing or language.windowed:
-        return _read(language, prompts, [(0, len(one.ids)) for one in prompts], [[]] * len(prompts), more)
+        return _read(language, prompts, [(0, len(one.ids)) for one in prompts], [[]] * len(prompts), more, rows_later)
     cache.check(language.stamp())
     rows = [keyed(prompt, language.image_id) for prompt in prompts]
     known = [cache.find(row.key) for row in rows]
@@ -175,7 +178,7 @@ def prefill(
     if any(len(group) > 1 for group in groups):
         known = _read_groups(language, rows, known, groups, cache if keep else PrefixCache(0))
     spans = [(size, len(row.key)) for row, (size, _) in zip(rows, known, strict=True)]
-    batch = _read(language, prompts, spans, [part for _, part in known], more)
+    batch = _read(language, prompts, spans, [part for _, part in known], more, rows_later)
     for place, row in enumerate(rows):
         if keep and cache.wants(row):
             cache.put(row.key, batch.cache.part(place))
@@ -218,11 +221,16 @@ def _read_groups(
 
 
 def _read(
-    language: Language, prompts: Sequence[Prompt], spans: Sequence[tuple[int, int]], parts: Sequence[Part], more: int
+    language: Language,
+    prompts: Sequence[Prompt],
+    spans: Sequence[tuple[int, int]],
+    parts: Sequence[Part],
+    more: int,
+    rows_later: int = 0,
 ) -> Batch:
     """Read a stretch of each prompt after what is known of it."""
     embeds, mask = language.embeds(prompts, spans)
     longest = max(start for start, _ in spans)
-    batch = language.begin(parts, longest + embeds.shape[1] + more)
+    batch = language.begin(parts, longest + embeds.shape[1] + more, rows_later)
     batch.logits = language.extend(batch, embeds, mask)[:, -1]
     return batch

@@ -32,6 +32,8 @@ class Prompt:
     """Those of `features`, for a server that has none of them."""
     sampling: Sampling = USUAL
     """How the answer to this prompt is to be written."""
+    room: int = 1 << 30
+    """The most tokens of an answer that the model's context leaves."""
 
 
 class PromptEncoder:
@@ -82,7 +84,7 @@ class PromptEncoder:
         ids: list[int] = []
         for token in raw:
             ids.extend([token] * (len(next(waiting).patches) if token == self._image_id else 1))
-        return Prompt(text, tuple(ids), tuple(features), tuple(messages))
+        return Prompt(text, tuple(ids), tuple(features), tuple(messages), room=self.context - len(ids))
 
     def check_room(self, prompt: Prompt) -> None:
         """Refuse a prompt that leaves no room for an answer.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -38,6 +38,57 @@ class Writer(Protocol):
 
     def stream(self, prompt: Prompt, *, max_new_tokens: int | None = None) -> Iterator[str | Generated]:
         """Yield the answer in pieces, then the whole; as `Generator.stream`."""
+        ...
+
+
+class Ticket(Protocol):
+    """One prompt on its way through a flow."""
+
+    @property
+    def brief(self) -> bool:
+        """Whether its flow reads it apart, with `weigh`, so that it takes no place among texts being written."""
+        ...
+
+    @property
+    def made(self) -> tuple[Generated, list[float]]:
+        """The answer and the options' scores, once it is over; raises what went wrong with this one alone."""
+        ...
+
+
+class Flowing(Protocol):
+    """Answers that are written at the same time, which others join, as `engine.flow.Flow` does."""
+
+    going: list[Any]
+    """Tickets of those that are being written."""
+
+    @property
+    def room(self) -> int:
+        """How many may join now."""
+        ...
+
+    def join(self, tickets: Sequence[Any]) -> None:
+        """Take in newcomers, at most `room` of them."""
+        ...
+
+    def weigh(self, tickets: Sequence[Any]) -> None:
+        """Read brief ones, any number, to their end."""
+        ...
+
+    def step(self) -> list[Any]:
+        """Go on a little; return the tickets of those that are over, which have left."""
+        ...
+
+
+@runtime_checkable
+class JoiningWriter(Writer, Protocol):
+    """A writer whose batches others can join."""
+
+    def flow(self, size: int | None = None) -> Flowing:
+        """Return what tickets join; used under `torch.inference_mode`."""
+        ...
+
+    def ticket(self, prompt: Prompt, options: Sequence[str] = (), *, max_new_tokens: int | None = None) -> Any:
+        """Return what joins a flow, as a `Ticket`."""
         ...
 
 

@@ -8,22 +8,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from assistant import __version__
+from assistant.deidentify.shown import cleans
 from assistant.exports import pdf
 from assistant.exports.codes import REPORT
 from assistant.exports.source import Source, made_uid
 from assistant.exports.sr import description
+from assistant.exports.study import copy_study
 from assistant.imaging.quiet import QUIET
 
 _CLASS = "1.2.840.10008.5.1.4.1.1.104.1"
 _SERIES_NUMBER = 9902
-OF_STUDY = (
-    "SpecificCharacterSet", "PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex",
-    "StudyInstanceUID", "StudyID", "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName",
-    "StudyDescription",
-)  # fmt: skip
-"""Patient and General Study modules: copied, so that the archive files it with the images."""
-TYPE_2 = OF_STUDY[1:3] + OF_STUDY[4:6] + OF_STUDY[7:12]
-"""Those of them that must be there, empty if need be."""
 
 
 def render(record: Mapping[str, Any], source: Source) -> bytes:
@@ -46,16 +40,12 @@ def render(record: Mapping[str, Any], source: Source) -> bytes:
     now = datetime.datetime.now()
     made = Dataset()
     with QUIET:
-        for keyword in OF_STUDY:
-            if keyword in images[0]:
-                made[keyword] = images[0][keyword]
-            elif keyword in TYPE_2:
-                setattr(made, keyword, None)
+        copy_study(images[0], made)
         made.SOPClassUID, made.SOPInstanceUID = _CLASS, made_uid(record, "dicom-pdf")
         made.SeriesInstanceUID, made.SeriesNumber = made_uid(record, "dicom-pdf series"), _SERIES_NUMBER
         made.Modality, made.SeriesDescription, made.InstanceNumber = "DOC", description(record), 1
         made.Manufacturer, made.ManufacturerModelName, made.SoftwareVersions = "medassist", "medassist", __version__
-        made.ConversionType, made.BurnedInAnnotation = "WSD", "YES"
+        made.ConversionType, made.BurnedInAnnotation = "WSD", "NO" if cleans() else "YES"
         made.ContentDate, made.ContentTime = f"{now:%Y%m%d}", f"{now:%H%M%S}"
         made.AcquisitionDateTime = None
         made.DocumentTitle, made.VerificationFlag = description(record), "UNVERIFIED"

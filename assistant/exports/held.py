@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from assistant.deidentify.shown import can_clean, shown
 from assistant.exports.source import LONGEST_SIDE, MOST_PICTURES, Source
 from assistant.imaging.picture import Picture
 
@@ -27,10 +28,10 @@ class HeldSource(Source):
         self._pictures = tuple(pictures)
 
     def pictures(self) -> list[bytes]:
-        """Return the pictures as PNG, at most four, as a person should see them."""
+        """Return the pictures as PNG, as `Source` does; none where text in them could not be looked for."""
         made = []
-        for picture in self._pictures[:MOST_PICTURES]:
-            image = picture.to_pil()
+        for picture in self._pictures[:MOST_PICTURES] if can_clean() else ():
+            image = shown(picture).to_pil()
             image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
             stream = io.BytesIO()
             image.save(stream, "PNG")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from assistant.deidentify import shown
 from assistant.errors import AssistantError, ConfigError, ExportError
 from assistant.exports.source import Source
 
@@ -26,6 +27,8 @@ class Format:
     """None for the two that need no module of their own."""
     needs: str | None = None
     """A library of the extra `exports`."""
+    pictures: bool = False
+    """Whether it shows pictures, in which text must be looked for."""
 
 
 FORMATS: dict[str, Format] = {
@@ -34,12 +37,12 @@ FORMATS: dict[str, Format] = {
         Format("md", "md", "Markdown page"),
         Format("json", "json", "the ledger's record"),
         Format("csv", "csv", "one row for a spreadsheet", "table"),
-        Format("html", "html", "page with pictures and evidence, in one file", "html"),
-        Format("docx", "docx", "Word document with pictures and evidence", "docx", "docx"),
-        Format("pdf", "pdf", "PDF with pictures and evidence", "pdf", "reportlab"),
+        Format("html", "html", "page with pictures and evidence, in one file", "html", None, True),
+        Format("docx", "docx", "Word document with pictures and evidence", "docx", "docx", True),
+        Format("pdf", "pdf", "PDF with pictures and evidence", "pdf", "reportlab", True),
         Format("sr", "sr.dcm", "DICOM structured report", "sr", "highdicom"),
-        Format("dicom-pdf", "pdf.dcm", "the PDF as DICOM Encapsulated PDF", "dicom_pdf", "reportlab"),
-        Format("sc", "sc.dcm", "DICOM secondary capture of what the report rests on", "sc"),
+        Format("dicom-pdf", "pdf.dcm", "the PDF as DICOM Encapsulated PDF", "dicom_pdf", "reportlab", True),
+        Format("sc", "sc.dcm", "DICOM secondary capture of what the report rests on", "sc", pictures=True),
         Format("fhir", "fhir.json", "FHIR R4 bundle", "fhir"),
         Format("hl7", "hl7", "HL7 v2.5.1 ORU^R01 message", "hl7"),
     )
@@ -52,7 +55,8 @@ def check_formats(names: Sequence[str]) -> None:
     Args:
         names: as the command line gives them.
     Raises:
-        ConfigError: a name is unknown, none is given, or a library is not installed.
+        ConfigError: a name is unknown, none is given, a library is not installed, or a format shows pictures and text
+            in them cannot be looked for.
     """
     unknown = [one for one in names if one not in FORMATS]
     if unknown or not names:
@@ -64,6 +68,21 @@ def check_formats(names: Sequence[str]) -> None:
             f"formats is {','.join(names)!r}, which needs {', '.join(missing)}. "
             "Install it: pip install 'medassist[exports]', or leave that format out."
         )
+    if any(FORMATS[one].pictures for one in names):
+        shown.check()
+
+
+def is_installed(name: str) -> bool:
+    """Tell whether what a format needs is installed; nothing of it is loaded for that.
+
+    Args:
+        name: of `FORMATS`.
+    Returns:
+        False where `check_formats` would refuse it.
+    """
+    one = FORMATS[name]
+    there = one.needs is None or importlib.util.find_spec(one.needs) is not None
+    return there and (not one.pictures or shown.installed())
 
 
 def ending(name: str) -> str:

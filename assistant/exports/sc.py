@@ -16,10 +16,12 @@ import numpy as np
 
 from assistant import __version__
 from assistant.conversation import NOT_FOR_CLINICAL_USE
+from assistant.deidentify.shown import cleans, shown
 from assistant.errors import ExportError
 from assistant.exports.codes import SOURCE_IMAGE
-from assistant.exports.dicom_pdf import OF_STUDY, TYPE_2
+from assistant.exports.layout import model_line
 from assistant.exports.source import Source, made_uid
+from assistant.exports.study import copy_study
 from assistant.imaging.heatmap import MEANING, boxed, coloured, region
 from assistant.imaging.quiet import QUIET
 
@@ -57,7 +59,7 @@ def render(record: Mapping[str, Any], source: Source) -> bytes:
         )
     images = source.dicom("sc")
     picture, origin = _shown(source, images, heat)
-    pixels = np.asarray(_page(picture.to_pil(), np.asarray(heat["nats"], dtype=np.float32)))
+    pixels = np.asarray(_page(shown(picture).to_pil(), np.asarray(heat["nats"], dtype=np.float32)))
     with QUIET:
         return _written(record, images[0], origin, pixels)
 
@@ -112,11 +114,7 @@ def _written(record: Mapping[str, Any], first: Dataset, origin: Dataset, pixels:
 
     now = datetime.datetime.now()
     made = New()
-    for keyword in OF_STUDY:
-        if keyword in first:
-            made[keyword] = first[keyword]
-        elif keyword in TYPE_2:
-            setattr(made, keyword, None)
+    copy_study(first, made)
     made.SOPClassUID, made.SOPInstanceUID = _CLASS, made_uid(record, "sc")
     made.SeriesInstanceUID, made.SeriesNumber = made_uid(record, "sc series"), _SERIES_NUMBER
     made.Modality, made.SeriesDescription, made.InstanceNumber = "OT", DESCRIPTION, 1
@@ -126,10 +124,12 @@ def _written(record: Mapping[str, Any], first: Dataset, origin: Dataset, pixels:
     made.DateOfSecondaryCapture = made.ContentDate = f"{now:%Y%m%d}"
     made.TimeOfSecondaryCapture = made.ContentTime = f"{now:%H%M%S}"
     made.PatientOrientation = None
-    model = record.get("model") or {}
-    made.DerivationDescription = f"Occlusion heat of model {model.get('name', 'unknown')}. {MEANING}"
+    made.Laterality = origin.get("Laterality")  # type 2C: there, though empty where the image says none
+    made.DerivationDescription = f"Occlusion heat. {model_line(record) or 'Model unknown.'} {MEANING}"
     made.ImageComments = f"Made by a program (artificial intelligence), not verified. {NOT_FOR_CLINICAL_USE}"
-    if "BurnedInAnnotation" in origin:  # whether pixels name the patient; the notice does not
+    if cleans():  # whether pixels name the patient; the notice does not
+        made.BurnedInAnnotation = "NO"
+    elif "BurnedInAnnotation" in origin:
         made.BurnedInAnnotation = origin.BurnedInAnnotation
     if origin.get("LossyImageCompression") == "01":
         made.LossyImageCompression = "01"

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assistant.deidentify.shown import shown
 from assistant.errors import AssistantError, ExportError
 
 if TYPE_CHECKING:
@@ -77,13 +78,13 @@ class Source:
         return str(self.first.get(keyword) or "").strip(" \0") if self.first is not None else ""
 
     def pictures(self) -> list[bytes]:
-        """Return the pictures as PNG, at most four, as a person should see them."""
+        """Return the pictures as PNG, at most four, as a person should see them, less text that is burned in."""
         from assistant.imaging.load import load_picture
 
         made = []
         for path in self.inputs[:MOST_PICTURES]:
             try:
-                picture = load_picture(path, max_side=LONGEST_SIDE, salt=b"").to_pil()
+                picture = shown(load_picture(path, max_side=LONGEST_SIDE, salt=b"")).to_pil()
             except (AssistantError, OSError):
                 continue  # the page does without: the report was made when the file was there
             picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))

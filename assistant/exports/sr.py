@@ -16,6 +16,7 @@ from assistant.exports.codes import COMMENT, ELEMENTS, HEADINGS, REPORT, Code
 from assistant.exports.layout import REMARKED, page
 from assistant.exports.notices import is_accepted, origin_notice, use_notice
 from assistant.exports.source import Source, made_uid
+from assistant.exports.study import TYPE_2
 from assistant.imaging.quiet import QUIET
 
 if TYPE_CHECKING:
@@ -73,10 +74,7 @@ def _complete(header: Dataset) -> Dataset:
 
     made = New()
     made.update(header)
-    for keyword in (
-        "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyID", "StudyDate", "StudyTime",
-        "AccessionNumber", "ReferringPhysicianName",
-    ):  # fmt: skip
+    for keyword in TYPE_2:
         if keyword not in made:
             setattr(made, keyword, None)
     return made
@@ -88,9 +86,10 @@ def _content(record: Mapping[str, Any], evidence: list[Any]) -> Dataset:
 
     contains = sr.RelationshipTypeValues.CONTAINS
     root = sr.ContainerContentItem(name=_coded(REPORT), template_id="2000")
+    model = record.get("model") or {}
     device = sr.DeviceObserverIdentifyingAttributes(
         uid=made_uid({"key": "medassist"}, "device"), name="medassist", manufacturer_name="medassist",
-        model_name=str((record.get("model") or {}).get("name") or "medassist"),
+        model_name=str(model.get("name") or "medassist"), serial_number=model.get("fingerprint"),
     )  # fmt: skip
     items: list[Any] = [
         sr.LanguageOfContentItemAndDescendants(sr.CodedConcept("en", "RFC5646", "English")),

@@ -47,19 +47,26 @@ def talk_markdown(exchanges: Exchanges) -> str:
     if not exchanges:
         return ""
     lines = ["# Conversation about images", "", f"> {NOT_FOR_CLINICAL_USE}", ""]
+    several = len({answer.model_fingerprint for _, answer in exchanges}) > 1
     for number, (question, answer) in enumerate(exchanges, start=1):
         lines += [f"## {number}. {' '.join(question.text.split())}", ""]
         if question.pictures:
             kinds = ", ".join(picture.modality or "kind not told" for picture in question.pictures)
             lines += [f"Images: {len(question.pictures)} ({kinds})", ""]
         lines += [answer.text.strip(), "", f"Confidence: {confidence_phrase(answer.confidence, answer.abstained)}", ""]
+        if several:
+            lines += [_model(answer), ""]
         lines += _listed("Cautions", [one for one in answer.cautions if one != NOT_FOR_CLINICAL_USE])
         lines += _listed(
             "Sentence by sentence", [f"{one.sentence} *({support_words(one.to_dict())})*" for one in answer.grounds]
         )
         lines += _evidence(answer)
-    last = exchanges[-1][1]
-    return "\n".join([*lines, "---", f"Model {last.model_name}, fingerprint `{last.model_fingerprint}`.", ""])
+    last = "Several models answered; each answer names its own." if several else _model(exchanges[-1][1])
+    return "\n".join([*lines, "---", last, ""])
+
+
+def _model(answer: Answer) -> str:
+    return f"Model {answer.model_name}, fingerprint `{answer.model_fingerprint}`."
 
 
 def _listed(title: str, items: Sequence[str]) -> list[str]:

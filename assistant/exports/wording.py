@@ -78,6 +78,9 @@ def support_words(ground: Mapping[str, Any]) -> str:
     Returns:
         A short phrase.
     """
+    if not ground["supported"] and ground.get("cited"):
+        cited = ", ".join(map(str, ground["cited"]))
+        return f"[{cited}] is on the subject, but does not say all of it"
     if not ground["supported"]:
         return "not supported by the evidence"
     numbers = ", ".join(map(str, ground["evidence"]))

@@ -6,9 +6,10 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from assistant.conversation import Answer, Question, Report, ReportRequest
+from assistant.slice_note import pictures_read
 
 LONGEST_S = 3600.0
 MOST = 512
@@ -32,6 +33,24 @@ class Subject:
         """Bytes of its pixels."""
         priors = self.asked.priors if isinstance(self.asked, ReportRequest) else ()
         return sum(one.pixels.nbytes for one in (*self.asked.pictures, *priors))
+
+
+def subject_of(name: str, asked: Question | ReportRequest, made: Answer | Report, index: str | None = None) -> Subject:
+    """Return what can be judged; of a volume only the slices that the model read are held.
+
+    Args:
+        name: its id.
+        asked: what was asked.
+        made: what came of it.
+        index: fingerprint of the index.
+    Returns:
+        The answer or report with what it was made from.
+    """
+    pictures = pictures_read(asked.pictures, made.slices)
+    if isinstance(asked, ReportRequest):
+        priors = pictures_read(asked.priors, made.slices)
+        return Subject(name, replace(asked, pictures=pictures, priors=priors), made, index)
+    return Subject(name, replace(asked, pictures=pictures), made, index)
 
 
 class Recent:

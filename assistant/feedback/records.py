@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from assistant.conversation import SECTIONS, Answer, Question, Report, ReportRequest
 from assistant.deidentify.scrub import Scrubber
+from assistant.deidentify.shown import can_clean, shown
 from assistant.errors import DataError
 from assistant.imaging.picture import Picture
 from assistant.prompts import render_report
@@ -220,7 +221,8 @@ def _origin(pictures: Sequence[Picture]) -> dict[str, Any]:
 
 
 def _kept(pictures: Sequence[Picture], role: Role, opinion: Opinion) -> tuple[KeptPicture, ...]:
-    return tuple(KeptPicture(one.content_id, role, _png(one) if opinion.keep_pictures else None) for one in pictures)
+    keep = opinion.keep_pictures and can_clean()
+    return tuple(KeptPicture(one.content_id, role, _png(shown(one)) if keep else None) for one in pictures)
 
 
 def _png(picture: Picture) -> bytes:

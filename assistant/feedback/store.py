@@ -31,6 +31,10 @@ _WAIT_S = 20
 """How long one process waits for another that writes."""
 
 
+_LOCK = 718281828
+"""Number of the lock on the tables of a PostgreSQL server; the next one is that of what is written into them."""
+
+
 class FeedbackStore:
     """Keeps feedback. It opens the database when it is first needed; threads may share it.
 
@@ -81,6 +85,7 @@ class FeedbackStore:
             for place, one in enumerate(feedback.pictures)
         ]
         with self._session() as session:
+            self._alone_writes(session)  # or another could put the same answer's in between the look and the insert
             before = session.get(FeedbackRow, feedback.id)
             if before is not None:
                 session.delete(before)
@@ -138,9 +143,27 @@ class FeedbackStore:
                 if not pictures_only:
                     session.delete(row)
         if count and self.address.file is not None:
+            self._shrink()
+        return count
+
+    def _shrink(self) -> None:
+        """Give back the room of what was deleted."""
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
             with self._ready().connect() as connection:
                 connection.exec_driver_sql("VACUUM")
-        return count
+        except SQLAlchemyError as error:
+            raise self._fault(error) from None
+
+    def _alone_writes(self, session: Session) -> None:
+        """Let no other transaction write from here to the end of this one."""
+        from sqlalchemy import text
+
+        if self.address.file is not None:
+            session.connection().exec_driver_sql("BEGIN IMMEDIATE")  # the driver itself begins with the first change
+        else:
+            session.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK + 1})"))
 
     def _ready(self) -> Engine:
         self.open()
@@ -212,7 +235,7 @@ def migrate(connection: Connection) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     config.attributes["connection"] = connection
     if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(718281828)"))  # one process at a time
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))  # one process at a time
     known = {one.revision for one in ScriptDirectory.from_config(config).walk_revisions()}
     there = set(MigrationContext.configure(connection).get_current_heads())
     if there - known:

@@ -14,8 +14,10 @@ from typing import Any
 
 import numpy as np
 
-TIMEOUT_S = 60.0
-"""A frame that takes longer is taken for damaged; the start of the worker does not count."""
+CPU_S = 60
+"""A frame that takes more of a processor's time is taken for damaged, however busy the machine is."""
+TIMEOUT_S = 900.0
+"""So is one that takes longer by the clock, at which the worker must have stopped; its start does not count."""
 
 _PROGRAM = Path(__file__).with_name("gdcm_worker.py")
 
@@ -78,7 +80,7 @@ class IsolatedDecoder:
         if self._worker is None or self._worker.poll() is not None:
             self._end()
             self._worker = subprocess.Popen(
-                [sys.executable, "-P", str(_PROGRAM)],
+                [sys.executable, "-P", str(_PROGRAM), str(CPU_S)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

@@ -6,13 +6,16 @@ Source: NIfTI-1.1 and NIfTI-2 headers as nibabel reads them; RAS+ world coordina
 from __future__ import annotations
 
 import os
+from io import IOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
 from assistant.errors import ImageError
+from assistant.imaging.given import Given, Readable
 from assistant.imaging.identity import installation_salt, key
+from assistant.imaging.nifti_head import check_head, unpacked
 from assistant.imaging.quiet import QUIET
 from assistant.imaging.volume import MAX_VOXELS, PLANES, Volume, check_affine, upright
 
@@ -20,6 +23,8 @@ SUFFIXES: tuple[str, ...] = (".nii", ".nii.gz")
 _TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _ANISOTROPIC = 1.2
 """Voxels that are this much longer one way were acquired as slices across it."""
+_BYTES = 8
+"""Of the largest kind of voxel."""
 
 
 def is_nifti(path: str | Path) -> bool:
@@ -27,23 +32,24 @@ def is_nifti(path: str | Path) -> bool:
     return str(path).lower().endswith(SUFFIXES)
 
 
-def read_nifti(path: str | Path, *, frame: int | None = None) -> Volume:
-    """Read one volume of a NIfTI file.
+def read_nifti(path: str | Readable, *, frame: int | None = None, max_voxels: int = MAX_VOXELS) -> Volume:
+    """Read one volume of a NIfTI file; of a packed one no more is unpacked than the volume takes.
 
     Args:
-        path: a `.nii` or `.nii.gz` file.
+        path: a `.nii` or `.nii.gz` file, or one that was sent.
         frame: which volume of a 4D file, from 0; None takes the first.
+        max_voxels: the most voxels of a volume.
     Returns:
         the volume, upright, with cautions on what was assumed.
     Raises:
         ImageError: the file is missing, damaged, too large, or holds no grey volume.
     """
-    path = Path(path)
-    if not path.is_file():
+    file = path if isinstance(path, Given) else Path(path)
+    if isinstance(file, Path) and not file.is_file():
         raise ImageError(f"{path} does not exist or is no file; check the path.")
     try:
-        with QUIET:
-            return _read(path, frame)
+        with QUIET, file.open("rb") as stream:
+            return _read(file, unpacked(stream), frame, max_voxels)
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from None
     except MemoryError:
@@ -55,18 +61,18 @@ def read_nifti(path: str | Path, *, frame: int | None = None) -> Volume:
         ) from None
 
 
-def _read(path: Path, frame: int | None) -> Volume:
+def _read(file: Readable, stream: BinaryIO, frame: int | None, max_voxels: int) -> Volume:
     import nibabel
 
-    image: Any = nibabel.load(path)
-    if not isinstance(image, nibabel.Nifti1Image):  # NIfTI-2 is a child of it
-        raise ImageError(f"this is {type(image).__name__}, not NIfTI. Convert it to .nii.gz.")
+    kind = nibabel.Nifti1Image if check_head(stream) == 1 else nibabel.Nifti2Image
+    image: Any = kind.from_stream(cast(IOBase, stream))
     shape = tuple(int(v) for v in image.shape)
-    _check_shape(shape, image.get_data_dtype())
+    _check_shape(shape, image.get_data_dtype(), frame or 0, max_voxels)
     values, cautions = _values(image, shape, frame)
     header = image.header
     affine = np.asarray(image.affine, np.float64)
-    if int(header["qform_code"]) == 0 and int(header["sform_code"]) == 0:
+    oriented = int(header["qform_code"]) != 0 or int(header["sform_code"]) != 0
+    if not oriented:
         cautions.append("The file does not say how the patient lies; left and right may be swapped.")
     affine = _TO_LPS @ affine
     check_affine(affine)
@@ -84,22 +90,31 @@ def _read(path: Path, frame: int | None) -> Volume:
             affine=affine,
             positions_mm=_positions(affine, values.shape),
             numbers=tuple(range(1, count + 1)),
-            series=key(installation_salt(), "series", os.path.abspath(path)) or "series",
+            series=key(installation_salt(), "series", _identity(file)) or "series",
             source_format="NIfTI",
             hounsfield=hounsfield,
+            oriented=oriented,
             cautions=tuple(cautions),
         )
     )
 
 
-def _check_shape(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+def _identity(file: Readable) -> str:
+    """Return what tells one series from another: where a file lies, or what was sent."""
+    return file.digest() if isinstance(file, Given) else os.path.abspath(file)
+
+
+def _check_shape(shape: tuple[int, ...], dtype: np.dtype[Any], frame: int, max_voxels: int) -> None:
     """Refuse what is no grey volume, before a voxel is read."""
     if dtype.kind not in "iuf":
         raise ImageError(f"the voxels are of type {dtype}, not grey values. Give a volume of plain numbers.")
     if len(shape) < 3 or any(size > 1 for size in shape[4:]) or min(shape) < 1:
         raise ImageError(f"the file holds an array of shape {shape}. Give a volume of 3 axes, or a series of such.")
-    if int(np.prod(shape[:3], dtype=np.int64)) > MAX_VOXELS:
-        raise ImageError(f"the volume has {shape[:3]} voxels, more than the limit of {MAX_VOXELS}. Give a smaller one.")
+    voxels = int(np.prod(shape[:3], dtype=np.int64))
+    if voxels > max_voxels:
+        raise ImageError(f"the volume has {shape[:3]} voxels, more than the limit of {max_voxels}. Give a smaller one.")
+    if (frame + 1) * voxels * dtype.itemsize > _BYTES * max_voxels:  # all of it would be unpacked on the way
+        raise ImageError(f"volume {frame + 1} of the file lies too far inside it. Give it as a file of its own.")
 
 
 def _values(image: Any, shape: tuple[int, ...], frame: int | None) -> tuple[np.ndarray, list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -108,3 +109,29 @@ class Picture:
         canvas = Image.new("RGB", (side, side))
         canvas.paste(self.to_pil(), ((side - width) // 2, (side - height) // 2))
         return canvas
+
+
+def subjects(pictures: Sequence[Picture]) -> list[list[int]]:
+    """Group pictures: the slices of a volume together, every other picture alone.
+
+    Args:
+        pictures: in any order.
+    Returns:
+        Their places, one list a volume or picture, in the order of their first.
+    """
+    groups: list[list[int]] = []
+    latest: dict[tuple[str, int], list[int]] = {}
+    seen: set[Section] = set()
+    for place, picture in enumerate(pictures):
+        where = picture.section
+        if where is None:
+            groups.append([place])
+            continue
+        key = (where.series, where.count)
+        if key not in latest or where in seen:  # a slice that comes again begins the same volume once more
+            latest[key] = []
+            groups.append(latest[key])
+            seen -= {one for one in seen if (one.series, one.count) == key}
+        latest[key].append(place)
+        seen.add(where)
+    return groups

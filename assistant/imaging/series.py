@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from assistant.errors import ImageError
 from assistant.imaging import header as tags
 from assistant.imaging.dicom import open_dicom
+from assistant.imaging.given import Readable
 from assistant.imaging.grey import GreyScale
 from assistant.imaging.header import Header
 from assistant.imaging.identity import installation_salt, key
@@ -33,7 +33,7 @@ _PICTURES_OF_TEXT = "a scanner's screen, such as a dose sheet"
 class SliceHead:
     """What the header of one file says of its place; no pixel is read for it."""
 
-    path: Path
+    path: Readable
     """The file."""
     series: str
     """Series Instance UID; stays in memory."""
@@ -61,7 +61,7 @@ class SliceHead:
         return float(np.cross(row, column) @ np.array(self.position))
 
 
-def slice_head(path: Path) -> SliceHead | None:
+def slice_head(path: Readable) -> SliceHead | None:
     """Read the head of one file.
 
     Args:
@@ -80,7 +80,7 @@ def slice_head(path: Path) -> SliceHead | None:
         return None
 
 
-def _head(path: Path, header: Header, has_pixels: bool) -> SliceHead | None:
+def _head(path: Readable, header: Header, has_pixels: bool) -> SliceHead | None:
     if header.count("NumberOfFrames", 1) > 1:
         return None
     numbers = header.numbers("InstanceNumber")
@@ -118,12 +118,13 @@ def _why_left_out(header: Header, has_pixels: bool) -> str | None:
     return None
 
 
-def read_series(paths: Sequence[Path], *, salt: bytes | None = None) -> Volume:
+def read_series(paths: Sequence[Readable], *, salt: bytes | None = None, max_voxels: int = MAX_VOXELS) -> Volume:
     """Read the slices of one series.
 
     Args:
         paths: its files, in any order; other objects of the study among them are left out, and said so.
         salt: secret of the keys; this installation's own if None.
+        max_voxels: the most voxels of the volume.
     Returns:
         the volume, upright, with cautions on what is missing or left out.
     Raises:
@@ -136,7 +137,10 @@ def read_series(paths: Sequence[Path], *, salt: bytes | None = None) -> Volume:
     slices = [head for _, head in heads if head and not head.left_out]
     where = str(paths[0].parent) if paths else "the series"
     if not slices:
-        raise ImageError(f"{where}: {len(paths)} file(s), but none is a slice of a DICOM series. Name another folder.")
+        raise ImageError(
+            f"{where}: {len(paths)} file(s), but none is a slice of a DICOM series. Name the folder that holds the "
+            "slices; folders inside it are not looked into."
+        )
     if unread:
         raise ImageError(
             f"{where}: {len(unread)} file(s) are no single-frame DICOM images, the first is {unread[0].name}. "
@@ -145,7 +149,7 @@ def read_series(paths: Sequence[Path], *, salt: bytes | None = None) -> Volume:
     try:
         _refuse_mixtures(slices)
         cautions = [f"Left out: {count} file(s), {what}." for what, count in others.items()]
-        return _stacked(sorted(slices, key=lambda one: one.place), cautions, salt)
+        return _stacked(sorted(slices, key=lambda one: one.place), cautions, salt, max_voxels)
     except ImageError as error:
         raise ImageError(f"{where}: {error}") from None
 
@@ -175,11 +179,11 @@ def _refuse_mixtures(slices: Sequence[SliceHead]) -> None:
             )
 
 
-def _stacked(heads: list[SliceHead], cautions: list[str], salt: bytes | None) -> Volume:
+def _stacked(heads: list[SliceHead], cautions: list[str], salt: bytes | None, max_voxels: int) -> Volume:
     """Read the pixels of slices that are sorted by place, and put them on each other."""
     rows, columns = heads[0].shape
-    if rows * columns * len(heads) > MAX_VOXELS:
-        raise ImageError(f"{len(heads)} slices of {columns} x {rows} are more than {MAX_VOXELS} voxels. Give fewer.")
+    if rows * columns * len(heads) > max_voxels:
+        raise ImageError(f"{len(heads)} slices of {columns} x {rows} are more than {max_voxels} voxels. Give fewer.")
     kept: list[SliceHead] = []
     layers: list[np.ndarray] = []
     twins = 0
@@ -225,7 +229,7 @@ def _stacked(heads: list[SliceHead], cautions: list[str], salt: bytes | None) ->
     )
 
 
-def _values(path: Path) -> tuple[np.ndarray, GreyScale, Header]:
+def _values(path: Readable) -> tuple[np.ndarray, GreyScale, Header]:
     """Read one slice's modality values, as int16 where that loses nothing."""
     try:
         with path.open("rb") as opened, QUIET:

@@ -73,6 +73,8 @@ class Volume:
     """As `Picture.study_key`."""
     patient_key: str | None = None
     """As `Picture.patient_key`."""
+    oriented: bool = True
+    """Whether the file says how the patient lies; if not, left and right are a guess."""
     cautions: tuple[str, ...] = ()
     """What was assumed, left out or missing."""
 
@@ -89,10 +91,7 @@ class Volume:
 
     def sections(self) -> tuple[Section, ...]:
         """Return where each slice lies."""
-        return tuple(
-            Section(self.series, number, len(self.numbers), self.plane, position)
-            for number, position in zip(self.numbers, self.positions_mm, strict=True)
-        )
+        return tuple(self._section(place) for place in range(len(self.numbers)))
 
     def pictures(self, window: WindowRequest = None) -> tuple[Picture, ...]:
         """Return every slice as a picture, all in one window, so that slices can be compared.
@@ -105,22 +104,39 @@ class Volume:
             ImageError: a window that this volume does not have.
         """
         chosen, cautions = self._window(window)
+        return tuple(self._picture(place, chosen, cautions) for place in range(len(self.numbers)))
+
+    def picture(self, place: int, window: WindowRequest = None) -> Picture:
+        """Return one slice as it stands among `pictures`.
+
+        Args:
+            place: from 0.
+            window: as `pictures` takes it.
+        Returns:
+            the slice.
+        Raises:
+            ImageError: a window that this volume does not have.
+        """
+        return self._picture(place, *self._window(window))
+
+    def _picture(self, place: int, window: Window, cautions: list[str]) -> Picture:
+        values = self.values[place]
         _, rows, columns = self.spacing_mm
-        return tuple(
-            Picture(
-                pixels=np.broadcast_to(apply_window(values, chosen)[:, :, None], (*values.shape, 3)),
-                source_format=self.source_format,
-                modality=self.modality,
-                anatomy=self.anatomy,
-                view=self.view,
-                pixel_spacing_mm=(rows, columns),
-                study_key=self.study_key,
-                patient_key=self.patient_key,
-                section=section,
-                cautions=(*self.cautions, *cautions),
-            )
-            for values, section in zip(self.values, self.sections(), strict=True)
+        return Picture(
+            pixels=np.broadcast_to(apply_window(values, window)[:, :, None], (*values.shape, 3)),
+            source_format=self.source_format,
+            modality=self.modality,
+            anatomy=self.anatomy,
+            view=self.view,
+            pixel_spacing_mm=(rows, columns),
+            study_key=self.study_key,
+            patient_key=self.patient_key,
+            section=self._section(place),
+            cautions=(*self.cautions, *cautions),
         )
+
+    def _section(self, place: int) -> Section:
+        return Section(self.series, self.numbers[place], len(self.numbers), self.plane, self.positions_mm[place])
 
     def _window(self, request: WindowRequest) -> tuple[Window, list[str]]:
         """Turn a request into a window, with a caution where one had to be assumed."""

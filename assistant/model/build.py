@@ -16,7 +16,8 @@ from assistant.model.biomedclip import EncoderParts, read_encoder
 from assistant.model.contract import Contract
 from assistant.model.processor import make_processor, prepare_tokenizer
 from assistant.model.template import IMAGE_TOKEN
-from assistant.model.writing import atomic_folder, describe, today
+from assistant.model.tiles import check_tiles, layers_of
+from assistant.model.writing import atomic_folder, describe, index_weights, today
 
 if TYPE_CHECKING:
     from transformers import (
@@ -45,6 +46,7 @@ def assemble_folder(
     connector: Connector = "mlp2x_gelu",
     feature_layer: int = -1,
     class_token: bool = False,
+    tiles: int = 1,
     seed: int = 0,
     name: str | None = None,
     licence: str = "unknown",
@@ -64,6 +66,7 @@ def assemble_folder(
         connector: "linear" or "mlp2x_gelu".
         feature_layer: which hidden state of the tower to read, -1 or -2. Both are before the tower's last norm.
         class_token: give the language model the tower's class token before the patches (Llava's strategy "full").
+        tiles: along a side, beside the whole picture; 1 for the whole alone. See `assistant.model.tiles`.
         seed: of everything that starts at random.
         name: shown in answers; the folder's name if None.
         licence: of the weights.
@@ -78,11 +81,13 @@ def assemble_folder(
         ModelError: a part is missing or broken, or the parts cannot be joined.
     """
     _check_options(llm, tokenizer_dir, connector, feature_layer)
+    check_tiles(tiles)
     target, parts = Path(out), read_encoder(encoder)
     tokenizer, template = prepare_tokenizer(str(tokenizer_dir or llm))
     language = _language_model(llm, tokenizer, seed)
     with _seeded(seed):
-        model = _join(parts, language, _llava_config(parts, language, tokenizer, connector, feature_layer, class_token))
+        layers = layers_of(feature_layer, tiles)
+        model = _join(parts, language, _llava_config(parts, language, tokenizer, connector, layers, class_token))
     _set_generation(model, tokenizer, None if isinstance(llm, Mapping) else language.generation_config)
     processor = make_processor(parts, tokenizer, template, class_token=class_token)
     settings: dict[str, Any] = {"name": name or target.resolve().name, "created": today(), "licence": licence}
@@ -170,7 +175,7 @@ def _llava_config(
     language: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     connector: Connector,
-    feature_layer: int,
+    layers: int | list[int],
     class_token: bool,
 ) -> LlavaConfig:
     from transformers import LlavaConfig
@@ -188,7 +193,7 @@ def _llava_config(
         image_token_index=int(tokenizer.get_vocab()[IMAGE_TOKEN]),
         projector_hidden_act=_ACTIVATIONS[connector],
         vision_feature_select_strategy="full" if class_token else "default",
-        vision_feature_layer=feature_layer,
+        vision_feature_layer=layers,
         image_seq_length=(side // patch) ** 2 + class_token,
         tie_word_embeddings=bool(getattr(text, "tie_word_embeddings", False)),
     )
@@ -251,6 +256,7 @@ def _save(model: Any, parts: EncoderParts, processor: Any, folder: Path, torch_t
     from transformers import AutoTokenizer, BertModel
 
     model.to(torch_type).save_pretrained(folder)
+    index_weights(folder)
     processor.save_pretrained(folder)
     save_file(
         {key: value.to(torch_type).contiguous() for key, value in parts.projection.items()},

@@ -64,13 +64,25 @@ class Contract:
     calibration: dict[str, float] = field(default_factory=dict)
     """Numbers measured on development data: temperature, abstain_below, …"""
     capabilities: dict[str, str] = field(default_factory=dict)
-    """What the model can do besides the usual, such as {"text_only": "quote"}."""
+    """What the model can do besides the usual, such as {"text_only": "quote"}; see also `assistant.asking.PromptMaker`.
+    `comparison` "written" says that evaluation showed it to tell change between two images."""
     version: int = 1
     """Of this file's form."""
+    tiles: int = 1
+    """Tiles along a side that a picture is looked at in beside the whole; see `assistant.model.tiles`. Written only
+    where there are any."""
+
+    @property
+    def picture_size(self) -> int:
+        """Side in pixels of all that is seen of a picture: the tower's, times the tiles along it."""
+        return self.image_size * self.tiles
 
     def to_json(self) -> str:
         """Return the text of `contract.json`."""
-        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
+        told = dataclasses.asdict(self)
+        if self.tiles == 1:
+            del told["tiles"]
+        return json.dumps(told, indent=2, ensure_ascii=False) + "\n"
 
     def replace(self, **changes: Any) -> Contract:
         """Return a copy with some fields changed."""
@@ -122,7 +134,7 @@ class Contract:
             raise ModelError(f"{where} holds a {type(data).__name__}, not an object. {mend}")
         known = {item.name: item for item in dataclasses.fields(cls)}
         faults = [f"unknown key {key!r}" for key in data if key not in known]
-        faults += [f"missing key {key!r}" for key in known if key not in data]
+        faults += [f"missing key {key!r}" for key in known if key not in data and key != "tiles"]
         faults += [
             f"{key} is {data[key]!r}, not {item.type}"
             for key, item in known.items()
@@ -163,6 +175,8 @@ _MENDS = {
     "connector_fingerprint": "the connector's weights are another model's: restore model.safetensors, or train one "
     "with python -m training.align",
     "configuration": "config.json or text_tower/config.json was changed: restore it",
+    "tiles": "pictures would be read in other views than those the connector was trained with: restore config.json and "
+    "contract.json, or make a model with tiles with python -m training.tiles",
     "template": "chat_template.jinja was changed: restore it, for the model was trained with the other",
     "base": "the adapter was trained on another base: load it on that one, or train it again with "
     "python -m training.sft",

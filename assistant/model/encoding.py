@@ -160,7 +160,7 @@ def _text_name(fingerprint: str) -> str:
 
 def _image_name(model: LoadedModel) -> str:
     """What a verdict on pictures holds for: these weights, and which of the layers are read."""
-    from assistant.engine.features import bare
+    from assistant.model.parts import bare
 
     config = bare(model.llava).config
     layers = f"{config.vision_feature_layer} {config.vision_feature_select_strategy}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from assistant.errors import ModelError
 from assistant.model.tensors import read_header
 
 _MEND = "Copy or download the folder again, or make it anew: python -m training.assemble RECIPE.yaml"
+_LARGE = 1_000_000_000
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt")
 _REQUIRED = (
     "config.json",
@@ -21,6 +24,11 @@ _REQUIRED = (
     "text_tower/config.json",
     "text_tower/model.safetensors",
 )
+
+
+def starter_folder() -> Path:
+    """Return where the package keeps the model that ships with it."""
+    return Path(__file__).parent.parent / "starter"
 
 
 def weight_files(folder: Path) -> list[str]:
@@ -98,3 +106,18 @@ def check_files(folder: Path) -> None:
             f"{folder / 'config.json'} describes a {config.get('model_type')!r} with image tower "
             f"{config.get('vision_config', {}).get('model_type')!r}; this program loads 'llava' with 'vit'. {_MEND}"
         )
+
+
+@contextmanager
+def quiet(folder: Path) -> Iterator[None]:
+    """Hide progress bars of a load that takes no time worth showing."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    if sum((folder / name).stat().st_size for name in weight_files(folder)) < _LARGE:
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from assistant.errors import ModelError
+from assistant.model.tiles import read_layers
 
 if TYPE_CHECKING:
     import torch
@@ -67,7 +68,7 @@ def gate_image(model: LoadedModel, kind: FastEncoding) -> Verdict:
     """Compare a format's picture vectors and features with those of float32, on the pictures that ship."""
     import torch
 
-    from assistant.engine.features import bare, selected
+    from assistant.model.parts import bare, selected
 
     try:
         tower = make_image_tower(model, kind)
@@ -110,7 +111,7 @@ def gate_text(text: TextTower, kind: FastEncoding) -> Verdict:
 def gate_pictures() -> list[Picture]:
     """Return the pictures that the gate looks at: radiograph, CT, MR and ultrasound, each whole and its middle."""
     from assistant.imaging.load import load_picture
-    from assistant.model.load import starter_folder
+    from assistant.model.folder import starter_folder
 
     whole = [load_picture(path) for path in sorted((starter_folder() / "examples").glob("*.png"))]
     middles = []
@@ -123,12 +124,12 @@ def gate_pictures() -> list[Picture]:
 
 def make_image_tower(model: LoadedModel, kind: FastEncoding) -> FastImageTower:
     """Return a model's image tower in another format, whether or not the gate lets it through."""
-    from assistant.engine.features import bare
+    from assistant.model.parts import bare
     from assistant.model.tower import FastImageTower
 
     config = bare(model.llava).config
     vit = bare(model.llava).model.vision_tower
-    layers = config.vision_feature_layer
+    layers, _ = read_layers(config.vision_feature_layer)
     chosen = [layers] if isinstance(layers, int) else list(layers)
     last = any(layer in (-1, len(vit.layers)) for layer in chosen)
     return FastImageTower(vit, kind, last_layer=last)

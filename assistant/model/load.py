@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from assistant.errors import ModelError
 from assistant.model.contract import CONTRACT_NAME, Contract
 from assistant.model.encoding import Encoding, check_encoding, with_encoding
-from assistant.model.folder import check_files, weight_files
+from assistant.model.folder import check_files, quiet, starter_folder, weight_files
 from assistant.model.loaded import LoadedModel
+from assistant.model.naming import made_name
+from assistant.model.placing import place_of, quantization_of, type_of
 from assistant.model.presets import find_preset, preset_names
 from assistant.model.processor import open_processor
-from assistant.model.tensors import files_fingerprint, read_header, read_tensors
+from assistant.model.tensors import files_fingerprint, read_tensors
 from assistant.model.text import TextTower
+from assistant.model.weights import same_weights
 from assistant.model.writing import describe
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
     from transformers import LlavaForConditionalGeneration
 
 __all__ = ["LoadedModel", "adapter_base", "check_base", "folder_fingerprint", "load_model", "resolve", "starter_folder"]
@@ -39,6 +41,7 @@ def load_model(
     dtype: str = "auto",
     quantization: Quantization | None = None,
     encoding: Encoding = "exact",
+    base: LoadedModel | None = None,
 ) -> LoadedModel:
     """Open a model.
 
@@ -50,6 +53,7 @@ def load_model(
         quantization: of the language model's linears only: "nf4" (4 bits), "int8", or "none". None follows the
             contract on a GPU, and is "none" on a CPU.
         encoding: number format of the encoder's towers on a CPU; see `assistant.model.encoding`.
+        base: what an adapter sits on, open already with the same options, to use its weights; see `sharing`.
     Returns:
         the model in evaluation mode.
     Raises:
@@ -57,6 +61,60 @@ def load_model(
             or the parts do not keep the contract; or the encoder does not bear the format.
     """
     check_encoding(encoding)
+    folder, base_folder, contract = look_at(name)
+    whole, place = base_folder or folder, place_of(device)
+    kind = quantization_of(quantization, contract.quantization, place)
+    torch_type = type_of(dtype, place, whole) if base is None else base.dtype
+    llava = _open_llava(whole, place, torch_type, kind) if base is None else same_weights(base.llava)
+    llava = llava if base_folder is None else _attached(llava, folder)
+    processor = open_processor(folder)
+    side_folder = folder if (folder / "projection.safetensors").is_file() else whole
+    contract.check(describe(llava, processor, side_folder), where=str(folder))
+    if dtype == "float16":
+        _to_half(llava)
+    text, visual = _open_text(side_folder, place) if base is None else (base.text, base.projection)
+    loaded = LoadedModel(
+        llava=llava.eval().requires_grad_(False),
+        processor=processor,
+        text=text,
+        projection=visual,
+        contract=contract,
+        folder=folder,
+        fingerprint=folder_fingerprint(folder),
+        device=place,
+        dtype=torch_type,
+        base=base,
+    )
+    if base is not None:
+        return replace(loaded, image_tower=base.image_tower, encoding=base.encoding)
+    return with_encoding(loaded, encoding)
+
+
+def _attached(llava: LlavaForConditionalGeneration, folder: Path) -> LlavaForConditionalGeneration:
+    """Return a base with an adapter inside; PEFT is imported for adapters alone."""
+    from assistant.model.adapter import attach
+
+    return attach(llava, folder)
+
+
+def _open_text(folder: Path, device: str) -> tuple[TextTower, Tensor]:
+    """Return the encoder's text half, and the matrix that its image half ends in."""
+    projection = read_tensors(folder / "projection.safetensors")
+    text = TextTower.open(folder / "text_tower", projection, device)
+    return text, projection["visual.weight"].to(device).float()
+
+
+def look_at(name: str | Path) -> tuple[Path, Path | None, Contract]:
+    """Check a model's folder, without its weights.
+
+    Args:
+        name: see `load_model`.
+    Returns:
+        Its folder, that of the base if it is an adapter, and its contract. An adapter that carries its base's name,
+        as adapters of other tools and of early runs do, is told apart by `made_name`.
+    Raises:
+        ModelError: there is no such model, a file is missing, or an adapter's base is not the one it was made on.
+    """
     folder = resolve(name)
     base_folder = adapter_base(folder)
     check_files(base_folder or folder)
@@ -64,34 +122,9 @@ def load_model(
     contract = Contract.read(folder)
     if base_folder is not None:
         check_base(contract, folder, base_folder)
-    place = _device(device)
-    kind = _quantization(quantization, contract, place)
-    torch_type = _dtype(dtype, place, base_folder or folder)
-    llava = _open_llava(base_folder or folder, place, torch_type, kind)
-    if base_folder is not None:
-        from assistant.model.adapter import attach
-
-        llava = attach(llava, folder)
-    processor = open_processor(folder)
-    side_folder = folder if (folder / "projection.safetensors").is_file() else base_folder or folder
-    contract.check(describe(llava, processor, side_folder), where=str(folder))
-    if dtype == "float16":
-        _to_half(llava)
-    projection = read_tensors(side_folder / "projection.safetensors")
-    with _quiet(side_folder / "text_tower"):
-        text = TextTower.open(side_folder / "text_tower", projection, place)
-    loaded = LoadedModel(
-        llava=llava.eval().requires_grad_(False),
-        processor=processor,
-        text=text,
-        projection=projection["visual.weight"].to(place).float(),
-        contract=contract,
-        folder=folder,
-        fingerprint=folder_fingerprint(folder),
-        device=place,
-        dtype=torch_type,
-    )
-    return with_encoding(loaded, encoding)
+        if contract.name == Contract.read(base_folder).name:
+            contract = contract.replace(name=made_name(contract.name, folder))
+    return folder, base_folder, contract
 
 
 def resolve(name: str | Path) -> Path:
@@ -122,11 +155,6 @@ def resolve(name: str | Path) -> Path:
         f"There is no model {str(name)!r}: it is no folder, not 'starter', and none of the presets "
         f"({', '.join(preset_names())}). Check the spelling or give a model folder."
     )
-
-
-def starter_folder() -> Path:
-    """Return where the package keeps the model that ships with it."""
-    return Path(__file__).parent.parent / "starter"
 
 
 def folder_fingerprint(folder: Path) -> str:
@@ -185,43 +213,6 @@ def check_base(contract: Contract, folder: Path, base_folder: Path) -> None:
     contract.check({"base": folder_fingerprint(base_folder)}, where=str(folder))
 
 
-def _device(device: str) -> str:
-    import torch
-
-    if device == "auto":
-        return "cuda:0" if torch.cuda.is_available() else "cpu"
-    kind = device.split(":")[0]
-    if kind not in {"cpu", "cuda"}:
-        raise ModelError(f"device is {device!r}; use auto, cpu, cuda or cuda:N.")
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise ModelError(f"device is {device!r}, but torch {torch.__version__} sees no GPU. Use --device cpu or auto.")
-    return "cuda:0" if device == "cuda" else device
-
-
-def _quantization(asked: str | None, contract: Contract, device: str) -> str | None:
-    if asked not in (None, "nf4", "int8", "none"):
-        raise ModelError(f"quantization is {asked!r}; use nf4, int8 or none.")
-    if asked is None:
-        return contract.quantization if device.startswith("cuda") else None
-    return None if asked == "none" else asked
-
-
-def _dtype(dtype: str, device: str, folder: Path) -> torch.dtype:
-    import torch
-
-    types = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    if dtype == "auto":
-        if device.startswith("cuda"):
-            return torch.bfloat16
-        shapes = [shape for name in weight_files(folder) for shape in read_header(folder / name).values()]
-        return torch.bfloat16 if sum(map(math.prod, shapes)) >= _BILLION else torch.float32
-    if dtype not in types:
-        raise ModelError(f"dtype is {dtype!r}; use auto, {', '.join(types)}.")
-    if dtype == "float16" and device == "cpu":
-        raise ModelError("dtype is 'float16' on a CPU, which is about 200 times slower than bfloat16. Use bfloat16.")
-    return types[dtype]
-
-
 def _open_llava(
     folder: Path, device: str, dtype: torch.dtype, quantization: str | None
 ) -> LlavaForConditionalGeneration:
@@ -239,7 +230,7 @@ def _open_llava(
     if dtype is torch.float16:
         options["dtype"] = torch.bfloat16  # fingerprints are of bfloat16 values; `_to_half` follows the check
     try:
-        with _quiet(folder):
+        with quiet(folder):
             loaded: Any = LlavaForConditionalGeneration.from_pretrained(
                 folder, output_loading_info=True, ignore_mismatched_sizes=True, **options
             )
@@ -276,18 +267,3 @@ def _to_half(llava: LlavaForConditionalGeneration) -> None:
     for parameter in llava.parameters():
         if parameter.dtype is torch.bfloat16:
             parameter.data = parameter.data.to(torch.float16)
-
-
-@contextmanager
-def _quiet(folder: Path) -> Iterator[None]:
-    """Hide progress bars of a load that takes no time worth showing."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    if sum((folder / name).stat().st_size for name in weight_files(folder)) < _BILLION:
-        logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()

@@ -41,6 +41,8 @@ class LoadedModel:
     """What pictures go through in place of Llava's own tower; None for that one. See `assistant.model.encoding`."""
     encoding: str = "exact"
     """Number format that pictures are encoded in."""
+    base: LoadedModel | None = None
+    """Of an adapter that uses the weights of a model that is open too: that model."""
 
     @property
     def name(self) -> str:
@@ -55,17 +57,43 @@ class LoadedModel:
     def pixel_values(self, pictures: Sequence[Picture | Image.Image]) -> Tensor:
         """Return what the image tower reads: (N, 3, S, S), on the model's device and in its type.
 
-        Every picture is padded with black to a square first, so that no edge is cropped away.
+        Every picture is padded with black to a square first, so that no edge is cropped away. These are the pictures as
+        a whole; `tile_values` gives the tiles of a model that looks at those too.
         """
-        import numpy as np
         import torch
 
         if not pictures:
             side = self.contract.image_size
             return torch.zeros((0, 3, side, side), device=self.device, dtype=self.dtype)
-        squares = [
-            (item if isinstance(item, Picture) else Picture(np.asarray(item.convert("RGB")))).squared()
-            for item in pictures
-        ]
+        return self._values([_square(item) for item in pictures])
+
+    def tile_values(self, pictures: Sequence[Picture | Image.Image]) -> Tensor:
+        """Return the tiles of pictures as the image tower reads them.
+
+        Args:
+            pictures: N, at least one.
+        Returns:
+            (N * tiles * tiles, 3, S, S), the tiles of a picture row by row, on the model's device and in its type.
+        """
+        from PIL.Image import Resampling
+
+        tiles, side = self.contract.tiles, self.contract.image_size
+        parts = []
+        for item in pictures:
+            large = _square(item).resize((tiles * side, tiles * side), Resampling.BICUBIC)
+            corners = [(side * column, side * row) for row in range(tiles) for column in range(tiles)]
+            parts += [large.crop((left, top, left + side, top + side)) for left, top in corners]
+        return self._values(parts)
+
+    def _values(self, squares: list[Image.Image]) -> Tensor:
         values: Tensor = self.processor.image_processor(images=squares, return_tensors="pt")["pixel_values"]
-        return values.to(self.device, self.dtype)
+        if self.device == "cpu":
+            return values.to(self.dtype)
+        # From memory that stays where it is the copy runs beside whatever the GPU and this thread do.
+        return values.to(self.dtype).pin_memory().to(self.device, non_blocking=True)
+
+
+def _square(item: Picture | Image.Image) -> Image.Image:
+    import numpy as np
+
+    return (item if isinstance(item, Picture) else Picture(np.asarray(item.convert("RGB")))).squared()

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from assistant.errors import ModelError
 from assistant.model.adapter import attach, refuse_quantized
-from assistant.model.contract import Contract
 from assistant.model.folder import weight_files
-from assistant.model.load import adapter_base, check_base, load_model
+from assistant.model.load import adapter_base, load_model, look_at
 from assistant.model.loaded import LoadedModel
 from assistant.model.save import copy_side_files, save_model
 from assistant.model.tensors import stored_dtype
@@ -42,8 +41,7 @@ def merge_adapter(
     base_folder = adapter_base(folder) if folder.is_dir() else None
     if base_folder is None:
         raise ModelError(f"{folder} is no adapter folder: it has no adapter_config.json. Give what training.sft wrote.")
-    contract = Contract.read(folder)
-    check_base(contract, folder, base_folder)
+    _, _, contract = look_at(folder)
     if base is None:
         base = load_model(base_folder, device="cpu", dtype="float32", quantization="none")
     elif base.folder.resolve() != base_folder.resolve():

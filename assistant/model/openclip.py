@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assistant.ending import run_command
 from assistant.errors import ModelError
 from assistant.model.biomedclip import CLIP_MEAN, CLIP_STD, CONFIG_NAME, TRUNK_CONFIG_NAME, WEIGHTS_NAME
 
@@ -213,4 +214,4 @@ def _write_json(path: Path, value: Any) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run_command(main))

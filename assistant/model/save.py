@@ -12,7 +12,7 @@ from assistant.model.contract import Contract
 from assistant.model.load import adapter_base, folder_fingerprint, starter_folder
 from assistant.model.loaded import LoadedModel
 from assistant.model.tensors import read_tensors
-from assistant.model.writing import atomic_folder, describe, today
+from assistant.model.writing import atomic_folder, describe, index_weights, today
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -53,6 +53,7 @@ def save_model(loaded: LoadedModel, out: str | Path, *, dtype: str | None = None
         loaded.llava.config.dtype = torch_type or loaded.llava.dtype
         loaded.llava.save_pretrained(folder, state_dict=state)
         loaded.llava.config.dtype = before
+        index_weights(folder)
         loaded.processor.save_pretrained(folder)
         shutil.copytree(side / "text_tower", folder / "text_tower")
         for name in ("projection.safetensors", "text_tower/model.safetensors"):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from assistant.model.folder import quiet
+
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import BertModel, PreTrainedTokenizerBase
@@ -54,9 +56,10 @@ class TextTower:
         import torch
         from transformers import AutoTokenizer, BertModel
 
-        bert: Any = BertModel.from_pretrained(
-            folder, add_pooling_layer=False, dtype=torch.float32, use_safetensors=True
-        )
+        with quiet(folder):
+            bert: Any = BertModel.from_pretrained(
+                folder, add_pooling_layer=False, dtype=torch.float32, use_safetensors=True
+            )
         bert.to(device)
         head = [
             projection[name].to(device, torch.float32)

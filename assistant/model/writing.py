@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from assistant.errors import ModelError
 from assistant.model.folder import read_json
-from assistant.model.tensors import read_tensors, tensor_fingerprint, text_fingerprint
+from assistant.model.tensors import read_header, read_tensors, tensor_fingerprint, text_fingerprint
+from assistant.model.tiles import read_layers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -113,6 +114,7 @@ def describe(model: Any, processor: LlavaProcessor, folder: Path) -> dict[str, A
     vision = model.model.vision_tower.state_dict()
     eos = model.generation_config.eos_token_id
     act = config.projector_hidden_act
+    layer, tiles = read_layers(config.vision_feature_layer)
     return {
         "encoder": encoder_fingerprint(vision, text_tower_state(folder), projection),
         "image_size": config.vision_config.image_size,
@@ -120,7 +122,8 @@ def describe(model: Any, processor: LlavaProcessor, folder: Path) -> dict[str, A
         "image_tokens": (config.vision_config.image_size // config.vision_config.patch_size) ** 2
         + (config.vision_feature_select_strategy == "full"),
         "embedding_dim": int(projection["visual.weight"].shape[0]),
-        "feature_layer": config.vision_feature_layer,
+        "feature_layer": layer,
+        "tiles": tiles,
         "connector": _CONNECTORS.get(act, act),
         "connector_shape": (
             projector.linear_1.in_features,
@@ -135,3 +138,20 @@ def describe(model: Any, processor: LlavaProcessor, folder: Path) -> dict[str, A
         "eos_token_ids": tuple(eos) if isinstance(eos, list) else (eos,),
         "pad_token_id": tokenizer.pad_token_id,
     }
+
+
+def index_weights(folder: Path) -> None:
+    """Write which file holds which weight, also where one file holds them all.
+
+    Servers such as vLLM take every safetensors file of a folder for the model's weights, unless this index names them;
+    the projection and the guard lie there too.
+
+    Args:
+        folder: with the weights as `save_pretrained` writes them.
+    """
+    index, weights = folder / "model.safetensors.index.json", folder / "model.safetensors"
+    if index.is_file() or not weights.is_file():
+        return
+    names = dict.fromkeys(sorted(read_header(weights)), weights.name)
+    told = {"metadata": {"total_size": weights.stat().st_size}, "weight_map": names}
+    index.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")

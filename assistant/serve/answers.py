@@ -29,6 +29,7 @@ class Grounds(BaseModel):
     confidence: float
     abstained: bool
     evidence: list[dict[str, Any]]
+    slices: list[dict[str, Any]] | None = None
     cautions: list[str]
     model: dict[str, str]
     seconds: float
@@ -83,6 +84,7 @@ class ReportAnswer(BaseModel):
     confidence: float
     abstained: bool
     evidence: list[dict[str, Any]]
+    slices: list[dict[str, Any]] | None = None
     cautions: list[str]
     doubts: list[str] = []
     critical: list[dict[str, Any]] = []
@@ -111,16 +113,23 @@ class Embeddings(BaseModel):
 
 
 class ModelCard(BaseModel):
-    """A model, and what it is made of."""
+    """A model, and what it is made of; fingerprint, index and memory are null until it is loaded.
+
+    `id` is what a request asks for, `title` the model's own name, which its answers and reports carry.
+    """
 
     id: str
+    title: str
     object: Literal["model"]
     created: int
     owned_by: str
-    fingerprint: str
+    fingerprint: str | None
     index: str | None
     encoder: str
     dimensions: int
+    loaded: bool
+    adapter: bool
+    memory_mb: float | None
 
 
 class Models(BaseModel):

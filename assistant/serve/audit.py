@@ -138,6 +138,7 @@ def verify_log(path: Path, *, known: str | None = None) -> Verdict:
     Raises:
         DataError: the log cannot be read.
     """
+    before = _noted(path)
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -152,7 +153,7 @@ def verify_log(path: Path, *, known: str | None = None) -> Verdict:
         hashes.append(last)
     count = len(lines) - 1
     note = "the last line is unfinished, as a kill leaves it; the next start mends it" if lines[-1] else None
-    fault = _head_fault(path, hashes)
+    fault = _head_fault(_head_path(path).name, before, _noted(path), hashes)
     if known is not None and known not in hashes:
         fault = "no line has the hash that was noted: the log was written anew, or its end was cut"
     return Verdict(count, last, fault, note)
@@ -172,21 +173,46 @@ def _fault(line: bytes, number: int, last: str) -> str | None:
     return None
 
 
-def _head_fault(path: Path, hashes: list[str]) -> str | None:
-    """Compare with the noted end. The log may be one line ahead of it, after a kill between the two writes."""
-    head, count = _head_path(path), len(hashes) - 1
-    if not head.is_file():
-        return f"{head.name} is missing, so lines may have been cut from the end" if count > 1 else None
+def _noted(path: Path) -> bytes | None:
+    """Return what `FILE.head` holds now."""
     try:
-        noted = json.loads(head.read_text(encoding="utf-8"))
-        number, digest = int(noted["n"]), str(noted["hash"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return f"{head.name} cannot be read: it was changed"
-    if number > count:
-        return f"after line {count}: {number - count} line(s) were removed from the end"
-    if hashes[number] != digest or count - number > 1:
-        return f"{head.name} names another last line: the log was written anew, or the file was changed"
+        return _head_path(path).read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return b""
+
+
+def _head_fault(name: str, before: bytes | None, after: bytes | None, hashes: list[str]) -> str | None:
+    """Compare with the noted end, as it was before the log was read and after.
+
+    The log may be one line ahead of it, after a kill between the two writes. A server at work moves it meanwhile: then
+    what was noted before must stand in the log, and what was noted later may be of lines that came after the look.
+    """
+    count = len(hashes) - 1
+    if after is None:
+        return f"{name} is missing, so lines may have been cut from the end" if count > 1 else None
+    moved = before != after
+    ends = [_end(one) for one in ((before, after) if moved and before is not None else (after,))]
+    for number, digest in ends:
+        if number < 0:
+            return f"{name} cannot be read: it was changed"
+        if number > count:
+            if moved and number == ends[-1][0] > ends[0][0]:
+                continue
+            return f"after line {count}: {number - count} line(s) were removed from the end"
+        if hashes[number] != digest or (count - number > 1 and not (moved and number < ends[-1][0])):
+            return f"{name} names another last line: the log was written anew, or the file was changed"
     return None
+
+
+def _end(noted: bytes) -> tuple[int, str]:
+    """Return number and hash of the last line as the head tells them, -1 where it cannot be read."""
+    try:
+        told = json.loads(noted)
+        return max(-1, int(told["n"])), str(told["hash"])
+    except (ValueError, KeyError, TypeError):
+        return -1, ""
 
 
 def _open(path: Path) -> IO[bytes]:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from uuid import uuid4
 
+from assistant.commands.opened import Opened
 from assistant.conversation import Usage
 from assistant.serve.audit import AuditLog
 from assistant.serve.metrics import Metrics
@@ -21,6 +22,8 @@ class Call:
     who: str
     metrics: Metrics
     id: str = field(default_factory=lambda: uuid4().hex)
+    opened: Opened | None = None
+    """What answers, once it is loaded."""
     outcome: str = "cancelled"
     """How it ended; whoever neither finished nor failed went away."""
     started: float = field(default_factory=time.perf_counter)
@@ -56,8 +59,8 @@ class Calls:
 
     def __init__(self, audit: AuditLog | None, metrics: Metrics) -> None:
         self.audit, self.metrics = audit, metrics
-        self.identity: Callable[[], dict[str, str | None]] = dict
-        """Gives the fingerprints of model and index."""
+        self.identity: Callable[[Opened | None], dict[str, str | None]] = lambda opened: {}
+        """Gives the fingerprints of a model and its index."""
 
     def note(self, what: str, who: str, **fields: object) -> None:
         """Write one line in the audit log."""
@@ -69,7 +72,9 @@ class Calls:
         self.note("feedback", who, id=name, kind=kind)
 
     @contextmanager
-    def watched(self, what: str, who: str, *, images: int = 0, via: str | None = None) -> Iterator[Call]:
+    def watched(
+        self, what: str, who: str, *, images: int = 0, via: str | None = None, opened: Opened | None = None
+    ) -> Iterator[Call]:
         """Note a request before it is worked on, and how it ended.
 
         Args:
@@ -77,12 +82,13 @@ class Calls:
             who: the client's name.
             images: how many it sent.
             via: its id elsewhere, for a gateway.
+            opened: what answers; None where it is still loading, until the call's own `opened` is set.
         Yields:
             The call; set its `outcome`, or call `finished`.
         """
-        call = Call(what, who, self.metrics)
+        call = Call(what, who, self.metrics, opened=opened)
         extra = {"via": via} if via else {}
-        self.note(what, who, id=call.id, images=images, **self.identity(), **extra)
+        self.note(what, who, id=call.id, images=images, **self.identity(call.opened), **extra)
         try:
             yield call
         except Exception as error:
@@ -93,4 +99,5 @@ class Calls:
             seconds = time.perf_counter() - call.started
             self.metrics.seconds.labels(what).observe(seconds)
             # Again with model and index: they may have been loading when it was asked.
-            self.note("ended", who, id=call.id, outcome=call.outcome, seconds=round(seconds, 3), **self.identity())
+            told = self.identity(call.opened)
+            self.note("ended", who, id=call.id, outcome=call.outcome, seconds=round(seconds, 3), **told)

@@ -15,6 +15,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
+from assistant.commands.opened import Opened
 from assistant.conversation import Answer, Question, Usage
 from assistant.engine.row import until
 from assistant.serve.answers import ChatCompletion, ErrorBody
@@ -43,8 +44,8 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 class Asked:
     """One chat request on its way: what was asked, and how its answer is written out."""
 
-    def __init__(self, body: ChatRequest, service: QueuedService, call: Call) -> None:
-        self.body, self.service, self.call = body, service, call
+    def __init__(self, body: ChatRequest, service: QueuedService, call: Call, opened: Opened) -> None:
+        self.body, self.service, self.call, self.opened = body, service, call, opened
         self.format: Format = format_of(body.response_format)
         self.cautions: list[str] = []
         self.created = int(time.time())
@@ -67,10 +68,10 @@ class Asked:
         streams = tell if self.body.stream and self.format.kind == "text" else None
         if self.service.settings.raw:
             raw = await run_sync(raw_of, self.body, most)
-            return self.service.ask("raw", self.call.who, raw, streams)
+            return self.service.ask("raw", self.call.who, raw, streams, self.opened, name=self.call.id)
         question, self.cautions = await run_sync(functools.partial(question_of, self.body, self.format, most))
         self.question = question
-        return self.service.ask("chat", self.call.who, question, streams)
+        return self.service.ask("chat", self.call.who, question, streams, self.opened, name=self.call.id)
 
     def written(self, made: Answer | RawText) -> tuple[str | None, str | None, Usage]:
         """Return content, refusal and usage, and note how it ended."""
@@ -87,7 +88,7 @@ class Asked:
 
     def frame(self, kind: str, **fields: Any) -> dict[str, Any]:
         """Return the fields that every response and chunk has."""
-        opened = self.service.get()
+        opened = self.opened
         index = f"+{opened.index_fingerprint}" if opened.index_fingerprint else ""
         return {
             "id": self.name,
@@ -104,7 +105,7 @@ class Asked:
             return {}
         told = made.to_dict()
         told["cautions"] = [*self.cautions, *told["cautions"]]
-        return {"medassist": {**told, "index": self.service.get().index_fingerprint}}
+        return {"medassist": {**told, "index": self.opened.index_fingerprint}}
 
     def logprobs(self, made: Answer | RawText) -> dict[str, Any] | None:
         """Return the written tokens with their probabilities, where they were asked for."""
@@ -136,13 +137,14 @@ def chat_router(service: QueuedService) -> APIRouter:
     async def complete(body: ChatRequest, request: Request) -> Response:
         """Answer the last message; `medassist` tells confidence, evidence and cautions. `stream` sends events."""
         check_supported(body, raw=service.settings.raw)
-        await check_model(service, body.model)
+        opened = await check_model(service, body.model)
+        service.check_writer()
         stack = ExitStack()
         with stack:
-            call = stack.enter_context(
-                service.calls.watched("chat", request.scope[CLIENT], images=count_images(body), via=_via(request))
-            )
-            asked = Asked(body, service, call)
+            images, via = count_images(body), _via(request)
+            watched = service.calls.watched("chat", request.scope[CLIENT], images=images, via=via, opened=opened)
+            call = stack.enter_context(watched)
+            asked = Asked(body, service, call, opened)
             job = await asked.submit()
             if not body.stream:
                 return JSONResponse(_completion(asked, await result_of(job, request, service)), headers=_headers(call))

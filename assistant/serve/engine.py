@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from assistant.commands.opened import Opened
 from assistant.conversation import Answer, Question, Report, ReportRequest
@@ -15,12 +16,15 @@ from assistant.errors import AssistantError
 from assistant.serve.calls import Call, Calls
 from assistant.serve.jobs import Busy, FairQueue, Job
 from assistant.serve.settings import ServeConfig
+from assistant.shelf import MAIN
 from assistant.ui.service import AssistantService
 
 if TYPE_CHECKING:
+    from assistant.choice import Others
     from assistant.engine.occlusion import Heat, Occlusion
     from assistant.feedback.desk import Desk
     from assistant.serve.raw import RawRequest
+    from assistant.serve.upstream_link import UpstreamLink
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +40,7 @@ class QueuedService(AssistantService):
         calls: what each request leaves behind.
         batch_size: requests that go through the model together.
         feedback: takes in what people say of answers; None takes none.
+        others: models that may be chosen beside the first.
     """
 
     def __init__(
@@ -46,55 +51,102 @@ class QueuedService(AssistantService):
         *,
         batch_size: int,
         feedback: Desk | None = None,
+        others: Others | None = None,
     ) -> None:
-        super().__init__(load, feedback=feedback)
+        super().__init__(load, feedback=feedback, others=others)
         self.settings, self.calls = settings, calls
         calls.identity = self.identity
         handlers = {
             "images": self._image_vectors,
             "texts": self._text_vectors,
             "raw": self._complete,
-            "heat": lambda asked: [self._assistant.heat_work(question, answer) for question, answer in asked],
-            "heat part": lambda works: [work.step() for work in works],
+            "heat": lambda asked: [one.assistant.heat_work(question, answer) for one, (question, answer) in asked],
+            "heat part": lambda works: [work.step() for _, work in works],
         }
+        away = settings.upstream is not None
+        at_once = settings.upstream_requests if away else batch_size
         self.queue = FairQueue(
             handlers,
-            joined=(("chat", "reports"), lambda more: self._assistant.together(batch_size).run(more, eager=True)),
+            joined=(("chat", "reports"), lambda more, one: one.assistant.together(at_once).run(more, eager=True)),
+            away=away,
             batch_size=batch_size,
             max_waiting=settings.max_waiting,
             max_each=settings.max_waiting_each,
             on_batch=lambda kind, size: calls.metrics.batch_size.labels(kind).observe(size),
         )
         calls.metrics.watch(lambda: self.queue.waiting, lambda: self.queue.running, lambda: self.state == "ready")
-        self._raw: Any = None
+        if away:
+            calls.metrics.watch_upstream(lambda: self.upstream)
+        calls.metrics.watch_models(lambda: sum(self.shelf.look(name) is not None for name in self.shelf.names))
+        self._raw: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+
+    def identity(self, opened: Opened | None = None) -> dict[str, str | None]:
+        """Return which model and index answer, for the audit log; None while they load.
+
+        Args:
+            opened: the model; the first one if None.
+        Returns:
+            Fingerprints, and where there are several models, the name that it was asked for by.
+        """
+        opened = opened or (self.shelf.look() if self.others is None else None)
+        if opened is None:
+            return {"model": None, "index": None}
+        made = {"model": opened.model_fingerprint, "index": opened.index_fingerprint}
+        told = {**made, "name": opened.model_name} if self.others is not None else made
+        return {**told, "upstream": opened.upstream.model or None} if opened.upstream else told
 
     @property
-    def _assistant(self) -> Any:
-        return self.get().assistant
+    def upstream(self) -> UpstreamLink | None:
+        """The way to the server that writes the text; None where it is written here, or the model still loads."""
+        opened = self.shelf.look()
+        return opened.upstream if opened is not None else None
 
-    def identity(self) -> dict[str, str | None]:
-        """Return which model and index answer, for the audit log; None while they load."""
-        if self.state != "ready":
-            return {"model": None, "index": None}
-        opened = self.get()
-        made = {"model": opened.model_fingerprint, "index": opened.index_fingerprint}
-        return {**made, "upstream": opened.upstream} if opened.upstream else made
+    def health(self) -> dict[str, str]:
+        """Return the state of each part: the model here, and the server that writes the text where there is one."""
+        made = super().health()
+        return {**made, "upstream": self.upstream.state} if self.upstream else made
 
-    def submit(self, kind: str, client: str, payload: Any) -> Job:
+    def check_writer(self) -> None:
+        """Refuse what would be written, while the server that writes it is down.
+
+        Raises:
+            UpstreamError: it is; it tells when to come again.
+        """
+        if self.upstream is not None:
+            self.upstream.breaker.check()
+
+    def close(self) -> None:
+        """Take no more requests, and end the connections to another server."""
+        self.queue.close()
+        if self.upstream is not None:
+            self.upstream.close()
+
+    def submit(self, kind: str, client: str, payload: Any, opened: Opened | None = None) -> Job:
         """Let something wait for the model.
 
         Args:
             kind: "images" with pictures, or "texts" with strings.
             client: whose turn it takes.
             payload: what to work on.
+            opened: with which model; the first one if None.
         Returns:
             The job; its future has the result.
         Raises:
             Busy: too many wait already.
         """
-        return self.queue.submit(Job(kind, client, payload))
+        opened = opened or self.get()
+        return self.queue.submit(Job(kind, client, (opened, payload), opened))
 
-    def ask(self, kind: str, client: str, asked: Asked, on_text: Callable[[str], None] | None = None) -> Job:
+    def ask(
+        self,
+        kind: str,
+        client: str,
+        asked: Asked,
+        on_text: Callable[[str], None] | None = None,
+        opened: Opened | None = None,
+        *,
+        name: str | None = None,
+    ) -> Job:
         """Let a question, a study or a raw request wait for the model.
 
         Args:
@@ -102,26 +154,33 @@ class QueuedService(AssistantService):
             client: whose turn it takes.
             asked: with its own sampling.
             on_text: told each piece of the text while it is written, in the model's thread.
+            opened: which model answers; the first one if None.
+            name: of the request in the audit log.
         Returns:
             The job; its future has the result.
         Raises:
             Busy: too many wait already.
+            UpstreamError: another server writes, and is down.
         """
-        job = Job(kind, client)
+        self.check_writer()
+        job = Job(kind, client, model=opened or self.get())
 
         def tell(piece: str) -> None:
             job.told = True
             if on_text is not None and not job.cancelled.is_set():
                 on_text(piece)
 
-        sampling = replace(asked.sampling, cancelled=job.cancelled.is_set, on_text=tell if on_text else None)
+        sampling = replace(asked.sampling, cancelled=job.cancelled.is_set, on_text=tell if on_text else None, name=name)
         job.payload = replace(asked, sampling=sampling)
+        if kind == "raw":
+            job.payload = (job.model, job.payload)
         return self.queue.submit(job)
 
-    def stream(self, question: Question, who: str = "page") -> Iterator[str | Answer]:
+    def stream(self, question: Question, who: str = "page", model: str = MAIN) -> Iterator[str | Answer]:
         """Answer a question of the page; as `MedicalAssistant.stream`, in its turn."""
-        with self.calls.watched("page.ask", who, images=len(question.pictures)) as call:
-            told = False
+        images, known = len(question.pictures), self.shelf.look(model)
+        with self.calls.watched("page.ask", who, images=images, opened=known) as call:
+            call.opened, told = self.get(model=model), False
             for piece in self._pieces(call, "chat", who, question):
                 if isinstance(piece, Answer):
                     call.finished("chat", piece.abstained, piece.usage)
@@ -130,9 +189,11 @@ class QueuedService(AssistantService):
                 told = True
                 yield piece
 
-    def draft(self, request: ReportRequest, who: str = "page") -> Iterator[str | Report]:
+    def draft(self, request: ReportRequest, who: str = "page", model: str = MAIN) -> Iterator[str | Report]:
         """Draft a report of the page, in its turn, while its reader watches."""
-        with self.calls.watched("page.report", who, images=len(request.pictures) + len(request.priors)) as call:
+        images, known = len(request.pictures) + len(request.priors), self.shelf.look(model)
+        with self.calls.watched("page.report", who, images=images, opened=known) as call:
+            call.opened = self.get(model=model)
             for piece in self._pieces(call, "reports", who, request):
                 if isinstance(piece, Report):
                     call.finished("reports", piece.abstained, piece.usage)
@@ -152,23 +213,25 @@ class QueuedService(AssistantService):
         finally:
             self.queue.cancel(job)
 
-    def heat(self, question: Question, answer: str, who: str = "page") -> Heat | None:
+    def heat(self, question: Question, answer: str, who: str = "page", model: str = MAIN) -> Heat | None:
         """Work out what an answer of the page rests on, part by part: between the parts others have their turn."""
-        with self.calls.watched("page.heat", who, images=len(question.pictures)) as call:
+        images, known = len(question.pictures), self.shelf.look(model)
+        with self.calls.watched("page.heat", who, images=images, opened=known) as call:
+            opened = call.opened = self.get(model=model)
             ends = time.monotonic() + self.settings.timeout_s
             try:
-                work: Occlusion | None = self._done("heat", who, (question, answer), ends)
+                work: Occlusion | None = self._done("heat", who, (question, answer), ends, opened)
                 while work is not None and not work.done:
-                    self._done("heat part", who, work, ends)
+                    self._done("heat part", who, work, ends, opened)
             except Busy as error:
                 call.outcome = "busy"
                 raise AssistantError(str(error)) from error
             call.outcome = "answered"
         return work.heat() if work is not None else None
 
-    def _done(self, kind: str, who: str, payload: Any, ends: float) -> Any:
+    def _done(self, kind: str, who: str, payload: Any, ends: float, opened: Opened) -> Any:
         """Wait for one job's result."""
-        job = self.submit(kind, who, payload)
+        job = self.submit(kind, who, payload, opened)
         try:
             return job.future.result(max(0.0, ends - time.monotonic()))
         finally:
@@ -176,25 +239,28 @@ class QueuedService(AssistantService):
 
     def _page(self, call: Call, kind: str, who: str, asked: Any, on_text: Callable[[str], None] | None = None) -> Job:
         try:
-            return self.ask(kind, who, asked, on_text)
+            return self.ask(kind, who, asked, on_text, call.opened, name=call.id)
         except Busy as error:
             call.outcome = "busy"
             raise AssistantError(str(error)) from error
 
     def _image_vectors(self, wanted: Sequence[Any]) -> list[Any]:
-        found = self._assistant.encode([picture for pictures in wanted for picture in pictures])
-        return _split([one.joint for one in found], [len(pictures) for pictures in wanted])
+        opened = wanted[0][0]
+        found = opened.assistant.encode([picture for _, pictures in wanted for picture in pictures])
+        return _split([one.joint for one in found], [len(pictures) for _, pictures in wanted])
 
     def _text_vectors(self, wanted: Sequence[Any]) -> list[Any]:
-        flat = self._assistant.model.text.embed([text for texts in wanted for text in texts])
-        return _split(flat, [len(texts) for texts in wanted])
+        opened = wanted[0][0]
+        flat = opened.assistant.model.text.embed([text for _, texts in wanted for text in texts])
+        return _split(flat, [len(texts) for _, texts in wanted])
 
     def _complete(self, wanted: Sequence[Any]) -> list[Any]:
         from assistant.serve.raw import RawWriter
 
-        if self._raw is None:
-            self._raw = RawWriter(self._assistant.model, self._assistant.settings)
-        return list(self._raw.complete(wanted))
+        made = wanted[0][0].assistant
+        if made not in self._raw:
+            self._raw[made] = RawWriter(made.model, made.settings)
+        return list(self._raw[made].complete([asked for _, asked in wanted]))
 
 
 def _split(rows: Any, sizes: Sequence[int]) -> list[Any]:

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from assistant.errors import AssistantError, ConfigError, ImageError, ModelError, RetrievalError
 from assistant.serve.jobs import Busy
+from assistant.serve.upstream_breaker import UpstreamError
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +83,9 @@ def as_api_error(error: Exception) -> ApiError:
         return ApiError(504, "The request took longer than the server allows. Send less, or try later.", code="timeout")
     if isinstance(error, ImageError):
         return ApiError(400, str(error), code="invalid_image")
+    if isinstance(error, UpstreamError):
+        again = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
+        return ApiError(error.status, str(error), code=error.code, headers=again)
     if isinstance(error, (ModelError, RetrievalError)):
         return ApiError(503, str(error), code="model_not_available", headers={"Retry-After": "60"})
     if isinstance(error, ConfigError):
@@ -123,9 +127,11 @@ def _invalid(error: RequestValidationError) -> ApiError:
     faults = []
     if any(one["type"] == "json_invalid" for one in error.errors()):
         return ApiError(400, "The body is not valid JSON.", code="invalid_json")
-    for one in error.errors():
-        where = field_name(one["loc"])
-        faults.append((where, f"{where or 'the body'}: {one['msg']}"))
+    places = [field_name(one["loc"]) for one in error.errors()]
+    for one, where in zip(error.errors(), places, strict=True):
+        # Text or parts: whoever sent parts is told of the parts alone.
+        if one["type"] != "string_type" or not any(place.startswith(f"{where}[") for place in places):
+            faults.append((where, f"{where or 'the body'}: {one['msg']}"))
     code = "unknown_parameter" if all(one["type"] == "extra_forbidden" for one in error.errors()) else "invalid_value"
     return ApiError(400, "; ".join(text for _, text in faults), code=code, param=faults[0][0] or None)
 

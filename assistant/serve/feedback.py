@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, Response
 from assistant.conversation import SECTIONS, Answer, Question, Report, ReportRequest
 from assistant.errors import DataError
 from assistant.feedback.desk import Desk
-from assistant.feedback.recent import Subject
+from assistant.feedback.recent import Subject, subject_of
 from assistant.feedback.records import NOTICE, Opinion, corrected_report
 from assistant.serve.answers import ErrorBody, FeedbackKept
 from assistant.serve.calls import Call
@@ -36,7 +36,9 @@ def remember(service: QueuedService, call: Call, name: str, asked: Question | Re
         made: the answer or the report; any other text is no subject of feedback.
     """
     if service.feedback is not None and isinstance(made, Answer | Report):
-        service.feedback.recent.note(call.who, Subject(name, asked, made, service.get().index_fingerprint))
+        service.feedback.recent.note(
+            call.who, subject_of(name, asked, made, call.opened.index_fingerprint if call.opened else None)
+        )
 
 
 def feedback_router(service: QueuedService) -> APIRouter:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Coroutine, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from assistant.serve.errors import ApiError, as_api_error
@@ -78,7 +79,7 @@ class Gate:
         room: Callable[[str], None],
     ) -> None:
         self._app, self._keys, self._metrics, self._room = app, keys, metrics, room
-        self._most = settings.max_body_mb * 1_000_000
+        self._most, self._longest_s = settings.max_body_mb * 1_000_000, settings.timeout_s
         self._allowance = Allowance(settings.requests_per_minute)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,7 +90,7 @@ class Gate:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         try:
             scope[CLIENT] = self._admit(scope, headers)
-            content = await self._body(scope, headers, receive)
+            content = await self._in_time(self._body(scope, headers, receive))
         except Exception as error:
             told = as_api_error(error)
             self._metrics.refused.labels(told.code).inc()
@@ -139,6 +140,15 @@ class Gate:
             if len(content) > self._most:
                 raise self._too_large()
         return bytes(content)
+
+    async def _in_time(self, reading: Coroutine[Any, Any, bytes]) -> bytes:
+        """End a body that comes in drops, which would hold its memory and its place for ever."""
+        try:
+            async with asyncio.timeout(self._longest_s):
+                return await reading
+        except TimeoutError:
+            raise ApiError(408, f"The body of the request did not come within {self._longest_s} s. Send it again.",
+                           code="request_timeout") from None  # fmt: skip
 
     def _too_large(self) -> ApiError:
         return ApiError(

@@ -17,6 +17,10 @@ from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 from typing import Any
 
+from assistant.serve.busy import Busy
+
+__all__ = ["Busy", "FairQueue", "Job"]
+
 logger = logging.getLogger(__name__)
 
 _USUAL_SECONDS = 0.5
@@ -24,24 +28,9 @@ _USUAL_SECONDS = 0.5
 
 Handler = Callable[[Sequence[Any]], Sequence[Any]]
 """Payloads in, one result each out, in order."""
-Joined = Callable[[Callable[[int], Sequence[Any]]], Iterator[tuple[int, Any]]]
-"""Asks for so many payloads at most, again and again, and yields the number of each with its result or error."""
-
-
-class Busy(Exception):
-    """The queue takes no more, of this client or of anyone."""
-
-    def __init__(self, waiting: int, retry_after_s: float, *, own: bool) -> None:
-        """Say so.
-
-        Args:
-            waiting: requests that wait already.
-            retry_after_s: when to come again.
-            own: whether they are this client's own.
-        """
-        whose = "Your" if own else "The server is busy:"
-        super().__init__(f"{whose} {waiting} requests wait already. Try again in {max(1, round(retry_after_s))} s.")
-        self.retry_after_s, self.own = max(1.0, retry_after_s), own
+Joined = Callable[[Callable[[int], Sequence[Any]], Any], Iterator[tuple[int, Any]]]
+"""Asks for so many payloads at most, again and again, and yields the number of each with its result or error. Given
+also what they all go through: their `Job.model`."""
 
 
 @dataclass(eq=False)
@@ -51,6 +40,8 @@ class Job:
     kind: str
     client: str
     payload: Any = None
+    model: Any = None
+    """What it goes through; only requests of one model go together."""
     future: Future[Any] = field(default_factory=Future)
     """Its result, once there is one."""
     cancelled: threading.Event = field(default_factory=threading.Event)
@@ -65,6 +56,7 @@ class FairQueue:
     Args:
         handlers: what runs a batch, by kind of request.
         joined: what runs requests of these kinds, all of them together, and takes in others while it does.
+        away: whether that is done elsewhere, so that other kinds have their turn meanwhile.
         batch_size: most requests of a batch.
         max_waiting: most requests that wait.
         max_each: most of them of one client.
@@ -76,6 +68,7 @@ class FairQueue:
         handlers: Mapping[str, Handler],
         *,
         joined: tuple[Collection[str], Joined] | None = None,
+        away: bool = False,
         batch_size: int,
         max_waiting: int,
         max_each: int,
@@ -83,6 +76,7 @@ class FairQueue:
     ) -> None:
         self._handlers = dict(handlers)
         self._joined_kinds, self._joined = joined or ((), _nobody)
+        self._away = away
         self._batch_size, self._max_waiting, self._max_each = batch_size, max_waiting, max_each
         self._on_batch = on_batch
         self._waiting: OrderedDict[str, deque[Job]] = OrderedDict()
@@ -160,12 +154,16 @@ class FairQueue:
                     self._wake.wait()
                 if self._closed:
                     return
-                first = self._waiting[next(iter(self._waiting))][0].kind
-                joined = first in self._joined_kinds
-                batch = [] if joined else self._take({first}, self._batch_size)
+                first = self._waiting[next(iter(self._waiting))][0]
+                kind, model = first.kind, first.model
+                del first
+                joined = kind in self._joined_kinds
+                batch = [] if joined else self._take({kind}, self._batch_size, model)
                 self.running = len(batch)
             if joined:
-                self._run_joined()
+                self._run_joined(model)
+                # Or a model that was let go would stay in memory until the next request.
+                del model
                 continue
             started = time.perf_counter()
             self._run(batch)
@@ -173,20 +171,20 @@ class FairQueue:
                 self.running = 0
                 self._took(time.perf_counter() - started)
             # Or an answer's pictures would stay in memory until the next batch.
-            del batch
+            del batch, model
 
     def _took(self, seconds: float) -> None:
         self._seconds = 0.8 * self._seconds + 0.2 * seconds
 
-    def _take(self, kinds: Collection[str], most: int) -> list[Job]:
-        """Return waiting requests of some kinds: the clients in turn, one request each, until there are enough."""
+    def _take(self, kinds: Collection[str], most: int, model: Any) -> list[Job]:
+        """Return waiting requests of some kinds for one model: clients in turn, one each, until there are enough."""
         batch: list[Job] = []
         going = True
         while going and len(batch) < most:
             going = False
             for client in list(self._waiting):
                 mine = self._waiting[client]
-                if mine[0].kind not in kinds or len(batch) >= most:
+                if mine[0].kind not in kinds or mine[0].model is not model or len(batch) >= most:
                     continue
                 batch.append(mine.popleft())
                 going = True
@@ -197,20 +195,20 @@ class FairQueue:
         self._count -= len(batch)
         return batch
 
-    def _run_joined(self, alone: Job | None = None) -> None:
+    def _run_joined(self, model: Any, alone: Job | None = None) -> None:
         """Run requests that others may join, until none is left or another kind waits; or one of them alone."""
         jobs: list[Job | None] = []
         begun: list[float] = []
 
         def more(most: int) -> Sequence[Any]:
-            taken = self._joining(most, begun=bool(jobs)) if alone is None else [] if jobs else [alone]
+            taken = self._joining(most, model, begun=bool(jobs)) if alone is None else [] if jobs else [alone]
             jobs.extend(taken)
             begun.extend([time.perf_counter()] * len(taken))
             return [job.payload for job in taken]
 
         error: Exception | None = None
         try:
-            for number, result in self._joined(more):
+            for number, result in self._joined(more, model):
                 job, jobs[number] = jobs[number], None
                 failed = result if isinstance(result, Exception) else None
                 if job is not None:
@@ -228,26 +226,38 @@ class FairQueue:
             if job.told or alone is not None or len(left) == 1:
                 _settle(job, error=error or RuntimeError("The request came to no end."))
             else:
-                self._run_joined(job)
+                self._run_joined(model, job)
 
-    def _joining(self, most: int, *, begun: bool) -> list[Job]:
-        """Return who may join now: nobody once something of another kind waits, so that its turn comes."""
+    def _joining(self, most: int, model: Any, *, begun: bool) -> list[Job]:
+        """Return who may join now: nobody once something of another kind or model waits, so that its turn comes."""
+        if self._away and begun:
+            self._run_others(model)
         while most > 0:
             with self._wake:
-                others = any(mine[0].kind not in self._joined_kinds for mine in self._waiting.values())
-                if begun and (others or self._closed):
+                heads = [mine[0] for mine in self._waiting.values()]
+                others = any(one.kind not in self._joined_kinds or one.model is not model for one in heads)
+                del heads
+                if begun and ((others and not self._away) or self._closed):
                     return []
-                taken = self._take(self._joined_kinds, most)
+                taken = self._take(self._joined_kinds, most, model)
             if not taken:
                 return []
             there = [job for job in taken if not job.cancelled.is_set()]
             if there:
-                with self._wake:
-                    self.running += len(there)
+                self.running += len(there)
                 for kind, group in itertools.groupby(sorted(there, key=lambda job: job.kind), lambda job: job.kind):
                     self._on_batch(kind, len(list(group)))
                 return there
         return []
+
+    def _run_others(self, model: Any) -> None:
+        """Run one batch of a kind that cannot be joined, if any waits; those that are joined go on elsewhere."""
+        with self._wake:
+            kinds = [mine[0].kind for mine in self._waiting.values() if mine[0].kind not in self._joined_kinds]
+            batch = self._take(set(kinds[:1]), self._batch_size, model)
+            self.running += len(batch)
+        self._run(batch)
+        self.running = max(0, self.running - len(batch))
 
     def _run(self, batch: list[Job]) -> None:
         batch = [job for job in batch if not job.cancelled.is_set()]
@@ -271,7 +281,7 @@ class FairQueue:
             _settle(job, result)
 
 
-def _nobody(more: Callable[[int], Sequence[Any]]) -> Iterator[tuple[int, Any]]:
+def _nobody(more: Callable[[int], Sequence[Any]], model: Any) -> Iterator[tuple[int, Any]]:
     """Run nothing: no kind can be joined."""
     return iter(())
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import threading
+import time
 from pathlib import Path
 
 from assistant.access import checked_name, read_entries, write_entries
@@ -46,6 +47,10 @@ def add_key(path: Path, name: str) -> str:
     return key
 
 
+_COARSEST_NS = 5_000_000_000
+"""File systems tell times in steps of up to two seconds, and a drive's clock may be another one."""
+
+
 class KeyRing:
     """Knows whose a key is. Reads its file again when it has changed, so a removed key ends at once.
 
@@ -56,7 +61,7 @@ class KeyRing:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._stamp = self._now()
+        self._stamp, self._settled = self._now(), False
         self._names = self._load()
         if not self._names:
             raise ConfigError(f"The key file {path} holds no key. Make one: python app.py keys add {path} NAME")
@@ -65,7 +70,9 @@ class KeyRing:
         """Return whose key this is, None if nobody's."""
         with self._lock:
             stamp = self._now()
-            if stamp != self._stamp:
+            if stamp != self._stamp or not self._settled:
+                # Written a moment ago, it may be written once more without another time or size, as a key is replaced.
+                self._settled = time.time_ns() - stamp[0] > _COARSEST_NS
                 try:
                     self._stamp, self._names = stamp, self._load()
                 except ConfigError:
@@ -73,12 +80,12 @@ class KeyRing:
             # By hash: how long the look-up takes tells nothing of a key that is kept.
             return self._names.get(hash_key(key))
 
-    def _now(self) -> tuple[int, int]:
+    def _now(self) -> tuple[int, int, int]:
         try:
             found = self._path.stat()
         except OSError:
-            return (0, 0)
-        return found.st_mtime_ns, found.st_size
+            return (0, 0, 0)
+        return found.st_mtime_ns, found.st_size, found.st_ino
 
     def _load(self) -> dict[str, str]:
         return {kept: name for name, kept in _read(self._path).items()}

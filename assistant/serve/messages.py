@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from assistant.conversation import Question, Turn
 from assistant.prompts import Message as PromptMessage
 from assistant.sampling import Sampling
 from assistant.serve.errors import ApiError
 from assistant.serve.formats import Format
-from assistant.serve.images import ImageSource, read_images
+from assistant.serve.images import ImageSource, check_count, read_images
 from assistant.serve.raw import RawRequest
 from assistant.serve.schemas import ChatRequest, FilePart, ImagePart, Message, TextPart, Wishes
 
@@ -29,6 +27,11 @@ def check_supported(body: ChatRequest, *, raw: bool) -> None:
     reasons = {
         "n": (body.n not in (None, 1), "one answer is made for each request; ask again for another"),
         "tools": (bool(body.tools), "the assistant calls no tools"),
+        "functions": (bool(body.functions), "the assistant calls no functions"),
+        "modalities": (body.modalities not in (None, [], ["text"]), "answers are text"),
+        "audio": (bool(body.audio), "answers are text"),
+        "prediction": (bool(body.prediction), "an answer is written from its first word"),
+        "web_search_options": (body.web_search_options is not None, "nothing is looked up outside this machine"),
         "logit_bias": (bool(body.logit_bias), "tokens are not weighted"),
         "presence_penalty": (bool(body.presence_penalty), "it would change what the confidence is measured on"),
         "frequency_penalty": (bool(body.frequency_penalty), "it would change what the confidence is measured on"),
@@ -80,9 +83,8 @@ def question_of(body: ChatRequest, wanted: Format, most_images: int) -> tuple[Qu
         raise ApiError(400, "The last message is not the user's: there is no question.", code="no_question",
                        param=f"messages[{len(body.messages) - 1}].role")  # fmt: skip
     sources = {place: _sources(one, place) for place, one in messages}
-    _check_count(sources.values(), most_images)
     last, subject = messages[-1][0], max((place for place, found in sources.items() if found), default=None)
-    pictures = read_images(sources[subject]) if subject is not None else ()
+    pictures = read_images(sources[subject], most_images) if subject is not None else ()
     earlier = sum(len(found) for place, found in sources.items() if place != subject)
     if earlier:
         cautions.append(EARLIER_IMAGES.format(count=earlier))
@@ -115,7 +117,7 @@ def raw_of(body: ChatRequest, most_images: int) -> RawRequest:
         raise ApiError(400, "The last message is not the user's: there is no question.", code="no_question",
                        param=f"messages[{len(body.messages) - 1}].role")  # fmt: skip
     sources = [_sources(one, place) for place, one in enumerate(body.messages)]
-    _check_count(sources, most_images)
+    check_count(sum(map(len, sources)), most_images, "messages")
     messages: list[PromptMessage] = []
     for one, found in zip(body.messages, sources, strict=True):
         slots: list[dict[str, str]] = [{"type": "image"} for _ in found]
@@ -129,13 +131,6 @@ def count_images(body: ChatRequest) -> int:
     """Return how many images a request holds, for the audit log."""
     parts = [part for one in body.messages if isinstance(one.content, list) for part in one.content]
     return sum(not isinstance(part, TextPart) for part in parts)
-
-
-def _check_count(found: Iterable[list[ImageSource]], most: int) -> None:
-    count = sum(len(one) for one in found)
-    if count > most:
-        raise ApiError(400, f"{count} images were sent. Send at most {most} with one request.",
-                       code="too_many_images", param="messages")  # fmt: skip
 
 
 def _sources(message: Message, place: int) -> list[ImageSource]:

@@ -11,13 +11,14 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from assistant.conversation import Report, ReportRequest
+from assistant.imaging.picture import subjects
 from assistant.serve.answers import Embeddings, ReportAnswer
 from assistant.serve.chat import ERRORS, tokens
 from assistant.serve.engine import QueuedService
 from assistant.serve.errors import ApiError
 from assistant.serve.feedback import remember
 from assistant.serve.gate import CLIENT
-from assistant.serve.images import ImageSource, read_images
+from assistant.serve.images import ImageSource, check_count, read_images
 from assistant.serve.messages import sampling_of
 from assistant.serve.models import check_model
 from assistant.serve.schemas import MAX_TEXT, EmbeddingsRequest, ImagePart, ImageUrl, ReportBody, TextPart
@@ -40,14 +41,13 @@ def reports_router(service: QueuedService) -> APIRouter:
         opened = await check_model(service, body.model)
         if service.settings.raw:
             raise ApiError(400, "A server that runs with --raw writes no reports; ask the gateway.", code="raw_server")
-        images, count = service.settings.max_images, len(body.images) + len(body.priors)
-        if count > images:
-            raise ApiError(400, f"{count} images were sent. Send at most {images} with one request.",
-                           code="too_many_images", param="images")  # fmt: skip
+        service.check_writer()
         opened.assistant.templates.check([body.template])  # here, for a batch holds several people's requests
-        with service.calls.watched("reports", request.scope[CLIENT], images=count) as call:
-            asked = await run_sync(_request, body)
-            made: Report = await result_of(service.ask("reports", call.who, asked), request, service)
+        count = len(body.images) + len(body.priors)
+        with service.calls.watched("reports", request.scope[CLIENT], images=count, opened=opened) as call:
+            asked = await run_sync(_request, body, service.settings.max_images)
+            job = service.ask("reports", call.who, asked, opened=opened, name=call.id)
+            made: Report = await result_of(job, request, service)
             call.finished("reports", made.abstained, made.usage)
             remember(service, call, f"report-{call.id}", asked, made)
         told = {"id": f"report-{call.id}", "object": "report", "created": int(time.time()), **made.to_dict(),
@@ -57,11 +57,12 @@ def reports_router(service: QueuedService) -> APIRouter:
     return router
 
 
-def _request(body: ReportBody) -> ReportRequest:
+def _request(body: ReportBody, most: int) -> ReportRequest:
     pictures, priors = (
-        read_images([_source(one, f"{name}[{place}].url") for place, one in enumerate(images)])
+        read_images([_source(one, f"{name}[{place}].url") for place, one in enumerate(images)], most)
         for name, images in (("images", body.images), ("priors", body.priors))
     )
+    check_count(len(subjects(pictures)) + len(subjects(priors)), most, "images")
     return ReportRequest(
         pictures, priors, body.indication, history=body.history, template=body.template, sampling=sampling_of(body)
     )
@@ -93,7 +94,8 @@ def embeddings_router(service: QueuedService) -> APIRouter:
         if len(images) > 4 * service.settings.max_images:
             raise ApiError(400, f"{len(images)} images were sent. Send at most {4 * service.settings.max_images}.",
                            code="too_many_images", param="input")  # fmt: skip
-        with service.calls.watched("embeddings", request.scope[CLIENT], images=len(images)) as call:
+        who, count = request.scope[CLIENT], len(images)
+        with service.calls.watched("embeddings", who, images=count, opened=opened) as call:
             pictures = await run_sync(read_images, list(images.values()))
             rows: dict[int, np.ndarray] = {}
             for kind, places, payload in (
@@ -101,7 +103,7 @@ def embeddings_router(service: QueuedService) -> APIRouter:
                 ("images", list(images), pictures),
             ):
                 if places:
-                    made = await result_of(service.submit(kind, call.who, payload), request, service)
+                    made = await result_of(service.submit(kind, call.who, payload, opened), request, service)
                     rows.update(zip(places, made, strict=True))
             call.outcome = "answered"
         data = [

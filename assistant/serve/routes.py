@@ -25,6 +25,15 @@ from assistant.serve.others import embeddings_router, reports_router
 OPENED = ("/v1", "/metrics", "/healthz", "/readyz", "/openapi.json", "/docs")
 """Beginnings of paths that are the API's, not the page's."""
 
+NOT_HERE = {
+    "responses": "The Responses API is not served: an answer is given whole, with what it stands on. Use "
+    "/v1/chat/completions.",
+    "completions": "Text is not continued here. Ask with /v1/chat/completions.",
+    "files": "Nothing is kept here: send an image with its question, as a data URL.",
+    "assistants": "Nothing is kept here: send the conversation with each question to /v1/chat/completions.",
+}
+"""What to do instead of what OpenAI's clients may look for."""
+
 
 def add_api(app: FastAPI, service: QueuedService, keys: KeyRing | None) -> None:
     """Add the API to an application.
@@ -64,7 +73,8 @@ def add_api(app: FastAPI, service: QueuedService, keys: KeyRing | None) -> None:
 
     @app.get("/readyz", include_in_schema=False)
     async def readyz() -> JSONResponse:
-        return JSONResponse({"model": service.state}, 200 if service.state == "ready" else 503)
+        parts = service.health()
+        return JSONResponse(parts, 200 if set(parts.values()) <= {"ready", "up"} else 503)
 
     every = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD", "TRACE"]
 
@@ -76,7 +86,8 @@ def add_api(app: FastAPI, service: QueuedService, keys: KeyRing | None) -> None:
         if allowed:
             raise ApiError(405, f"Use {' or '.join(allowed)}.", code="method_not_allowed",
                            headers={"Allow": ", ".join(allowed)})  # fmt: skip
-        raise ApiError(404, "There is nothing at this address. See /docs for what there is.", code="unknown_url")
+        instead = NOT_HERE.get(path.partition("/")[0], "See /docs for what there is.")
+        raise ApiError(404, f"There is nothing at this address. {instead}", code="unknown_url")
 
 
 def _matches(route: Any, request: Request) -> bool:

@@ -21,11 +21,13 @@ class Strict(BaseModel):
 
 
 class ImageUrl(Strict):
-    """One image, as a data URL: JPEG, PNG, WebP, TIFF, BMP, GIF or DICOM."""
+    """One image, as a data URL: JPEG, PNG, WebP, TIFF, BMP, GIF or DICOM; or a volume: NIfTI, or slices as DICOM."""
 
     url: str = Field(description="data:image/png;base64,… Addresses are refused: nothing is fetched.")
     detail: Literal["auto", "low", "high"] | None = Field(None, description="Taken and not used.")
-    frame: int | None = Field(None, ge=0, le=100_000, description="Frame of a multi-frame file, from 0. Ours.")
+    frame: int | None = Field(
+        None, ge=0, le=100_000, description="Frame of a multi-frame file, or volume of a 4D one, from 0. Ours."
+    )
     window: Annotated[str, Field(max_length=64)] | None = Field(
         None, description='"CENTRE,WIDTH" in the file\'s units, or a name such as lung. Ours.'
     )
@@ -120,6 +122,12 @@ class ChatRequest(Wishes):
     logit_bias: dict[str, float] | None = None
     tools: list[Any] | None = None
     tool_choice: Any = None
+    functions: list[Any] | None = None
+    function_call: Any = None
+    modalities: list[str] | None = None
+    audio: Any = None
+    prediction: Any = None
+    web_search_options: dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
     user: Annotated[str, Field(max_length=256)] | None = Field(None, description="Taken and not kept.")
     safety_identifier: Annotated[str, Field(max_length=256)] | None = None
@@ -134,8 +142,8 @@ class ChatRequest(Wishes):
 class ReportBody(Wishes):
     """One study to report on."""
 
-    images: list[ImageUrl] = Field(min_length=1, max_length=32)
-    priors: list[ImageUrl] = Field(default_factory=list, max_length=32)
+    images: list[ImageUrl] = Field(min_length=1, max_length=1000)
+    priors: list[ImageUrl] = Field(default_factory=list, max_length=1000)
     indication: Annotated[str, Field(max_length=2000)] | None = None
     history: Annotated[str, Field(max_length=2000)] | None = None
     template: Annotated[str, Field(max_length=64)] = "auto"

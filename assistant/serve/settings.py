@@ -39,10 +39,16 @@ class ServeConfig:
     """Hosts beside this machine that `upstream` may name: images and questions go there."""
     upstream_key: str | None = None
     """Path of a file that holds the key of the upstream server."""
+    upstream_requests: int = 32
+    """Requests that the upstream server is sent at once; more wait here."""
+    upstream_timeout_s: int = 120
+    """Longest time that the upstream server may be silent before or within an answer."""
+    upstream_score_here: bool = False
+    """Work out the probabilities of its text with the model here, for an upstream server that tells none."""
 
     def __post_init__(self) -> None:
         least = {"max_waiting": 1, "max_waiting_each": 1, "requests_per_minute": 0, "max_body_mb": 1, "max_images": 1,
-                 "timeout_s": 1}  # fmt: skip
+                 "timeout_s": 1, "upstream_requests": 1, "upstream_timeout_s": 1}  # fmt: skip
         faults = [
             f"serve.{name} is {getattr(self, name)}; use {low} or more."
             for name, low in least.items()
@@ -50,7 +56,11 @@ class ServeConfig:
         ]
         if self.raw and self.upstream:
             faults.append("serve.raw and serve.upstream are both set; a gateway reviews, so drop one of them.")
-        if self.upstream is None and (self.upstream_model or self.upstream_key or self.upstream_hosts):
-            faults.append("serve.upstream_model, upstream_key and upstream_hosts need serve.upstream; set it too.")
+        others = (self.upstream_model, self.upstream_key, self.upstream_hosts, self.upstream_score_here)
+        if self.upstream is None and any(others):
+            faults.append(
+                "serve.upstream_model, upstream_key, upstream_hosts and upstream_score_here need serve.upstream; "
+                "set it too."
+            )
         if faults:
             raise ConfigError(" ".join(faults))

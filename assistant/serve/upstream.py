@@ -1,100 +1,165 @@
 """`UpstreamWriter`: another OpenAI-style server writes the text; retrieval, review and the audit log stay here.
 
 What goes there: the prompt as this assistant lays it out, and the images' pixels as PNG, with nothing of their headers.
-What must come back: the text, and the probabilities of its tokens, from which the confidence is worked out.
+What must come back: the text, and the probabilities of its tokens, from which the confidence is worked out; a server
+that tells none can be helped out with the model here. As many answers are written there at once as the settings say,
+each on its own: it begins when it is asked for, and leaves when its own text has ended.
 """
 
 from __future__ import annotations
 
 import base64
 import io
-import ipaddress
-import json
-import logging
 import math
+import queue
+import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-import httpx
-
-from assistant.config import LOOPBACK, GenerationConfig
+from assistant.config import GenerationConfig
+from assistant.deidentify.shown import check, shown
 from assistant.engine.prompt import Prompt
 from assistant.engine.row import Generated
-from assistant.errors import AssistantError, ConfigError, ModelError
+from assistant.errors import ModelError
 from assistant.imaging.picture import Picture
 from assistant.questions import matching_option
 from assistant.serve.settings import ServeConfig
+from assistant.serve.upstream_events import Collected
+from assistant.serve.upstream_link import UpstreamLink
 
-logger = logging.getLogger(__name__)
-
-_CONNECT_S = 10.0
-
-
-def check_address(address: str, allowed: Sequence[str]) -> str:
-    """Refuse an upstream server that is neither on this machine nor allowed by name.
-
-    Args:
-        address: http or https, with the path before /chat/completions.
-        allowed: hosts beyond this machine.
-    Returns:
-        The address without a slash at its end.
-    Raises:
-        ConfigError: it is no such address, or its host is not allowed.
-    """
-    try:
-        parts = urlsplit(address)
-        host = parts.hostname if parts.port != 0 and parts.scheme in ("http", "https") else None
-    except ValueError:
-        host = None
-    if not host or parts.username or parts.query:
-        raise ConfigError(f"upstream is {address!r}; give an address such as http://127.0.0.1:8000/v1")
-    if not _is_loopback(host) and host not in allowed:
-        raise ConfigError(
-            f"upstream is on {host}, which is not this machine: images and questions would go there. If that is meant, "
-            f"allow it by name: --upstream-host {host}"
-        )
-    return address.rstrip("/")
+_TICK_S = 0.02
+"""How often it is looked whether others may join, or somebody has left, while nothing ends."""
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host in LOOPBACK
+class Scorer(Protocol):
+    """The model here, which can tell how likely a text is; `engine.generate.Generator`."""
+
+    def weigh(self, prompt: Prompt, text: str, *, ended: bool) -> tuple[float, ...]:
+        """Return the log-probability of each token of a text."""
+        ...
+
+    def score_options(self, prompt: Prompt, options: Sequence[str]) -> list[float]:
+        """Return the log-probability that the whole answer is each option."""
+        ...
+
+
+@dataclass(eq=False)
+class UpstreamTicket:
+    """One prompt on its way to the other server and back."""
+
+    prompt: Prompt
+    options: Sequence[str]
+    request: dict[str, Any]
+    collected: Collected
+    scorer: Scorer | None
+    missing: str
+    """What to say when the answer comes without probabilities."""
+    future: Future[None] | None = None
+
+    @property
+    def brief(self) -> bool:
+        """Never: what the server reads together is its own affair."""
+        return False
+
+    @property
+    def gone(self) -> bool:
+        """Whether nobody waits for the answer any more."""
+        return self.prompt.sampling.cancelled is not None and self.prompt.sampling.cancelled()
+
+    @property
+    def made(self) -> tuple[Generated, list[float]]:
+        """The answer and a log-probability of each option; to be asked for once it is over.
+
+        Raises:
+            UpstreamError: the server did not write it.
+            ModelError: it tells no probabilities.
+        """
+        if self.future is None or (self.future.cancelled() and not self.gone):
+            raise ModelError("The way to the upstream server was closed while it wrote. Ask again.")
+        if self.future.cancelled():
+            return Generated(self.collected.text(), (), (), False), [-math.inf] * len(self.options)
+        self.future.result()
+        text = self.collected.text()
+        ended = self.collected.over or self.collected.reason != "length"
+        if self.scorer is not None:
+            made = Generated(text, (), self.scorer.weigh(self.prompt, text, ended=ended), ended)
+            return made, self.scorer.score_options(self.prompt, self.options) if self.options else []
+        if text and not self.collected.log_probs:
+            raise ModelError(self.missing)
+        made = Generated(text, (), tuple(self.collected.log_probs), ended)
+        return made, _scores(made, self.options)
+
+
+class UpstreamFlow:
+    """Answers that are written there at the same time; others join while it runs. Used as `engine.flow.Flow`."""
+
+    def __init__(self, link: UpstreamLink, size: int) -> None:
+        """Begin with none.
+
+        Args:
+            link: to the server.
+            size: the most at once.
+        """
+        self.size, self._link = size, link
+        self.going: list[UpstreamTicket] = []
+        """Those that are being written."""
+        self._wake = threading.Event()
+
+    @property
+    def room(self) -> int:
+        """How many may join now."""
+        return self.size - len(self.going)
+
+    def join(self, tickets: Sequence[UpstreamTicket]) -> None:
+        """Ask for the answers of newcomers, at most `room` of them."""
+        for ticket in tickets:
+            ticket.future = self._link.run(
+                self._link.write(ticket.request, ticket.collected, ticket.prompt.sampling.name)
+            )
+            ticket.future.add_done_callback(lambda _: self._wake.set())
+        self.going += tickets
+
+    def weigh(self, tickets: Sequence[UpstreamTicket]) -> None:
+        """Refuse all: none is brief."""
+        if tickets:
+            raise ValueError("Tickets of an upstream server are joined, never weighed apart.")
+
+    def step(self) -> list[UpstreamTicket]:
+        """Wait a moment, or until an answer has ended; return those that are over, which have left."""
+        if not self.going:
+            return []
+        self._wake.wait(_TICK_S)
+        self._wake.clear()
+        for ticket in self.going:
+            if ticket.gone and ticket.future is not None:
+                ticket.future.cancel()
+        done = [ticket for ticket in self.going if ticket.future is not None and ticket.future.done()]
+        self.going = [ticket for ticket in self.going if ticket not in done]
+        return done
 
 
 class UpstreamWriter:
     """Writes to prompts as `Generator` does, on another server.
 
     Args:
-        serve: its address, its model's name, its key.
+        serve: its address, its model's name, its key, how many requests at once.
         settings: what the prompts' sampling leaves open.
     """
 
     def __init__(self, serve: ServeConfig, settings: GenerationConfig) -> None:
-        self._address = check_address(serve.upstream or "", serve.upstream_hosts)
-        self._settings = settings
-        headers = {"Authorization": f"Bearer {_key(serve.upstream_key)}"} if serve.upstream_key else {}
-        # No redirect and no proxy: either would take images to a host that nobody allowed.
-        self._client = httpx.Client(
-            headers=headers, timeout=httpx.Timeout(serve.timeout_s, connect=_CONNECT_S), trust_env=False,
-            follow_redirects=False, limits=httpx.Limits(max_connections=settings.batch_size),
-        )  # fmt: skip
-        self._pool = ThreadPoolExecutor(settings.batch_size, thread_name_prefix="upstream")
-        try:
-            self.model = serve.upstream_model or self._only_model()
-            """The model's name on that server."""
-        except AssistantError:
-            self.close()
-            raise
+        check()  # images go there: text in them must be found, or be meant to stay
+        self.link = UpstreamLink(serve)
+        """The way there."""
+        self.scorer: Scorer | None = None
+        """Works out probabilities here, where the server tells none."""
+        self.score_here = serve.upstream_score_here
+        self._most, self._settings = serve.upstream_requests, settings
 
     def close(self) -> None:
         """End the connections to the other server."""
-        self._pool.shutdown(wait=False)
-        self._client.close()
+        self.link.close()
 
     def answer(
         self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]], *, max_new_tokens: int | None = None
@@ -111,43 +176,59 @@ class UpstreamWriter:
         Raises:
             AssistantError: the server cannot be reached, or answers something that cannot be used.
         """
-        made = list(self._pool.map(lambda prompt: self._written(prompt, max_new_tokens), prompts))
-        return [(one, _scores(one, choices)) for one, choices in zip(made, options, strict=True)]
+        flow = self.flow()
+        tickets = [
+            self.ticket(prompt, choices, max_new_tokens=max_new_tokens)
+            for prompt, choices in zip(prompts, options, strict=True)
+        ]
+        waiting = list(reversed(tickets))
+        while waiting or flow.going:
+            flow.join([waiting.pop() for _ in range(min(flow.room, len(waiting)))])
+            flow.step()
+        return [ticket.made for ticket in tickets]
 
     def stream(self, prompt: Prompt, *, max_new_tokens: int | None = None) -> Iterator[str | Generated]:
         """Yield the answer in pieces, then the whole; pieces join to its text."""
-        yield from self._pieces(prompt, max_new_tokens)
-
-    def _written(self, prompt: Prompt, max_new_tokens: int | None) -> Generated:
-        tell = prompt.sampling.on_text
-        for piece in self._pieces(prompt, max_new_tokens):
-            if isinstance(piece, Generated):
-                return piece
-            if tell is not None:
-                tell(piece)
-        raise AssistantError(f"The upstream server {self._address} ended its answer too early. Ask again.")
-
-    def _pieces(self, prompt: Prompt, max_new_tokens: int | None) -> Iterator[str | Generated]:
-        text, reason = "", None
-        log_probs: list[float] = []
-        gone = prompt.sampling.cancelled or (lambda: False)
-        for event in self._events(self._request(prompt, max_new_tokens)):
-            choice = (event.get("choices") or [{}])[0]
-            piece = (choice.get("delta") or {}).get("content") or ""
-            piece = piece if text else piece.lstrip()
-            log_probs += [float(one["logprob"]) for one in (choice.get("logprobs") or {}).get("content") or ()]
-            reason = choice.get("finish_reason") or reason
-            if piece:
-                text += piece
+        pieces: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        flow, ticket = self.flow(1), self.ticket(prompt, max_new_tokens=max_new_tokens)
+        ticket.collected.on_text = pieces.put
+        flow.join([ticket])
+        assert ticket.future is not None
+        ticket.future.add_done_callback(lambda _: pieces.put(None))
+        try:
+            while (piece := pieces.get()) is not None:
                 yield piece
-            if gone():
-                break
-        if text and not log_probs and not gone():
-            raise ModelError(
-                f"The upstream server {self._address} tells no token probabilities (logprobs), from which the "
-                "confidence is worked out. Use a server that does: vLLM, or ours with --raw."
-            )
-        yield Generated(text.rstrip(), (), tuple(log_probs), reason != "length")
+        finally:
+            ticket.future.cancel()
+        made, _ = ticket.made
+        while not pieces.empty():
+            if rest := pieces.get():
+                yield rest
+        yield made
+
+    def flow(self, size: int | None = None) -> UpstreamFlow:
+        """Return what prompts join while others are being written.
+
+        Args:
+            size: the most at once; the settings' own unless given, and never more.
+        Returns:
+            With none in it.
+        """
+        return UpstreamFlow(self.link, min(size or self._most, self._most))
+
+    def ticket(
+        self, prompt: Prompt, options: Sequence[str] = (), *, max_new_tokens: int | None = None
+    ) -> UpstreamTicket:
+        """Return what joins a flow; as `Generator.ticket`."""
+        missing = (
+            f"The upstream server {self.link.address} tells no token probabilities (logprobs), from which the "
+            "confidence is worked out. Use a server that does, such as vLLM or ours with --raw, or have them worked "
+            "out by the model here: --upstream-score-here."
+        )
+        own = prompt.sampling
+        scorer = self.scorer if self.score_here else None
+        request = self._request(prompt, max_new_tokens)
+        return UpstreamTicket(prompt, options, request, Collected(own.stop, own.on_text), scorer, missing)
 
     def _request(self, prompt: Prompt, max_new_tokens: int | None) -> dict[str, Any]:
         own, usual = prompt.sampling, self._settings
@@ -157,78 +238,24 @@ class UpstreamWriter:
             for one in prompt.messages
         ]
         request: dict[str, Any] = {
-            "model": self.model,
             "messages": messages,
             "stream": True,
-            "logprobs": True,
             "temperature": usual.temperature if own.temperature is None else own.temperature,
             "top_p": usual.top_p if own.top_p is None else own.top_p,
             "seed": usual.seed if own.seed is None else own.seed,
-            "max_tokens": own.max_new_tokens or max_new_tokens or usual.max_new_tokens,
+            # Servers refuse a request that could outgrow the context.
+            "max_tokens": min(own.max_new_tokens or max_new_tokens or usual.max_new_tokens, prompt.room),
         }
+        if not self.score_here:
+            request["logprobs"] = True
         return {**request, "stop": list(own.stop)} if own.stop else request
-
-    def _events(self, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """Yield the events of one answer as they come."""
-        try:
-            with self._client.stream("POST", f"{self._address}/chat/completions", json=request) as response:
-                if response.status_code != 200:
-                    response.read()
-                    raise AssistantError(self._refusal(response))
-                for line in response.iter_lines():
-                    if not line.startswith("data:") or line[5:].strip() == "[DONE]":
-                        continue
-                    event = json.loads(line[5:])
-                    if "error" in event:
-                        raise AssistantError(f"The upstream server {self._address} failed while it wrote. Ask again.")
-                    yield event
-        except httpx.HTTPError as error:
-            raise self._unreachable(error) from error
-        except ValueError as error:
-            raise AssistantError(
-                f"The upstream server {self._address} sent what is no JSON. Is it OpenAI-style?"
-            ) from error
-
-    def _refusal(self, response: httpx.Response) -> str:
-        """Return what to tell of a refusal; its own words may quote the question, so only its code is passed on."""
-        try:
-            told = response.json()["error"]
-            code = str(told.get("code") or told.get("type") or "")[:60]
-        except (ValueError, KeyError, TypeError, AttributeError):
-            code = ""
-        logger.warning("the upstream server refused with status %d %s", response.status_code, code)
-        return (
-            f"The upstream server {self._address} refused with status {response.status_code}"
-            f"{f' ({code})' if code else ''}. See its log."
-        )
-
-    def _unreachable(self, error: httpx.HTTPError) -> AssistantError:
-        return ModelError(
-            f"The upstream server {self._address} does not answer ({type(error).__name__}). "
-            "Start it, or check --upstream."
-        )
-
-    def _only_model(self) -> str:
-        try:
-            response = self._client.get(f"{self._address}/models")
-            names = [str(one["id"]) for one in response.json()["data"]]
-        except httpx.HTTPError as error:
-            raise self._unreachable(error) from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise ModelError(
-                f"{self._address}/models (status {response.status_code}) lists no models. Is that the address of an "
-                "OpenAI-style server, with its /v1?"
-            ) from error
-        if len(names) != 1:
-            raise ConfigError(f"{self._address} serves {len(names)} models; name one with --upstream-model.")
-        return names[0]
 
 
 def _part(part: dict[str, str], waiting: Iterator[Picture]) -> dict[str, Any]:
     if part["type"] != "image":
         return dict(part)
     buffer = io.BytesIO()
-    next(waiting).to_pil().save(buffer, "PNG")
+    shown(next(waiting)).to_pil().save(buffer, "PNG")
     return {
         "type": "image_url",
         "image_url": {"url": f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"},
@@ -252,10 +279,3 @@ def _scores(made: Generated, options: Sequence[str]) -> list[float]:
 
 def _plain(text: str) -> str:
     return text.casefold().strip(" .")
-
-
-def _key(path: str | None) -> str:
-    try:
-        return Path(path or "").expanduser().read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The key of the upstream server cannot be read from {path} ({error}).") from error

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import gradio as gr
 from gradio.components.chatbot import ExampleMessage
 
 from assistant.exports.talk import talk_json, talk_markdown
+from assistant.imaging.picture import Picture
+from assistant.slice_note import SliceNote
 from assistant.ui.examples import Example
 from assistant.ui.judging_panel import build_judging
 from assistant.ui.looking import Looking
 from assistant.ui.looking_panel import Beside, build_heat, build_region, build_views, build_wishes
+from assistant.ui.models_panel import Choice
 from assistant.ui.region import Region
 from assistant.ui.service import AssistantService
 from assistant.ui.session import MAX_UPLOADS, Session, View, Wishes
 from assistant.ui.talking import NOTHING_YET, Asked, Conversation, Told
+from assistant.ui.viewer import Stack
+from assistant.ui.viewer_panel import Viewer, build_viewer
 
 HIDDEN: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+NEVER_LEFT_OUT: dict[str, Any] = {**HIDDEN, "trigger_mode": "multiple"}
+"""Of a step after another. Without it the page's library leaves a step out while the same one of before is running."""
 DOWNLOAD = """(text) => {
   if (!text) { return; }
   const link = document.createElement('a');
@@ -29,12 +36,13 @@ DOWNLOAD = """(text) => {
 }"""
 
 
-def build_conversation_tab(service: AssistantService, examples: Sequence[Example]) -> None:
+def build_conversation_tab(service: AssistantService, examples: Sequence[Example], choice: Choice) -> None:
     """Put the tab's controls on the page that is being built, and connect them.
 
     Args:
         service: answers.
         examples: offered while the conversation is empty.
+        choice: the model that the visitor has chosen.
     """
     tab, looking = Conversation(service, examples), Looking(service)
     session = gr.State(Session(), time_to_live=3600)
@@ -45,22 +53,32 @@ def build_conversation_tab(service: AssistantService, examples: Sequence[Example
             view = build_views(looking, box)
             with gr.Row(elem_classes="ma-below"):
                 gr.HTML(
-                    f"<p class='ma-empty'>Up to {MAX_UPLOADS} images a question; follow-ups are about the last.</p>"
+                    f"<p class='ma-empty'>Up to {MAX_UPLOADS} images or volumes a question; follow-ups are about "
+                    "the last. All DICOM files of a series make one volume, as a NIfTI file does.</p>"
                 )
                 stop = gr.Button("Stop", size="sm", variant="secondary", scale=0, min_width=72, elem_id="stop")
                 fresh = gr.Button("New conversation", size="sm", variant="secondary", scale=0, min_width=160)
-            beside, wishes = build_region(looking, session), build_wishes()
+            aside = gr.Column()
+            wishes = build_wishes()
             with gr.Row(elem_classes="ma-below"):
                 gr.HTML("<p class='ma-empty'>Keep this conversation, without names or files:</p>")
                 markdown = gr.Button("Markdown", size="sm", scale=0, min_width=96, elem_id="save-markdown")
                 data = gr.Button("JSON", size="sm", scale=0, min_width=72, elem_id="save-json")
         with gr.Column(scale=4, min_width=300):
+            viewer = build_viewer(session, seen_in, "chat", asks=True)
             panel = gr.HTML(NOTHING_YET, elem_id="grounds", elem_classes="ma-bare", label="What the answer stands on")
             build_heat(looking, session, panel)
+        with aside:
+            beside = build_region(looking, session, viewer)
     shows = [box, chatbot, session, panel]
-    _connect(tab, shows, view, beside, wishes, stop, fresh)
+    _connect(tab, shows, view, beside, (wishes, choice), stop, fresh, viewer)
     _export(session, markdown, talk_markdown, "text/markdown", "conversation.md")
     _export(session, data, talk_json, "application/json", "conversation.json")
+
+
+def seen_in(session: Session) -> tuple[Sequence[Picture], Sequence[SliceNote]]:
+    """Return the pictures under discussion, and the slices that the last answer rests on."""
+    return session.pictures, session.answer.slices if session.answer is not None else ()
 
 
 def _chatbot(examples: Sequence[Example]) -> gr.Chatbot:
@@ -73,7 +91,10 @@ def _chatbot(examples: Sequence[Example]) -> gr.Chatbot:
         layout="bubble",
         buttons=["copy"],
         feedback_options=("Like", "Dislike"),
-        placeholder="## Add an image and ask\nJPEG, PNG, WebP, TIFF or DICOM. Or ask without an image.",
+        editable="user",
+        # In one bubble with a picture the page's library lets no text be edited.
+        group_consecutive_messages=False,
+        placeholder="## Add an image and ask\nJPEG, PNG, WebP, TIFF, DICOM or NIfTI. Or ask without an image.",
         examples=[_offer(one) for one in examples],
         allow_tags=False,
         allow_file_downloads=False,
@@ -85,7 +106,6 @@ def _box() -> gr.MultimodalTextbox:
         label="Question and images",
         show_label=False,
         placeholder="Ask about the image … Enter sends",
-        file_types=["image", ".dcm", ".dicom", ".tif", ".tiff", ".webp"],
         file_count="multiple",
         elem_id="question",
         sources=["upload"],
@@ -107,25 +127,23 @@ def _place(index: int | tuple[int, int] | list[int]) -> int:
     return index if isinstance(index, int) else index[0]
 
 
-def _connect(
-    tab: Conversation,
-    shows: list[Any],
-    view: gr.State,
-    beside: Beside,
-    wishes: gr.State,
-    stop: gr.Button,
-    fresh: gr.Button,
-) -> None:
-    """Say what happens when something is sent, clicked, stopped or taken back."""
-    box, chatbot, session, panel = shows
+def _asking(
+    tab: Conversation, shows: list[Any], view: gr.State, beside: Beside, wishes: gr.State, viewer: Viewer
+) -> tuple[Any, ...]:
+    """Connect all that asks a question; returns the events after which it is open."""
+    box, chatbot, session, _ = shows
 
     def send(
-        message: dict[str, Any], state: Session, view: View, region: Region, wished: Wishes, request: gr.Request
-    ) -> Asked:
-        return tab.accept(message, state, request, view, region, wished)
+        message: dict[str, Any], state: Session, view: View, stack: Stack, region: Region, wished: Wishes,
+        request: gr.Request,
+    ) -> Asked:  # fmt: skip
+        how = view if message and message.get("files") else stack.view
+        return tab.accept(message, state, request, how, region, wished)
 
-    def follow(event: gr.SelectData, state: Session, region: Region, wished: Wishes, request: gr.Request) -> Asked:
-        return tab.accept(str(event.value), state, request, None, region, wished)
+    def follow(
+        event: gr.SelectData, state: Session, stack: Stack, region: Region, wished: Wishes, request: gr.Request
+    ) -> Asked:
+        return tab.accept(str(event.value), state, request, stack.view, region, wished)
 
     def pick(event: gr.SelectData, state: Session, request: gr.Request) -> Asked:
         return tab.accept_example(event.index, state, request)
@@ -133,19 +151,57 @@ def _connect(
     def retry(event: gr.RetryData, state: Session) -> Asked:
         return tab.again(_place(event.index), state)
 
+    def edit(event: gr.EditData, state: Session) -> Asked:
+        return tab.again(_place(event.index), state, str(event.value))
+
+    return (
+        box.submit(send, [box, session, view, viewer.stack, beside.region, wishes], shows, **HIDDEN),
+        chatbot.option_select(follow, [session, viewer.stack, beside.region, wishes], shows, **HIDDEN),
+        chatbot.example_select(pick, session, shows, **HIDDEN),
+        chatbot.retry(retry, session, shows, **HIDDEN),
+        chatbot.edit(edit, session, shows, **HIDDEN),
+    )
+
+
+def _connect(
+    tab: Conversation,
+    shows: list[Any],
+    view: gr.State,
+    beside: Beside,
+    chosen: tuple[gr.State, Choice],
+    stop: gr.Button,
+    fresh: gr.Button,
+    viewer: Viewer,
+) -> None:
+    """Say what happens when something is sent, clicked, stopped or taken back."""
+    _, chatbot, session, panel = shows
+    wishes, choice = chosen
+    steps = _asking(tab, shows, view, beside, wishes, viewer)
+
     def undo(event: gr.UndoData, state: Session) -> Asked:
         return tab.undo(_place(event.index), state)
 
-    steps = (
-        box.submit(send, [box, session, view, beside.region, wishes], shows, **HIDDEN),
-        chatbot.option_select(follow, [session, beside.region, wishes], shows, **HIDDEN),
-        chatbot.example_select(pick, session, shows, **HIDDEN),
-        chatbot.retry(retry, session, shows, **HIDDEN),
-    )
-    drawn = [step.then(*beside.renew, **HIDDEN) for step in steps]
+    # Where nothing is asked, as the answer before is still being written, nothing follows. The answer's first words do
+    # not wait until the pictures are drawn.
     told = [chatbot, session, panel]
-    answering = [step.then(tab.answer, session, told, concurrency_id="model", **HIDDEN) for step in drawn]
-    chatbot.undo(undo, session, shows, cancels=answering, **HIDDEN).then(*beside.renew, **HIDDEN)
+    answering = _answer(tab, steps, session, told, choice)
+    for step in steps:
+        step.success(*viewer.renew, **NEVER_LEFT_OUT).then(*beside.renew, **NEVER_LEFT_OUT)
+    for step in answering:  # the slice that the answer rests on is shown, and may be drawn on
+        step.then(*viewer.renew, **NEVER_LEFT_OUT).then(*beside.renew, **NEVER_LEFT_OUT)
+    undone = chatbot.undo(undo, session, shows, **HIDDEN)
+    undone.success(*viewer.renew, **HIDDEN).then(*beside.renew, **HIDDEN)
+
+    renew = (viewer.renew, beside.renew)
+    _leave(tab, chatbot, told, answering, (stop, fresh), renew)
+
+
+def _leave(
+    tab: Conversation, chatbot: gr.Chatbot, told: list[Any], answering: list[Any], buttons: tuple[gr.Button, gr.Button],
+    renew: tuple[Any, Any],
+) -> None:  # fmt: skip
+    """Say what ends an answer, and what ends a conversation."""
+    session, (stop, fresh) = told[1], buttons
 
     def leave(state: Session) -> Told:
         return tab.stop(state)
@@ -159,7 +215,23 @@ def _connect(
         cancels=answering,
         queue=False,
         **HIDDEN,
-    ).then(*beside.renew, **HIDDEN)
+    ).then(*renew[0], **HIDDEN).then(*renew[1], **HIDDEN)
+
+
+def _answer(tab: Conversation, asked: Iterable[Any], session: gr.State, told: list[Any], choice: Choice) -> list[Any]:
+    """Say what follows a question: the chosen model is loaded where it is not, and answers; returns those events."""
+
+    def answer(state: Session, model: str, request: gr.Request) -> Iterator[Told]:
+        yield from tab.answer(state, request, model)
+
+    if choice.wanted is not None:
+        asked = [step.then(**choice.wanted) for step in asked]
+    how = {"concurrency_id": "model", **NEVER_LEFT_OUT}
+    answering = [step.then(answer, [session, choice.model], told, **how) for step in asked]
+    if choice.wanted is not None:
+        for step in answering:
+            step.then(**choice.wanted)
+    return answering
 
 
 def _export(session: gr.State, button: gr.Button, write: Any, kind: str, name: str) -> None:

@@ -10,6 +10,8 @@ from assistant.ui.session import Session
 from assistant.vocabulary import canonical_modality
 
 MOST = 3
+_NEAR = 0.25
+"""Least score of evidence that says what a picture is: a text far from the picture tells nothing of it."""
 _ANY = ("Is anything abnormal in this image?", "Which organ or body part is shown?", "What kind of image is this?")
 _BY_MODALITY: dict[str, tuple[str, ...]] = {
     "X-ray": ("Is there a pleural effusion?", "Is there a pneumothorax?", "Is there a fracture?"),
@@ -32,17 +34,19 @@ def modality_shown(question: Question, answer: Answer) -> str | None:
 
     Args:
         question: its pictures' headers are believed first.
-        answer: a kind that it names comes next, then the kind that most of its evidence is about.
+        answer: a kind that it names comes next, then one that an earlier answer named, then the kind that most of its
+            evidence is about.
     Returns:
         A name of `vocabulary.MODALITIES`, or None.
     """
     told = [picture.modality for picture in question.pictures if picture.modality]
     if told:
         return told[-1]
-    said = canonical_modality(without_citations(answer.text).strip(" ."))
+    answers = [answer.text, *(turn.text for turn in reversed(question.history) if turn.role == "assistant")]
+    said = next((kind for one in answers if (kind := canonical_modality(without_citations(one).strip(" .")))), None)
     if said is not None:
         return said
-    found = [item.modality for item in answer.evidence if item.modality]
+    found = [item.modality for item in answer.evidence if item.modality and item.score >= _NEAR]
     return max(set(found), key=lambda name: (found.count(name), name)) if found else None
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from assistant.errors import AssistantError
-from assistant.feedback.recent import Subject
+from assistant.feedback.recent import Subject, subject_of
 from assistant.feedback.records import NOTICE, REASONS, Opinion
 from assistant.ui.panels import error_html
 from assistant.ui.service import AssistantService
@@ -60,12 +60,7 @@ class Judging:
         state = session.at(place)
         if state.last is None or state.answer is None or len(state.shown) <= place:
             return None
-        return Subject(state.name, state.last, state.answer, self.index)
-
-    @property
-    def index(self) -> str | None:
-        """Fingerprint of the index that answers now."""
-        return self.service.get().index_fingerprint if self.service.state == "ready" else None
+        return subject_of(state.name, state.last, state.answer, state.index)
 
     def judge(
         self,

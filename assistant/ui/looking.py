@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +12,26 @@ import gradio as gr
 
 from assistant.errors import AssistantError, ImageError
 from assistant.imaging.picture import Picture
+from assistant.imaging.several import sort_sent
+from assistant.imaging.volume import Volume
+from assistant.slice_note import pictures_read
 from assistant.ui.overlay import heat_html, note_html, pair_html
 from assistant.ui.panels import error_html
 from assistant.ui.region import Region, drawn, share_of
 from assistant.ui.service import AssistantService
-from assistant.ui.session import Session, View, asker, image_file, preview, preview_file, read_as, user_of
+from assistant.ui.session import MAX_UPLOADS, Session, View, asker, image_file, preview, preview_file, read_as, user_of
+from assistant.ui.volumes import Held, caption, faces, given, lettered, slice_of, windows_of
 
 logger = logging.getLogger(__name__)
 
 AS_STORED = "As in the file"
 WINDOWS = (AS_STORED, "soft tissue", "lung", "bone", "brain")
+ASKED = "What will be asked about"
 WORKING = note_html("Blurring the picture part by part …")
 _PEEK_SIDE = 640
 
 Chosen = tuple[View, str, dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]]
+Offer = tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]]
 Drawn = tuple[str | None, Region, str]
 
 
@@ -49,6 +55,8 @@ class Looking:
         now = "\n".join(files)
         if now == seen:
             return gr.skip(), seen, gr.skip(), gr.skip(), gr.skip(), gr.skip()
+        if (held := hold(files)) is not None and held.volume is not None:
+            return View(held=held), now, *offered(held.volume, user_of(request))
         found = next(((path, one) for path in reversed(files) if (one := _choice(path)) is not None), None)
         if found is None:
             return View(), now, gr.update(visible=False), gr.skip(), gr.skip(), gr.update(value=None)
@@ -57,25 +65,35 @@ class Looking:
             minimum=1, maximum=max(2, picture.frames), value=picture.frame + 1, visible=picture.frames > 1,
             label=f"Frame (1 to {picture.frames})",
         )  # fmt: skip
-        windows = gr.update(value=AS_STORED, visible=picture.modality == "CT")
-        shown = gr.update(value=preview_file(picture, user_of(request)))
+        windows = gr.update(choices=list(WINDOWS), value=AS_STORED, visible=picture.modality == "CT")
+        shown = gr.update(value=preview_file(picture, user_of(request)), label=ASKED)
         return View(), now, gr.update(visible=True), slider, windows, shown
 
     def turn(
-        self, frame: float | None, window: str | None, seen: str, request: gr.Request | None = None
+        self,
+        frame: float | None,
+        window: str | None,
+        seen: str,
+        before: View | None = None,
+        request: gr.Request | None = None,
     ) -> tuple[View, dict[str, Any]]:
-        """Show another frame or window of what was uploaded.
+        """Show another frame or window of what was uploaded, or another slice.
 
         Args:
             frame: from 1.
-            window: one of `WINDOWS`.
+            window: one of `WINDOWS`, or of `windows_of` a volume.
             seen: the files, as `look` returned them.
+            before: the view, as `look` or this returned it.
             request: says who is signed in.
         Returns:
             The view, and its preview.
         Raises:
             gr.Error: the frame cannot be read; the page shows why.
         """
+        if before is not None and before.held is not None and before.held.volume is not None:
+            chosen = window if window in windows_of(before.held.volume)[1:] else None
+            shown = shown_slice(before.held.volume, int(frame or 1) - 1, chosen, user_of(request))
+            return replace(before, window=chosen), shown
         view = View(max(0, int(frame or 1) - 1), window if window in WINDOWS[1:] else None)
         path = next((one for one in reversed(seen.split("\n")) if one and _choice(one) is not None), None)
         if path is None:
@@ -86,19 +104,21 @@ class Looking:
             raise gr.Error(str(error).replace(path, Path(path).name), print_exception=False) from error
         return view, gr.update(value=preview_file(picture, user_of(request)))
 
-    def canvas(self, session: Session, request: gr.Request | None = None) -> Drawn:
+    def canvas(self, session: Session, request: gr.Request | None = None, place: int = -1) -> Drawn:
         """Show the picture under discussion to draw on, and forget the box of before.
 
         Args:
             session: the visitor's state.
             request: says who is signed in.
+            place: which picture; one that is not there stands for the last.
         Returns:
             The picture's file, the region and what to do.
         """
         if not session.pictures:
             return None, Region(), note_html("Ask about an image first; then a box can be drawn on it.")
-        shown = preview_file(session.pictures[-1], user_of(request))
-        return shown, Region(), note_html(Region().words())
+        region = Region(place=place if 0 <= place < len(session.pictures) else -1)
+        shown = image_file(drawn(session.pictures[region.place], region), user_of(request))
+        return shown, region, note_html(region.words())
 
     def pair(self, session: Session) -> str:
         """Show the last two pictures under discussion side by side, as they are read: the earlier one left.
@@ -108,7 +128,7 @@ class Looking:
         Returns:
             HTML with the pictures inside; empty with fewer than two.
         """
-        return pair_html(session.pictures[-2:], compared=session.compared)
+        return pair_html(faces(session.pictures)[-2:], compared=session.compared)
 
     def click(
         self, index: tuple[int, int], session: Session, region: Region, request: gr.Request | None = None
@@ -125,7 +145,7 @@ class Looking:
         """
         if not session.pictures:
             return None, Region(), note_html(Region().words())
-        picture = session.pictures[-1]
+        picture = session.pictures[region.place if region.place < len(session.pictures) else -1]
         after = region.clicked(share_of(index, preview(picture).size))
         return image_file(drawn(picture, after), user_of(request)), after, note_html(after.words())
 
@@ -146,8 +166,8 @@ class Looking:
             return
         yield WORKING
         try:
-            heat = self.service.heat(session.last, session.answer.text, asker(request))
-            yield heat_html(session.last.pictures[-1], heat)
+            heat = self.service.heat(session.last, session.answer.text, asker(request), session.model)
+            yield heat_html(pictures_read(session.last.pictures, session.answer.slices)[-1], heat)
         except AssistantError as error:
             yield error_html(str(error))
         except TimeoutError:
@@ -155,6 +175,38 @@ class Looking:
         except Exception as error:
             logger.exception("an overlay failed")
             yield error_html(f"The program failed ({type(error).__name__}); the terminal says where. Try again.")
+
+
+def hold(files: Sequence[str]) -> Held | None:
+    """Read uploads if a volume is among them.
+
+    Args:
+        files: where they lie.
+    Returns:
+        What was read; None without files, and for a volume that cannot be read, which is told of once it is sent.
+    """
+    try:
+        return Held(tuple(files), tuple(sort_sent(given(files), most_single=MAX_UPLOADS))) if files else None
+    except ImageError:
+        return None
+
+
+def offered(volume: Volume, user: str | None) -> Offer:
+    """Return the group, the slider, the windows and the preview for a volume."""
+    count, middle = len(volume.numbers), len(volume.numbers) // 2
+    windows = windows_of(volume)
+    return (
+        gr.update(visible=True),
+        gr.update(minimum=1, maximum=max(2, count), value=middle + 1, visible=count > 1, label=f"Slice (1 to {count})"),
+        gr.update(choices=list(windows), value=windows[0], visible=len(windows) > 1),
+        shown_slice(volume, middle, None, user),
+    )
+
+
+def shown_slice(volume: Volume, place: int, window: str | None, user: str | None) -> dict[str, Any]:
+    """Return the preview of one slice, with where it lies."""
+    picture = slice_of(volume, place, window)
+    return gr.update(value=image_file(lettered(preview(picture), picture), user), label=caption(picture))
 
 
 def _choice(path: str) -> Picture | None:

@@ -11,6 +11,8 @@ from assistant.ui.looking import AS_STORED, WINDOWS, Looking
 from assistant.ui.overlay import note_html
 from assistant.ui.region import Region
 from assistant.ui.session import Session, View, Wishes
+from assistant.ui.viewer import Stack
+from assistant.ui.viewer_panel import Viewer
 
 _HIDDEN: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
@@ -50,7 +52,7 @@ def build_views(looking: Looking, box: gr.MultimodalTextbox) -> gr.State:
     gr.on(
         [frame.release, frame.input, window.input],
         looking.turn,
-        [frame, window, seen],
+        [frame, window, seen, view],
         [view, shown],
         trigger_mode="always_last",
         **_HIDDEN,
@@ -58,12 +60,13 @@ def build_views(looking: Looking, box: gr.MultimodalTextbox) -> gr.State:
     return view
 
 
-def build_region(looking: Looking, session: gr.State) -> Beside:
+def build_region(looking: Looking, session: gr.State, viewer: Viewer) -> Beside:
     """Put the picture to draw on under the question's box.
 
     Args:
         looking: the functions.
         session: the visitor's state.
+        viewer: says which slice of a volume is looked at.
     Returns:
         What the conversation needs of it.
     """
@@ -82,11 +85,13 @@ def build_region(looking: Looking, session: gr.State) -> Beside:
 
     canvas.select(click, [session, region], [canvas, region, hint], **_HIDDEN)
 
-    def draw(state: Session, request: gr.Request) -> tuple[Any, ...]:
-        return *looking.canvas(state, request), looking.pair(state)
+    def draw(state: Session, stack: Stack, request: gr.Request) -> tuple[Any, ...]:
+        return *looking.canvas(state, request, stack.place), looking.pair(state)
 
-    renew = (draw, session, [canvas, region, hint, pair])
+    renew = (draw, [session, viewer.stack], [canvas, region, hint, pair])
     clear.click(*renew, **_HIDDEN)
+    for event in viewer.turned:
+        event.then(*renew, **_HIDDEN)
     return Beside(region, renew)
 
 

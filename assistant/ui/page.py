@@ -9,7 +9,8 @@ import gradio as gr
 import assistant
 from assistant.ui.conversation_tab import build_conversation_tab
 from assistant.ui.examples import shipped_examples
-from assistant.ui.panels import header_html, notice_html
+from assistant.ui.models_panel import build_models
+from assistant.ui.panels import notice_html
 from assistant.ui.repair import REPAIR
 from assistant.ui.report_tab import build_report_tab
 from assistant.ui.service import AssistantService
@@ -18,7 +19,6 @@ TITLE = "Medical image assistant"
 DARK = "() => { document.body.classList.toggle('dark'); }"
 LARGE = "() => { document.documentElement.classList.toggle('ma-large'); }"
 """Until the page is loaded anew: nothing is kept in the browser."""
-_POLL_S = 1.0
 _FORGET_S = (600, 3600)
 """How often, and after how long, files that the page has shown are deleted."""
 
@@ -36,24 +36,14 @@ def build_page(service: AssistantService, *, signed_in: bool = False) -> gr.Bloc
     page: gr.Blocks
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=_FORGET_S, fill_width=True) as page:
         gr.HTML(notice_html(), elem_id="notice")
-        status = gr.HTML(header_html(service), elem_id="status")
-        timer = gr.Timer(_POLL_S)
-        with gr.Row(elem_classes="ma-looks"):
-            gr.Button("Dark or light", size="sm", scale=0, min_width=110).click(None, js=DARK)
-            gr.Button("Larger type", size="sm", scale=0, min_width=110).click(None, js=LARGE)
+        choice = build_models(service, page, DARK, LARGE)
         if signed_in:
             gr.HTML("<p class='ma-empty'><a href='/logout'>Sign out</a></p>", elem_id="leave")
         with gr.Tabs():
             with gr.Tab("Ask", id="ask"):
-                build_conversation_tab(service, examples)
+                build_conversation_tab(service, examples, choice)
             with gr.Tab("Report", id="report"):
-                build_report_tab(service)
-
-        def look() -> tuple[str, gr.Timer]:
-            return header_html(service), gr.Timer(_POLL_S, active=service.state == "loading")
-
-        timer.tick(look, None, [status, timer], queue=False, show_progress="hidden", api_visibility="private")
+                build_report_tab(service, choice)
         page.load(None, js=REPAIR)
-        page.load(look, None, [status, timer], queue=False, show_progress="hidden", api_visibility="private")
     page.queue(max_size=64, default_concurrency_limit=4)
     return page

@@ -10,6 +10,7 @@ from assistant.conversation import NOT_FOR_CLINICAL_USE
 from assistant.evidence import Evidence
 from assistant.exports.wording import confidence_words, support_words
 from assistant.grounding import Ground
+from assistant.slice_note import SliceNote
 from assistant.ui.service import AssistantService
 
 _SHORT = 170
@@ -22,23 +23,39 @@ def notice_html() -> str:
     return f"<div class='ma-notice' role='note'><strong>Not for clinical use.</strong> {escape(rest)}</div>"
 
 
-def header_html(service: AssistantService) -> str:
-    """Return the title, with which model answers, or that it is still loading, or why it cannot."""
-    return f"<header class='ma-header'><h1>Medical image assistant</h1>{status_html(service)}</header>"
+def header_html(service: AssistantService, status: str | None = None) -> str:
+    """Return the title, with which model answers, or that it is still loading, or why it cannot.
+
+    Args:
+        service: of the page.
+        status: of `status_line`; the first model's own if None.
+    Returns:
+        The page's header.
+    """
+    told = status_html(service) if status is None else status
+    return f"<header class='ma-header'><h1>Medical image assistant</h1>{told}</header>"
 
 
 def status_html(service: AssistantService) -> str:
     """Return the model's state as one line."""
     if service.state == "loading":
-        return _status("loading", "Loading the model … You can add images and type already.")
+        return status_line("loading", "Loading the model … You can add images and type already.")
     if service.state == "failed":
-        return _status("failed", service.failure or "The model could not be loaded.")
+        return status_line("failed", service.failure or "The model could not be loaded.")
     opened = service.get()
     evidence = "with evidence" if opened.index_fingerprint else "without evidence"
-    return _status("ready", f"{opened.model_name} ({opened.model_fingerprint[:8]}), {evidence}")
+    return status_line("ready", f"{opened.model_name} ({opened.model_fingerprint[:8]}), {evidence}")
 
 
-def _status(state: str, text: str) -> str:
+def status_line(state: str, text: str) -> str:
+    """Return a line with a dot before it.
+
+    Args:
+        state: "loading", "ready" or "failed".
+        text: is escaped here.
+    Returns:
+        The line, told to those who listen too.
+    """
     return f"<div class='ma-status ma-{state}' role='status'><span class='ma-dot'></span>{escape(text)}</div>"
 
 
@@ -54,6 +71,7 @@ def grounds_html(
     cautions: Sequence[str],
     grounds: Sequence[Ground] = (),
     cases: str = "",
+    slices: Sequence[SliceNote] = (),
 ) -> str:
     """Return what an answer stands on: how sure, what to beware of, which evidence.
 
@@ -64,12 +82,13 @@ def grounds_html(
         cautions: plain sentences.
         grounds: each sentence with the evidence that bears it.
         cases: HTML of `cases_html`, for a report.
+        slices: of a volume, those that the model read.
     Returns:
         A framed panel.
     """
     if confidence is None:
         return panel_html("<p class='ma-empty'>How sure an answer is, and what it stands on, appears here.</p>")
-    parts = (_cautions_html(cautions), _support_html(grounds), _evidence_html(evidence), cases)
+    parts = (_slices_html(slices), _cautions_html(cautions), _support_html(grounds), _evidence_html(evidence), cases)
     return panel_html(confidence_html(confidence, abstained) + "".join(parts))
 
 
@@ -100,10 +119,29 @@ def confidence_html(confidence: float, abstained: bool) -> str:
 
 def _cautions_html(cautions: Sequence[str]) -> str:
     """Return the cautions as a list, less the notice that the page shows all the time."""
-    items = "".join(f"<li>{escape(one)}</li>" for one in cautions if one != NOT_FOR_CLINICAL_USE)
-    if not items:
-        return ""
-    return f"<section class='ma-cautions'><h2>Cautions</h2><ul>{items}</ul></section>"
+    told = [one for one in cautions if one != NOT_FOR_CLINICAL_USE]
+    urgent = "".join(f"<p class='ma-critical' role='alert'>{escape(one)}</p>" for one in told if _is_urgent(one))
+    items = "".join(f"<li>{escape(one)}</li>" for one in told if not _is_urgent(one))
+    listed = f"<ul>{items}</ul>" if items else ""
+    return f"<section class='ma-cautions'><h2>Cautions</h2>{urgent}{listed}</section>" if told else ""
+
+
+def _is_urgent(caution: str) -> bool:
+    """Tell whether somebody has to look at once: such a caution must not stand among the others."""
+    return caution.startswith("Critical finding:")
+
+
+def _slices_html(slices: Sequence[SliceNote]) -> str:
+    """Return which slices were read, and why those."""
+    items = "".join(f"<li>{escape(slice_words(one))}</li>" for one in slices)
+    return f"<section class='ma-slices'><h2>Slices read</h2><ol>{items}</ol></section>" if items else ""
+
+
+def slice_words(note: SliceNote) -> str:
+    """Say of a slice where it lies and why it was read."""
+    why = {"unusual": "stands out", "relevant": "nearest to the question", "uniform": "evenly spread"}
+    where = note.section.text
+    return f"{where[:1].upper()}{where[1:]} ({why.get(note.why, note.why)})"
 
 
 def _support_html(grounds: Sequence[Ground]) -> str:

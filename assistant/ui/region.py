@@ -9,6 +9,7 @@ import numpy as np
 
 from assistant.imaging.picture import Picture
 from assistant.ui.session import preview
+from assistant.ui.volumes import lettered
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -29,13 +30,15 @@ class Region:
 
     first: Point | None = None
     second: Point | None = None
+    place: int = -1
+    """Which of the pictures under discussion: the last, or the slice of a volume that is looked at."""
 
     def clicked(self, point: Point) -> Region:
         """Return the region after one more click; after a whole box a click begins another."""
         if self.first is None or self.whole:
-            return Region(point)
-        done = Region(self.first, point)
-        return done if done.whole else Region(point)
+            return Region(point, place=self.place)
+        done = replace(self, second=point)
+        return done if done.whole else Region(point, place=self.place)
 
     @property
     def whole(self) -> bool:
@@ -81,13 +84,13 @@ def crop(picture: Picture, region: Region, margin: float = MARGIN) -> Picture:
         region: a whole one.
         margin: share of the box added on each side, as far as the picture reaches.
     Returns:
-        At least 8 pixels a side where the picture has them; it keeps what the header told.
+        At least 8 pixels a side where the picture has them; it keeps what the header told, and is no slice any more.
     """
     left, top, right, bottom = region.box
     width, height = picture.size
     rows = _span(top, bottom, margin, height)
     columns = _span(left, right, margin, width)
-    return replace(picture, pixels=np.ascontiguousarray(picture.pixels[rows, columns]))
+    return replace(picture, pixels=np.ascontiguousarray(picture.pixels[rows, columns]), section=None)
 
 
 def _span(low: float, high: float, margin: float, side: int) -> slice:
@@ -99,7 +102,7 @@ def drawn(picture: Picture, region: Region) -> Image:
     """Return a picture's preview with the box, or the first corner, on it."""
     from PIL import ImageDraw
 
-    image = preview(picture)
+    image = lettered(preview(picture), picture)
     pen, (width, height) = ImageDraw.Draw(image), image.size
     line = max(2, width // 200)
     if region.whole:

@@ -11,10 +11,10 @@ from typing import Any
 import gradio as gr
 
 from assistant.conversation import SECTIONS, Report, ReportRequest, three_sections
-from assistant.errors import AssistantError, ConfigError
+from assistant.errors import AssistantError
 from assistant.exports.held import HeldSource
-from assistant.exports.registry import FORMATS, check_formats, ending, render
-from assistant.feedback.recent import Subject
+from assistant.exports.registry import FORMATS, check_formats, ending, is_installed, render
+from assistant.feedback.recent import Subject, subject_of
 from assistant.feedback.records import corrected_report
 from assistant.ui.changes import changed_sections, changes_html
 from assistant.ui.judging import Judging, thanks_html
@@ -40,10 +40,16 @@ class Draft:
     request: ReportRequest
     report: Report
     source: HeldSource
+    index: str | None = None
+    """Fingerprint of the index that it was drafted with."""
     accepted: dict[str, Any] | None = None
     """Who, when, and whether the draft was edited; None while nobody has accepted it."""
     text: tuple[str, ...] = ()
     """The sections that were accepted."""
+
+    def subject(self) -> Subject:
+        """Return what can be judged."""
+        return subject_of(self.name, self.request, self.report, self.index)
 
     def record(self, sections: dict[str, str]) -> dict[str, Any]:
         """Return what an export takes.
@@ -122,7 +128,7 @@ class Finishing:
                 "accepted": True,
                 "keep_pictures": consent,
             }
-            subject = Subject(draft.name, draft.request, draft.report, self._judging.index)
+            subject = draft.subject()
             _, told = self._judging.keep(subject, said, request)
         return after, state_html(after, sections), told
 
@@ -176,11 +182,7 @@ def format_choices() -> list[tuple[str, str]]:
     """Return the formats whose library is installed, as (words, name)."""
     found = []
     for name, one in FORMATS.items():
-        if name == "sc":  # needs the heat that only a run works out, and the files
-            continue
-        try:
-            check_formats([name])
-        except ConfigError:
+        if name == "sc" or not is_installed(name):  # that needs the heat that only a run works out, and the files
             continue
         what = one.what[0].upper() + one.what[1:]
         found.append((f"{what} (.{one.ending})", name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -25,7 +26,9 @@ DOWNLOAD = """(text) => {
 }"""
 
 
-def build_finish(service: AssistantService, draft: gr.State, sections: list[gr.Textbox]) -> tuple[Any, ...]:
+def build_finish(
+    service: AssistantService, draft: gr.State, sections: list[gr.Textbox]
+) -> tuple[Callable[..., tuple[str, str]], list[Any]]:
     """Put the controls under the sections.
 
     Args:
@@ -33,7 +36,7 @@ def build_finish(service: AssistantService, draft: gr.State, sections: list[gr.T
         draft: holds the `Draft`.
         sections: the three boxes.
     Returns:
-        Function, inputs and outputs that show what stands there anew.
+        Function of a draft and its three sections that tells what stands there, and where that is shown.
     """
     tab = Finishing(service)
     takes = service.feedback is not None
@@ -60,4 +63,4 @@ def build_finish(service: AssistantService, draft: gr.State, sections: list[gr.T
     save.click(tab.export, [draft, formats, *sections], file, **{**_HIDDEN, "queue": True}).success(
         None, file, None, js=DOWNLOAD, **_HIDDEN
     )
-    return tab.look, [draft, *sections], [changes, state]
+    return tab.look, [changes, state]

@@ -42,8 +42,12 @@ SECURITY_HEADERS: dict[str, str] = {
 }
 
 
+KEPT = ("/assets/", "/static/", "/gradio_api/assets/", "/gradio_api/static/")
+"""The page's own scripts and styles: all that a browser may keep, for everything else may show a patient."""
+
+
 class SecurityHeaders:
-    """ASGI middleware that adds `SECURITY_HEADERS` to every response, streamed ones included."""
+    """ASGI middleware that adds `SECURITY_HEADERS` to every response, streamed ones too, and keeps caches empty."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -57,7 +61,11 @@ class SecurityHeaders:
         async def send_with_headers(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
                 extra = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
-                message = {**message, "headers": [*message.get("headers", ()), *extra]}
+                own = message.get("headers", ())
+                if not scope["path"].startswith(KEPT):
+                    own = [one for one in own if one[0].lower() not in (b"cache-control", b"etag", b"last-modified")]
+                    extra.append((b"cache-control", b"no-store"))
+                message = {**message, "headers": [*own, *extra]}
             await send(message)
 
         await self.app(scope, receive, send_with_headers)
@@ -100,7 +108,7 @@ def build_app(
 
     @app.get("/healthz", include_in_schema=False)
     def healthz() -> dict[str, str]:
-        return {"status": "ok", "model": service.state}
+        return {"status": "ok", **service.health()}
 
     visits = Visits()
     opened = ("/healthz", *(api(app) if api is not None else ()))
@@ -119,6 +127,7 @@ def _mount_page(app: FastAPI, service: AssistantService, login: Login | None) ->
     import gradio as gr
 
     from assistant.ui.page import build_page
+    from assistant.ui.stream import GO_ON
     from assistant.ui.style import CSS, theme
     from assistant.ui.uploads import add_upload_route
     from assistant.ui.wall import USER
@@ -144,6 +153,7 @@ def _mount_page(app: FastAPI, service: AssistantService, login: Login | None) ->
         mcp_server=False,
         theme=theme(),
         css=CSS,
+        head=f"<script>{GO_ON}</script>",
     )
 
 

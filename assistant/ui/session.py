@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from assistant.conversation import Answer, Question, Turn
+from assistant.deidentify.shown import can_clean, shown
 from assistant.errors import ImageError
-from assistant.imaging.picture import Picture
+from assistant.imaging.picture import Picture, subjects
 from assistant.sampling import Sampling
+from assistant.shelf import MAIN
 from assistant.ui.uploads import forget
 from assistant.ui.visits import owner_tag
 
@@ -20,11 +22,11 @@ if TYPE_CHECKING:
     import gradio as gr
     from PIL.Image import Image
 
-MAX_UPLOADS = 4
-"""Most images of one question."""
+    from assistant.ui.volumes import Held
+
+MAX_UPLOADS = 4  # images of one question
 _PREVIEW_SIDES = (256, 640)
 """Previews are enlarged to the first and reduced to the second, in pixels of the longer side."""
-
 
 Message = dict[str, Any]
 """One message of the chat component: `{"role", "content"}`."""
@@ -66,10 +68,15 @@ class Session:
     """Whether the first picture under discussion is the prior of the others."""
     crop: Picture | None = field(default=None, compare=False, repr=False)
     """The region that it was about."""
+    alone: Picture | None = field(default=None, compare=False, repr=False)
+    """The slice of a volume that it was about, where the others are left out."""
     last: Question | None = field(default=None, compare=False, repr=False)
     """The same as it was put to the model, once it is answered."""
     answer: Answer | None = field(default=None, compare=False, repr=False)
     """The answer to it."""
+    model: str = field(default=MAIN, compare=False)
+    """Key of the model that gave it, and below the fingerprint of its index."""
+    index: str | None = field(default=None, compare=False)
     earlier: Session | None = field(default=None, compare=False, repr=False)
     """The state before it was asked: where undo leads."""
 
@@ -80,6 +87,7 @@ class Session:
         shown: Sequence[Message],
         crop: Picture | None = None,
         wishes: Wishes | None = None,
+        alone: Picture | None = None,
     ) -> Session:
         """Return the state after a question.
 
@@ -89,11 +97,13 @@ class Session:
             shown: messages that the page shows for it.
             crop: a region of the last picture, to be shown to the model beside it.
             wishes: how it is to be answered; those of before if None.
+            alone: a slice of the volume under discussion, to be shown to the model without the others.
         Returns:
             The state with an open question.
         """
         wishes = wishes or self.wishes
-        prior = self.pictures[-1:] if wishes.compare and pictures else ()
+        last = subjects(self.pictures)[-1:] if wishes.compare and pictures else []
+        prior = tuple(self.pictures[place] for places in last for place in places)
         return Session(
             pictures=(*prior, *pictures) or self.pictures,
             wishes=wishes,
@@ -104,6 +114,7 @@ class Session:
             text=question,
             fresh=tuple(pictures),
             crop=None if pictures else crop,
+            alone=None if pictures else alone,
             earlier=self,
         )
 
@@ -113,7 +124,7 @@ class Session:
 
     def closed(self) -> Session:
         """Return the state with no last question: what follows is about something else."""
-        return replace(self, text="", fresh=(), crop=None, last=None, answer=None)
+        return replace(self, text="", fresh=(), crop=None, alone=None, last=None, answer=None)
 
     def growing(self, message: Message) -> Session:
         """Return the state with another last message."""
@@ -122,17 +133,17 @@ class Session:
     def put(self) -> Question:
         """Return the open question as it is put to the model: a region comes after the pictures it is of."""
         crops = () if self.crop is None else (self.crop,)
-        # Asking again is of use only where the draws differ.
-        seed = secrets.randbelow(2**31) if self.wishes.temperature else None
+        pictures = self.pictures if self.alone is None else (self.alone,)
+        seed = secrets.randbelow(2**31) if self.wishes.temperature else None  # asked again, the draws differ
         sampling = Sampling(temperature=self.wishes.temperature or None, seed=seed)
         return Question(
-            self.question or "", (*self.pictures, *crops), self.turns, sampling=sampling, evidence=self.wishes.evidence
+            self.question or "", (*pictures, *crops), self.turns, sampling=sampling, evidence=self.wishes.evidence
         )
 
-    def answered(self, answer: Answer) -> Session:
-        """Return the state after the open question was answered."""
+    def answered(self, answer: Answer, model: str = MAIN, index: str | None = None) -> Session:
+        """Return the state after the open question was answered, by which model and index."""
         turns = (*self.turns, Turn("user", self.question or ""), Turn("assistant", answer.text))
-        return replace(self, turns=turns, question=None, last=self.put(), answer=answer)
+        return replace(self, turns=turns, question=None, last=self.put(), answer=answer, model=model, index=index)
 
     def withdrawn(self) -> Session:
         """Return the state as if the open question had not been asked; its messages stay."""
@@ -158,9 +169,8 @@ class Session:
 
 def _without_offers(shown: tuple[Message, ...]) -> tuple[Message, ...]:
     """Return messages without the questions that the last one offers: another one is being asked."""
-    if not shown or "options" not in shown[-1]:
-        return shown
-    return (*shown[:-1], {key: value for key, value in shown[-1].items() if key != "options"})
+    last = ({key: value for key, value in one.items() if key != "options"} for one in shown[-1:])
+    return (*shown[:-1], *last)
 
 
 def user_of(request: gr.Request | None) -> str | None:
@@ -181,6 +191,10 @@ class View:
     """From 0; None takes the file's own choice. Files with fewer frames keep theirs."""
     window: str | None = None
     """A name of `window.PRESETS`, for CT; None takes the file's own."""
+    alone: bool = False
+    """Whether only the slice of a volume that is looked at goes to the model."""
+    held: Held | None = field(default=None, compare=False, repr=False)
+    """What was uploaded, where a volume was read to show it."""
 
 
 def read_uploads(paths: Sequence[str], view: View | None = None) -> list[Picture]:
@@ -190,14 +204,21 @@ def read_uploads(paths: Sequence[str], view: View | None = None) -> list[Picture
         paths: where the page's server put them.
         view: the frame and window chosen for those that have several.
     Returns:
-        One picture a file.
+        One picture a file; all slices of a volume, which is a NIfTI file or several DICOM files.
     Raises:
         ImageError: there are too many, or one is no image that can be read.
     """
+    from assistant.imaging.several import sort_sent
+    from assistant.ui.volumes import given, slices_of
+
     try:
-        if len(paths) > MAX_UPLOADS:
-            raise ImageError(f"{len(paths)} images were sent. Send at most {MAX_UPLOADS} with one question.")
-        return [read_as(path, view) for path in paths]
+        held = view.held if view is not None and view.held is not None and view.held.paths == tuple(paths) else None
+        found = list(held.found) if held is not None else sort_sent(given(paths), most_single=MAX_UPLOADS)
+        if len(found) > MAX_UPLOADS:
+            raise ImageError(f"{len(found)} images were sent. Send at most {MAX_UPLOADS} with one question.")
+        window = view.window if view else None
+        read = (slices_of(one.volume, window) if one.volume else [read_as(paths[one.first], view)] for one in found)
+        return [picture for pictures in read for picture in pictures]
     except ImageError as error:
         message = str(error)
         for number, path in enumerate(paths, start=1):  # a file's name may name a patient
@@ -232,10 +253,10 @@ def read_as(path: str, view: View | None = None, max_side: int | None = None) ->
 
 
 def preview(picture: Picture) -> Image:
-    """Return a picture as the page shows it: neither tiny nor larger than a screen needs."""
+    """Return a picture as the page shows it: not tiny, not larger than a screen, without text that OCR found in it."""
     from PIL.Image import Resampling
 
-    image = picture.to_pil()
+    image = (shown(picture) if can_clean() else picture).to_pil()
     longer = max(image.size)
     wanted = min(max(longer, _PREVIEW_SIDES[0]), _PREVIEW_SIDES[1])
     if wanted == longer:

@@ -60,13 +60,17 @@ footer { display: none !important; }
 .ma-error { border-left: 4px solid #d92d20; background: #fef3f2; color: #7a271a; border-radius: 8px;
   padding: 10px 14px; }
 .dark .ma-error { background: #3b1512; color: #fecdca; }
+.ma-critical { border-left: 4px solid #d92d20; background: #fef3f2; color: #7a271a; border-radius: 8px;
+  font-weight: 600; padding: 8px 12px; margin: 0 0 8px !important; font-size: 0.95rem; }
+.dark .ma-critical { background: #3b1512; color: #fecdca; }
 .ma-heat { margin: 0; } .ma-heat img { width: 100%; border-radius: 10px; display: block; }
 .ma-heat figcaption { font-size: 0.88rem; line-height: 1.5; margin-top: 8px; color: var(--body-text-color); }
 .ma-legend { display: flex; align-items: center; gap: 8px; font-size: 0.8rem; margin-bottom: 4px;
   color: var(--body-text-color-subdued); }
 .ma-legend i { flex: 1; height: 8px; border-radius: 99px;
   background: linear-gradient(90deg, transparent, #ffe040 30%, #d61834); }
-.ma-looks { justify-content: flex-end; margin-top: -8px; }
+.ma-looks { justify-content: flex-end; align-items: center; margin-top: -8px; }
+#model { max-width: 320px; }
 .ma-references ul { padding-left: 16px; } .ma-card .ma-references summary::after { content: ""; }
 .ma-card .ma-references[open] summary { display: list-item; }
 .ma-card .ma-references summary { list-style: disclosure-closed inside; }
@@ -83,14 +87,20 @@ footer { display: none !important; }
 .ma-form-title { font-size: 1rem; font-weight: 650; margin: 0 0 4px; color: var(--body-text-color); }
 button[role=tab][aria-selected=true] { color: var(--primary-700) !important; }
 .dark button[role=tab][aria-selected=true] { color: var(--primary-300) !important; }
+.ma-slice { margin: 0; } .ma-slice img { width: 100%; max-height: 420px; object-fit: contain; display: block;
+  background: #000; } .ma-slice figcaption { font-size: 0.88rem; padding: 8px 12px; color: var(--body-text-color);
+  background: var(--block-background-fill); } .ma-slices ol { padding-left: 1.2rem; margin: 0; }
 .ma-pair { display: grid; grid-template-columns: 1fr 1fr; gap: 10px; }
 .ma-pair figure { margin: 0; } .ma-pair img { width: 100%; height: 240px; object-fit: contain; border-radius: 8px;
   background: #000; } .ma-pair figcaption { font-size: 0.86rem; text-align: center; color: var(--body-text-color); }
+.styler:has(#views) { background: var(--block-background-fill) !important; }
 #canvas img { cursor: crosshair; }
 html.ma-large .gradio-container { zoom: 1.25; }
 .ma-below { align-items: center; } .ma-below p { margin: 0; font-size: 0.86rem; }
 #conversation .placeholder-content { padding: 0 16px; }
 #conversation .message img { max-height: 260px; width: auto; border-radius: 8px; }
+#conversation .icon-button-wrapper:not(:has(button)),
+#conversation [class*=message-buttons]:not(:has(button)) { display: none !important; }
 #conversation button[aria-label="Share"] { display: none !important; }
 @media (max-width: 760px) {
   .gradio-container { padding: 84px 10px 16px !important; }

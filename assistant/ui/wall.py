@@ -46,7 +46,7 @@ class Wall:
         app: the page, and what else is served.
         login: who may come in; None lets everyone on this machine.
         visits: who is in.
-        opened: beginnings of paths that are not the page's; whoever serves them guards them.
+        opened: paths that are not the page's, with all below them; whoever serves them guards them.
         noted: told "login", who and how it went, for the audit log.
     """
 
@@ -59,12 +59,15 @@ class Wall:
         opened: tuple[str, ...] = (),
         noted: Noted = lambda what, who, outcome: None,
     ) -> None:
-        self._app, self._login, self._visits, self._opened, self._noted = app, login, visits, opened, noted
+        self._app, self._login, self._visits, self._noted = app, login, visits, noted
+        # Not mere beginnings: the page's library may have a path that begins like one of these.
+        self._opened, self._below = frozenset(opened), tuple(f"{one}/" for one in opened)
         self._names, self._addresses = Throttle(NAME_TRIES), Throttle(ADDRESS_TRIES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer or refuse a request here, or pass it on."""
-        if scope["type"] == "lifespan" or scope["path"].startswith(self._opened):
+        path = scope.get("path", "")
+        if scope["type"] == "lifespan" or path in self._opened or path.startswith(self._below):
             await self._app(scope, receive, send)
             return
         if scope["type"] != "http":

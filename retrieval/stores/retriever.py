@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from assistant.domain import Domain
+from assistant.domain import POSSIBLE, Domain
 from assistant.errors import RetrievalError
 from assistant.evidence import Evidence
 from assistant.words import content_words
@@ -23,7 +23,7 @@ from retrieval.router import DomainFit, DomainRouter
 from retrieval.settings import SearchSettings
 from retrieval.stores.lexical import WordHits, search_words
 from retrieval.stores.store import Head, Store
-from retrieval.weigh import POSSIBLE, Candidate, Found, Modalities, as_evidence, choose, fit_of, weigh
+from retrieval.weigh import Candidate, Found, Modalities, as_evidence, choose, fit_of, weigh
 
 
 class StoreRetriever:

@@ -1,4 +1,4 @@
-"""A tiny random model, assembled and loaded like any other, for the tests of what answers with it."""
+"""Pictures, evidence, DICOM images and a real archive, for the tests of what answers with a model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,85 +21,45 @@ import pytest
 from assistant.evidence import Evidence
 from assistant.imaging.picture import Picture
 
-if TYPE_CHECKING:
-    from assistant.model.loaded import LoadedModel
-
-_WORDS = (
-    "Is there a glioma in this MRI? Yes. No. What kind of image is this? meningioma benign malignant normal. "
-    "Technique: Findings: Impression: The right and left lung are clear. Write a report."
-)
-
-
-def _tokenizer(folder: Path, kind: str) -> Any:
-    """A byte-level tokenizer for a language model, or a WordPiece-like one for a BERT."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    special = ["[PAD]", "[CLS]", "[SEP]", "[UNK]"] if kind == "bert" else ["<pad>", "<s>", "</s>"]
-    made = Tokenizer(models.BPE())
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=330, special_tokens=special, initial_alphabet=alphabet, show_progress=False
-    )
-    made.train_from_iterator([_WORDS] * 3, trainer)
-    if kind == "bert":
-        made.post_processor = processors.TemplateProcessing(
-            single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
-        )
-        names = {"pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]", "unk_token": "[UNK]"}
-    else:
-        names = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>"}
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=made, **names)
-    tokenizer.save_pretrained(folder)
-    return tokenizer
-
 
 @pytest.fixture(scope="session")
-def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder: 32-pixel pictures of 16 patches, two layers everywhere, random weights."""
-    from assistant.model.build import assemble_folder
-    from assistant.model.openclip import make_openclip_folder
+def adapter_folder(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An adapter on the tiny model: random LoRA on queries and values, and a connector that was moved."""
+    import torch
+    from peft import LoraConfig
 
-    root = tmp_path_factory.mktemp("tiny")
-    encoder = make_openclip_folder(
-        root / "encoder",
-        timm_name="vit_tiny_patch16_224",
-        image_size=32,
-        embed_dim=24,
-        trunk_args={"embed_dim": 32, "depth": 2, "num_heads": 2, "patch_size": 8},
-        text_config={
-            "hidden_size": 32,
-            "num_hidden_layers": 1,
-            "num_attention_heads": 2,
-            "intermediate_size": 64,
-            "max_position_embeddings": 64,
-        },
-        tokenizer=_tokenizer(root / "bert", "bert"),
-        context_length=64,
-    )
-    _tokenizer(root / "tokenizer", "llama")
-    llm = {
-        "hidden_size": 48,
-        "intermediate_size": 96,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "max_position_embeddings": 256,
-        "initializer_range": 0.3,
-    }
-    return assemble_folder(
-        encoder, llm, root / "tokenizer", root / "model", name="tiny", capabilities={"text_only": "quote"}
-    )
-
-
-@pytest.fixture(scope="session")
-def tiny_model(tiny_folder: Path) -> LoadedModel:
-    """The tiny model, loaded."""
+    from assistant.model.adapter import wrap
     from assistant.model.load import load_model
+    from assistant.model.save import save_adapter
 
-    return load_model(tiny_folder, device="cpu")
+    base = load_model(tiny_folder, device="cpu")
+    settings = LoraConfig(
+        r=4,
+        target_modules=r".*language_model.*\.(q_proj|v_proj)",
+        modules_to_save=["multi_modal_projector"],
+        init_lora_weights=False,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        model = wrap(base.llava, settings)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "modules_to_save" in name:
+                parameter.mul_(1.5)
+    return save_adapter(model, base, tmp_path_factory.mktemp("adapters") / "lora", name="tiny-lora")
+
+
+@pytest.fixture(scope="session")
+def volumes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a head CT as `head.nii.gz` and as the slices in `series`, and slices of a brain MR in `mr`."""
+    from data_recipes.phantom_volume import make_phantom_volume, write_nifti, write_series
+
+    made = tmp_path_factory.mktemp("volumes")
+    phantom = make_phantom_volume(5, 1, kind="head_ct", slices=8, size=64)
+    write_nifti(phantom, made / "head.nii.gz")
+    write_series(phantom, made / "series")
+    write_series(make_phantom_volume(5, 2, kind="brain_mr", slices=8, size=64), made / "mr")
+    return made
 
 
 @pytest.fixture(scope="session")
@@ -192,10 +152,12 @@ def orthanc(tmp_path: Path) -> Iterator[Orthanc]:
 def tidy() -> Iterator[None]:
     """Wait for pynetdicom's threads, and let go of the sockets that it leaves to the garbage collector."""
     before = set(threading.enumerate())
+    gc.freeze()  # what is there already need not be looked through, which takes a second with torch loaded
     yield
     for thread in set(threading.enumerate()) - before:
-        thread.join(5)
+        thread.join(60)
     gc.collect()
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from assistant.asking import PromptMaker, header_of
 from assistant.case import Case
 from assistant.config import GenerationConfig
 from assistant.conversation import Question, ReportRequest, Turn
+from assistant.engine.features import PictureEncoder
 from assistant.engine.prompt import PromptEncoder
 from assistant.report_template import ReportTemplate
 
@@ -21,6 +22,13 @@ def test_the_prompt_holds_header_evidence_question_and_options(maker, tiny_model
     assert maker.for_question(case, question).text == (
         "<s><|user|>Evidence:\n[1] Glioma: A tumor.\nWhich is it? Options: Glioma, Cyst.<|assistant|>"
     )
+
+
+def test_a_report_of_a_picture_is_asked_for_in_the_words_that_models_know(maker, tiny_model, make_picture):
+    question = Question("Could you draft a report, please?", (make_picture(),))
+    case = Case(question.pictures, question=question, features=PictureEncoder(tiny_model).encode(question.pictures))
+    assert maker.for_question(case, question).text.endswith("Write a report.<|assistant|>")
+    assert "Could you draft" in maker.for_question(Case((), question=question), question).text
 
 
 @pytest.mark.parametrize(("asked", "lines"), [(None, 1), (400, 2), (0, 0)])
@@ -94,6 +102,20 @@ LONG = "Cough for weeks, and since yesterday pain on the right side on breathing
 def test_a_model_reads_indication_and_history_in_one_line_or_not_at_all(tiny_model, can, indication, told):
     maker = PromptMaker(PromptEncoder(tiny_model), GenerationConfig(), can)
     request = ReportRequest((), indication=indication, history="Smoker.")
+    assert maker.for_report(Case((), request=request), request).text == f"<s><|user|>{told}Write a report.<|assistant|>"
+
+
+@pytest.mark.parametrize(
+    ("can", "told"),
+    [
+        ({}, "Indication: Cough. Earlier report, 122 days before: Nodule.\n"),
+        ({"earlier_reports": "no"}, "Indication: Cough.\n"),
+        ({"evidence_in_prompt": "no"}, ""),
+    ],
+)
+def test_a_model_that_reads_an_indication_reads_earlier_reports_unless_its_contract_says_no(tiny_model, can, told):
+    maker = PromptMaker(PromptEncoder(tiny_model), GenerationConfig(), can)
+    request = ReportRequest((), indication="Cough.", earlier="Earlier report, 122 days before: Nodule.")
     assert maker.for_report(Case((), request=request), request).text == f"<s><|user|>{told}Write a report.<|assistant|>"
 
 

@@ -67,3 +67,16 @@ def test_every_mistake_is_named_at_once_with_the_nearest_key(tmp_path):
 def test_a_missing_file_is_said(tmp_path):
     with pytest.raises(ConfigError, match=r"none\.yaml cannot be read"):
         AssistantConfig.from_yaml(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"),
+    [
+        ({}, "exact"),
+        ({"generation": {"precision": "bfloat16"}}, "auto"),
+        ({"generation": {"precision": "int8"}, "encoding": "exact"}, "exact"),
+        ({"encoding": "bfloat16"}, "bfloat16"),
+    ],
+)
+def test_who_asks_for_fewer_bits_of_the_language_model_waits_for_no_exact_tower(values, wanted):
+    assert AssistantConfig.from_mapping(values).encoder_format == wanted

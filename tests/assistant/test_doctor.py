@@ -22,10 +22,10 @@ def opener(tiny_model):
 def test_every_part_is_looked_at(opener):
     checks = {check.name: check for check in all_checks(CONFIG, opener)}
     assert list(checks) == [
-        "python", "packages", "cpu", "gpu", "memory", "disk", "images", "dicom", "offline", "model", "encoder",
-        "index", "engine", "answer",
+        "python", "packages", "cpu", "gpu", "memory", "disk", "images", "dicom", "burned in", "offline", "model",
+        "encoder", "index", "engine", "answer",
     ]  # fmt: skip
-    for name in ("python", "packages", "images", "dicom", "offline", "model", "answer"):
+    for name in ("python", "packages", "images", "dicom", "burned in", "offline", "model", "answer"):
         assert checks[name].ok, checks[name].detail
     assert "torch" in checks["packages"].detail
     assert "JPEG 2000" in checks["dicom"].detail
@@ -84,3 +84,16 @@ def test_another_index_is_named(tiny_model):
         check for check in all_checks(replace(CONFIG, index="x"), lambda config: opened) if check.name == "index"
     )
     assert "abcd" in index.detail
+
+
+def test_models_beside_the_first_are_loaded_too(tiny_folder, adapter_folder):
+    from app import _opener
+
+    also = {"lora": str(adapter_folder), "nowhere": "/no/such"}
+    config = AssistantConfig(model=str(tiny_folder), index="none", also=also)
+    checks = {check.name: check for check in all_checks(config, _opener(config))}
+    assert checks["lora"].ok
+    assert "tiny-lora" in checks["lora"].detail
+    assert "MB of weights beside those of tiny, which it shares, index none" in checks["lora"].detail
+    assert not checks["nowhere"].ok
+    assert "There is no model '/no/such'" in checks["nowhere"].detail

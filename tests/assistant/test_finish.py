@@ -114,6 +114,13 @@ def test_an_answer_without_words_is_an_abstention(finisher, written):
     assert "wrote nothing" in answer.text
 
 
+def test_a_model_that_says_it_cannot_tell_abstains(finisher, written):
+    answer = finisher.answer(written("This model cannot tell.", question="Where is the lesion?"))
+    assert (answer.abstained, answer.confidence) == (True, 0.0)
+    assert "cannot tell this from the image" in answer.text
+    assert not finisher.sureness(written("This model cannot tell", question="Where is it?"))[2]
+
+
 def closed(case, options, forms, scores):
     return dataclasses.replace(case, options=options, forms=forms, scores=[math.log(score) for score in scores])
 
@@ -126,12 +133,35 @@ def test_a_free_answer_that_is_an_option_stands(finisher, written):
     assert answer.confidence == pytest.approx(0.3 / 0.8)
 
 
+def test_a_plain_yes_stands_on_evidence_for_what_was_asked_and_a_plain_no_on_none(finisher, written, make_evidence):
+    item = make_evidence("Pneumothorax", "A pneumothorax is air in the pleural space. There is a pneumothorax line.")
+    marks = {}
+    for said in ("Yes", "No"):
+        case = written(said, question="Is there a pneumothorax?", evidence=(item,))
+        marks[said] = finisher.answer(closed(case, ("Yes", "No"), [(said, said)], [0.9])).grounds
+    (only,) = marks["Yes"]
+    assert (only.sentence, only.evidence, marks["No"]) == ("Is there a pneumothorax? Yes.", (1,), ())
+
+
 def test_a_free_answer_that_is_no_option_gives_way_to_the_likeliest(finisher, written):
     case = written("a large thing", question="Is there a mass?")
     case = closed(case, ("Yes", "No"), [("Yes", "Yes"), ("No", "No"), ("No", "no")], [0.25, 0.1, 0.2])
     answer = finisher.answer(case)
     assert answer.text == "No"
     assert answer.confidence == pytest.approx(0.3 / 0.55)
+
+
+@pytest.mark.parametrize(("options", "said"), [(("CT", "MRI"), "Neither: X-ray"), (("Yes", "No"), "Yes")])
+def test_neither_of_two_alternatives_is_an_answer_but_not_to_yes_or_no(finisher, written, options, said):
+    case = written("Neither: X-ray", question="Is this a CT or an MRI?")
+    answer = finisher.answer(closed(case, options, [(one, one) for one in options], [0.5, 0.4]))
+    assert answer.text == said
+
+
+def test_of_options_given_with_a_question_one_is_chosen(finisher, written):
+    case = written("Neither of them", question="Which?")
+    case = dataclasses.replace(case, question=dataclasses.replace(case.question, options=("CT", "MRI")))
+    assert finisher.answer(closed(case, ("CT", "MRI"), [("CT", "CT"), ("MRI", "MRI")], [0.5, 0.4])).text == "CT"
 
 
 def test_the_headers_word_goes_before_the_models(finisher, written):

@@ -50,8 +50,18 @@ def test_an_unfinished_last_line_is_cut_off(tmp_path, cut):
 def test_a_last_line_of_zero_bytes_is_cut_off(tmp_path):
     path = tmp_path / "reports.jsonl"
     path.write_bytes(json.dumps(record("a")).encode() + b"\n" + bytes(40) + b"\n")
-    assert [one["study"] for one in read_lines(path)] == ["a"]
+    assert [one["study"] for one in read_lines(path, mend=True)] == ["a"]
     assert path.read_bytes().endswith(b"}\n")
+
+
+def test_who_only_reads_leaves_a_line_that_another_process_is_writing(tmp_path):
+    path = tmp_path / "reports.jsonl"
+    written = json.dumps(record("a")).encode() + b"\n"
+    path.write_bytes(written + b'{"study": "b", "inp')
+    assert [one["study"] for one in read_lines(path)] == ["a"]
+    with path.open("ab") as other:
+        other.write(b'uts": []}\n')
+    assert [one["study"] for one in read_lines(path)] == ["a", "b"]
 
 
 def test_a_broken_line_in_the_middle_is_refused_with_its_number(tmp_path):

@@ -36,14 +36,29 @@ def test_a_search_after_the_answer_holds_the_answer_but_no_plain_yes(piece, make
     case = Case((picture,), question=Question("Which tumor?", (picture,)), modality="MRI")
     assert lookup.about(case, "Glioma") == (piece,)
     lookup.about(case, "Yes")
-    assert recorder.asked == [("Which tumor? Glioma MRI", 2, "MRI", "k"), ("Which tumor? MRI", 2, "MRI", "k")]
+    assert [asked for asked, *_ in recorder.asked] == ["Glioma", "Which tumor? Glioma", "Which tumor?"]
+    assert {tuple(more) for _, _, *more in recorder.asked} == {("MRI", "k")}
 
 
 def test_a_report_is_searched_by_indication_and_impression(piece, make_picture):
     recorder = Recorder(piece)
     case = Case((make_picture(),), request=ReportRequest((make_picture(),), indication="Headache"))
     Lookup(recorder, GenerationConfig()).about(case, "Glioma.")
-    assert recorder.asked == [("Headache Glioma.", 3, None, None)]
+    assert [asked for asked, *_ in recorder.asked] == ["Glioma.", "Headache Glioma."]
+
+
+def test_what_is_found_on_another_kind_of_image_or_region_makes_room_for_what_is_not(make_evidence, make_picture):
+    told = {"knee": ("MRI", "knee"), "chest": ("X-ray", "chest"), "glioma": ("MRI", "brain"), "any": (None, None)}
+    cards = [make_evidence(name, "Text.", modality=kind, anatomy=region) for name, (kind, region) in told.items()]
+    case = Case((make_picture(),), request=ReportRequest((make_picture(),)), modality="MRI")
+    lookup = Lookup(Recorder(*cards), GenerationConfig(evidence_count=2))
+    assert [one.title for one in lookup.about(case, "Glioma.", "MRI of the brain.")] == ["glioma", "any"]
+    assert [one.title for one in lookup.about(case, "Glioma.")] == ["knee", "glioma"], "nothing tells the region"
+    shown = make_picture(anatomy="knee")
+    case = Case((shown,), request=ReportRequest((shown,)), modality="MRI")
+    assert [one.title for one in lookup.about(case, "Tear.", "MRI of the brain.")] == ["knee", "any"]
+    lookup = Lookup(Recorder(*cards), GenerationConfig(evidence_count=2, evidence_elsewhere=True))
+    assert [one.title for one in lookup.about(case, "Tear.")] == ["knee", "chest"]
 
 
 def test_a_question_alone_is_narrowed_by_the_modality_it_names(piece):

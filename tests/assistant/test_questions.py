@@ -3,12 +3,14 @@ import pytest
 from assistant.conversation import Question, Turn
 from assistant.questions import (
     YES_NO,
+    completed,
     is_elliptic,
     matching_option,
     newest,
     options_in,
     options_of,
     standalone,
+    wants_report,
     written_forms,
 )
 
@@ -64,6 +66,39 @@ def test_named_alternatives_are_the_options(text, options):
 )
 def test_other_questions_are_open(text):
     assert options_in(text) == ()
+
+
+@pytest.mark.parametrize(
+    ("before", "text", "asked"),
+    [
+        ("Is there a mass?", "Where is it?", "Is there a mass? Where is it?"),
+        ("Is there a mass?", "Where?", "Is there a mass? Where?"),
+        ("Is there a mass?", "And on the left?", "Is there a mass? And on the left?"),
+        ("Describe this image.", "Where is it?", "Where is it?"),
+        ("Describe this image.", "Is it normal?", "Is it normal?"),
+        ("Is there a mass?", "Is this a CT or an X-ray?", "Is this a CT or an X-ray?"),
+    ],
+)
+def test_without_history_only_what_cannot_stand_alone_is_completed(before, text, asked):
+    question = Question(text, history=(Turn("user", before), Turn("assistant", "Yes")))
+    assert completed(question).text == asked
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("Write a report.", True),
+        ("Can you write a report?", True),
+        ("please draft me a short radiology report on this chest X-ray", True),
+        ("Give me the report for this image, please!", True),
+        ("Write a report on the history of radiology in the last two centuries.", False),
+        ("Is there a report?", False),
+        ("Write a report and tell me whether it is cancer", False),
+        ("What does the report say?", False),
+    ],
+)
+def test_a_request_for_a_report_and_nothing_else_is_told(text, wanted):
+    assert wants_report(text) == wanted
 
 
 def test_given_options_go_before_the_wording():

@@ -1,10 +1,12 @@
 import pytest
 
 from assistant.case import Case
+from assistant.change import HOW, NOT_READ, split_priors
 from assistant.conversation import ReportRequest
 from assistant.prompts import parse_report
 from assistant.report_review import (
     NOTHING_COMPARED,
+    add_comparison,
     hold_against,
     mark_critical,
     review_sections,
@@ -70,6 +72,27 @@ def test_a_prior_without_a_word_on_change_is_a_doubt(case):
     asked = case(prior=True)
     assert review_sections(asked, report("A nodule."))["comparison"] == NOTHING_COMPARED
     assert asked.doubts == ["A prior image was given, but the report says nothing about change."]
+
+
+def test_what_was_read_on_a_prior_is_compared_and_it_is_said_how(case):
+    made = case(prior=True)
+    made.earlier = split_priors(made)
+    sections = {"technique": "", "findings": "A 30 mm mass on the left. It is unchanged.", "impression": "Mass."}
+    reviewed = review_sections(made, dict(sections))
+    assert "comparison" not in reviewed
+    told = add_comparison(made, reviewed, "A 20 mm mass on the left. The effusion is unchanged.")
+    assert list(told) == ["technique", "comparison", "findings", "impression"]
+    assert told["comparison"] == "Mass (left) is larger: 30 mm, 20 mm on the earlier image."
+    assert HOW in made.cautions
+    assert "1 sentence(s) about change were removed, because the model read each image by itself." in made.cautions
+
+
+def test_a_prior_that_is_not_read_surely_is_compared_with_nothing(case):
+    made = case(prior=True)
+    made.earlier = split_priors(made)
+    told = add_comparison(made, {"technique": "", "findings": "A mass.", "impression": ""}, None)
+    assert told["comparison"] == NOT_READ
+    assert NOT_READ in made.doubts
 
 
 def test_without_a_prior_there_is_no_comparison_and_no_talk_of_change(case):

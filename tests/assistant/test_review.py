@@ -85,6 +85,7 @@ def test_what_one_image_can_show_is_not_change(text):
 def test_only_sentences_on_change_are_removed():
     text = "There is a 2.5 cm nodule. It is unchanged. No effusion."
     assert review.remove_change(text) == ("There is a 2.5 cm nodule. No effusion.", 1)
+    assert review.remove_change("1. Stable nodule. 2. Cyst on the left.") == ("2. Cyst on the left.", 1)
 
 
 def test_the_wrong_modality_is_named():

@@ -1,6 +1,8 @@
 import csv
 import io
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -74,7 +76,8 @@ def test_the_files_list_critical_studies_first_and_failed_ones_too(folder):
     assert cells[0]["page"].endswith("dddddddd")
 
 
-def test_new_lines_are_taken_in_and_a_critical_one_is_written_at_once(folder):
+def test_new_lines_are_taken_in_and_a_critical_one_is_written_at_once(folder, monkeypatch):
+    monkeypatch.setattr("assistant.review_queue._EVERY_S", 3600.0)
     out = folder(record("a", **DOUBT))
     queue = ReviewQueue(out)
     assert queue.refresh(now=True) == 1
@@ -102,7 +105,24 @@ def test_no_cell_is_taken_for_a_formula():
 def test_the_terminal_sees_counts_and_the_first_reasons():
     rows = [review_row(record(str(number), **DOUBT)) for number in range(3)]
     told = queue_text(rows, most=2).splitlines()
-    assert told[0] == "3 studies to look at: 3 doubtful report"
+    assert told[0] == "3 studies to look at: 3 doubtful reports"
     assert told[1] == "  2 0.png: Sides differ."
     assert told[3] == "  … and 1 more"
-    assert queue_text([], most=2).startswith("0 studies to look at: nothing")
+    assert queue_text([], most=2) == "No study stands out as one to look at first.\n"
+
+
+def test_runs_that_share_a_folder_leave_a_queue_with_the_rows_of_all(folder):
+    names = [f"{number:02d}" for number in range(24)]
+    out = folder(record("first", **DOUBT))
+    lock = threading.Lock()
+
+    def run(name):
+        queue = ReviewQueue(out)
+        with lock:  # as the ledger appends
+            folder(record(name, **DOUBT))
+        queue.refresh(now=True)
+
+    with ThreadPoolExecutor(8) as pool:
+        for one in [pool.submit(run, name) for name in names]:
+            one.result()
+    assert {"first", *names} <= {row["study"] for row in lines(out / "review.jsonl")}

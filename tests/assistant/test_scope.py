@@ -12,12 +12,17 @@ from assistant.scope import check_scope
         "How would you treat this patient?",
         "Should I have surgery?",
         "Can you prescribe something?",
+        "What should I do next?",
+        "What should be done?",
+        "What are the next steps?",
+        "Does she need surgery?",
+        "Should I see a doctor?",
     ],
 )
 def test_treatment_and_doses_are_out_of_scope(text):
     stop = check_scope(text)
     assert stop is not None
-    assert "Treatment and doses" in stop.text
+    assert "Treatment, doses and what to do next" in stop.text
 
 
 @pytest.mark.parametrize("text", ["Will I die?", "How long does he have to live?", "What are my chances?"])
@@ -55,6 +60,9 @@ def test_other_subjects_are_out_of_scope_and_it_says_what_it_can_do(text):
         "Is the trachea midline?",
         "What is the function of the organ shown?",
         "Write a report.",
+        "What should I see on a normal chest X-ray?",
+        "What should the trachea look like?",
+        "Does the catheter need a closer look?",
     ],
 )
 def test_questions_on_images_and_findings_go_on(text):

@@ -1,7 +1,12 @@
 import multiprocessing
 import os
 import signal
+import sqlite3
+from contextlib import closing
 
+import pytest
+
+from assistant.errors import WorklistError
 from assistant.states import CRASHES, States
 
 
@@ -61,3 +66,12 @@ def test_what_failed_may_be_tried_again_and_what_is_quarantined_not(tmp_path):
     states.failed("b", ["b.png"], "cut off", for_good=True)
     assert states.to_retry() == [["a.png"]]
     states.close()
+
+
+def test_a_table_that_another_process_holds_is_not_to_be_deleted(tmp_path, monkeypatch):
+    monkeypatch.setattr("assistant.states._WAIT_S", 0.05)
+    with closing(sqlite3.connect(tmp_path / "worklist.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(WorklistError, match="is locked.*Another process is at work on it") as caught:
+            States(tmp_path)
+    assert "Delete" not in str(caught.value)

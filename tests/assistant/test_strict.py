@@ -142,3 +142,51 @@ def test_yaml_files_that_hold_no_mapping_are_refused(tmp_path):
         read_yaml(path)
     path.write_text("")
     assert read_yaml(path) == {}
+
+
+@dataclass(frozen=True)
+class Strict:
+    """Settings that check each other, one after the other."""
+
+    data: tuple[Inner, ...]
+    kind: str = "a"
+    share: float = 0.0
+    inner: Inner = field(default_factory=Inner)
+
+    def __post_init__(self) -> None:
+        if not self.data:
+            raise ConfigError("data is empty; name one.")
+        if self.kind not in ("a", "b"):
+            raise ConfigError(f"kind is {self.kind!r}; choose from a, b.")
+        if self.kind == "a" and self.share > 0.5:
+            raise ConfigError(f"share is {self.share}, which kind a does not take; choose b.")
+        if not 0 <= self.share <= 1:
+            raise ConfigError(f"share is {self.share}; use 0 to 1.")
+
+
+def test_what_a_class_refuses_is_told_all_at_once_and_so_is_what_its_parts_refuse():
+    with pytest.raises(ConfigError) as caught:
+        build(Strict, {"data": [], "kind": "c", "share": -1, "inner": {"rate": -2}}, where="a test")
+    assert str(caught.value).splitlines() == [
+        "a test has 4 mistake(s):",
+        "  - inner: rate is -2.0; use 0 or more.",
+        "  - value: data is empty; name one.",
+        "  - value: kind is 'c'; choose from a, b.",
+        "  - value: share is -1.0; use 0 to 1.",
+    ]
+
+
+def test_nothing_is_said_of_what_only_a_stand_in_would_make_a_mistake():
+    # Share 0.7 is right with kind b, which was meant; the stand-in for the misspelt value is a.
+    with pytest.raises(ConfigError) as caught:
+        build(Strict, {"data": [{}], "kind": "bb", "share": 0.7}, where="a test")
+    assert str(caught.value).splitlines()[1:] == ["  - value: kind is 'bb'; choose from a, b."]
+
+
+def test_what_is_missing_or_of_the_wrong_type_does_not_hide_what_is_refused():
+    with pytest.raises(ConfigError) as caught:
+        build(Strict, {"share": 2, "inner": 3, "kind": "b"}, where="a test")
+    told = str(caught.value).splitlines()[1:]
+    assert told[0] == "  - data: missing; it has no default."
+    assert told[1].startswith("  - inner: 3 is no mapping")
+    assert told[2:] == ["  - value: share is 2.0; use 0 to 1."]

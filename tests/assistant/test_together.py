@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import islice
 
 import pytest
 
@@ -89,3 +90,18 @@ def test_many_are_read_as_there_is_room_and_come_in_order(assistant, picture):
     assert len(taken) <= 8
     answers = [first, *made]
     assert [one.usage.completion_tokens for one in answers] == [1 + number % 5 for number in range(12)]
+
+
+def test_more_are_written_at_once_than_are_read_at_once(tiny_model, make_picture):
+    made = MedicalAssistant(tiny_model, settings=replace(SETTINGS, batch_size=2))
+    requests = [ReportRequest((make_picture(number),)) for number in range(6)]
+    waiting, wanted = iter(requests), []
+
+    def more(most):
+        wanted.append(most)
+        return list(islice(waiting, most))
+
+    reports = dict(made.together(6).run(more))
+    assert wanted[:3] == [2, 2, 2]
+    alone = [one.sections for one in made.reports(requests, batch_size=1)]
+    assert [reports[number].sections for number in range(6)] == alone

@@ -50,7 +50,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_each_study_once(tmp_path
     for number in range(3):
         process = subprocess.Popen(command, env=environment)
         wanted = reports.stat().st_size + 60_000 if reports.exists() else 1
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while process.poll() is None and time.monotonic() < deadline:
             if reports.exists() and reports.stat().st_size >= wanted:
                 break
@@ -59,7 +59,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_each_study_once(tmp_path
         process.wait()
     torn = reports.read_bytes()
     reports.write_bytes(torn + b'{"study": "half of a li')
-    subprocess.run(command, env=environment, check=True, timeout=120)
+    subprocess.run(command, env=environment, check=True)
     counted = Counter(one["inputs"][0] for one in lines(reports))
     assert len(counted) == 40
     assert set(counted.values()) == {1}
@@ -79,13 +79,13 @@ def test_two_runs_share_a_list_and_a_kill_of_one_loses_and_doubles_nothing(tmp_p
     environment = {**os.environ, "PYTHONPATH": str(Path(assistant.__file__).parent.parent)}
     reports = out / "reports.jsonl"
     first, second = (subprocess.Popen(command, env=environment) for _ in range(2))
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while not (reports.exists() and reports.stat().st_size > 100_000) and time.monotonic() < deadline:
         time.sleep(0.002)
     first.send_signal(signal.SIGKILL)
     first.wait()
-    assert second.wait(timeout=60) == 0
-    subprocess.run(command, env=environment, check=True, timeout=60)
+    assert second.wait() == 0
+    subprocess.run(command, env=environment, check=True)
     counted = Counter(one["inputs"][0] for one in lines(reports))
     assert len(counted) == 40
     assert set(counted.values()) == {1}

@@ -77,7 +77,9 @@ def test_a_picture_goes_through_the_tower_once_for_questions_search_and_report(s
 
 def test_pictures_go_through_the_tower_in_full_batches(starter):
     passes = []
-    handle = starter.llava.model.vision_tower.register_forward_pre_hook(lambda _, seen: passes.append(len(seen[0])))
+    handle = starter.llava.model.vision_tower.embeddings.register_forward_pre_hook(
+        lambda _, seen: passes.append(len(seen[0]))
+    )
     try:
         shown = [one for one in gate_pictures() for _ in range(2)]
         PictureEncoder(starter, batch_size=4).encode(shown)

@@ -9,14 +9,13 @@ import pytest
 from benchmarks import methods
 from benchmarks.methods import hard_questions, main, own_pairs, reports_of, table
 from benchmarks.written import score_answers, score_reports
-from data_recipes.build import build_data
 from data_recipes.phantom_text import report_findings
 
 
 @pytest.fixture(scope="module")
-def phantoms(tmp_path_factory):
+def phantoms(make_data, tmp_path_factory):
     root = tmp_path_factory.mktemp("methods") / "phantoms"
-    build_data("phantom", None, root, limit=30, seed=3)
+    make_data("phantom", None, root, limit=30, seed=3)
     return root
 
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks import run
 from benchmarks.run import ROWS, main, write_results
@@ -27,6 +28,27 @@ def test_every_row_names_a_function_that_is_there():
     for target in ROWS.values():
         module, function = target.split(":")
         assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_each_device_has_rows_of_its_own():
+    assert not [name for name in run.usual("cpu") if name.startswith("gpu_")]
+    assert {name for name in ROWS if name.startswith("gpu_")} <= set(run.usual("cuda")) <= set(ROWS)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_said(capsys):
+    with pytest.raises(SystemExit):
+        main(["gpu_decode", "--device", "cuda"])
+    assert "--device is cuda, but torch" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_rows_for_a_gpu_run_anywhere_on_a_tiny_model(capsys):
+    names = [name for name in ROWS if name.startswith("gpu_")]
+    assert main([*names, "--device", "cpu", "--quick", "--repeats", "1", "--json"]) == 0
+    _, *rows = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert {row["name"].split()[0] for row in rows} == set(names)
+    assert all(row["kept"] for row in rows)
 
 
 def test_a_row_runs_and_tells_machine_gate_and_ratio(capsys):

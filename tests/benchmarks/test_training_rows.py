@@ -6,7 +6,6 @@ import pytest
 
 from benchmarks import training_rows
 from benchmarks.training_parts import make_model
-from data_recipes.build import build_data
 
 
 @pytest.fixture
@@ -16,10 +15,10 @@ def small(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def examples(tmp_path_factory):
+def examples(make_data, tmp_path_factory):
     root = tmp_path_factory.mktemp("rows")
-    build_data("phantom", None, root / "q", limit=10, seed=0)
-    build_data("preferences", root / "q" / "train.jsonl", root / "p", seed=0)
+    make_data("phantom", None, root / "q", limit=10, seed=0)
+    make_data("preferences", root / "q" / "train.jsonl", root / "p", seed=0)
     return root
 
 

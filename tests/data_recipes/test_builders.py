@@ -22,9 +22,9 @@ from retrieval.passage import Passage
 
 
 @pytest.fixture(scope="module")
-def phantoms(tmp_path_factory):
+def phantoms(make_data, tmp_path_factory):
     out = tmp_path_factory.mktemp("data") / "phantoms"
-    build_data("phantom", None, out, limit=30, seed=4)
+    make_data("phantom", None, out, limit=30, seed=4)
     return out / "train.jsonl"
 
 

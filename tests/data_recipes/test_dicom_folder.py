@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
@@ -73,7 +73,7 @@ def built(out: Path):
 
 
 def build(source: Path, out: Path, **options) -> dict[str, int]:
-    return build_data("dicom_folder", source, out, **{"licence": "in-house", **options})
+    return build_data("dicom_folder", source, out, **{"licence": "in-house", "pixels": "keep", **options})
 
 
 def test_studies_are_paired_with_the_reports_beside_them(studies, tmp_path):
@@ -98,6 +98,26 @@ def test_nothing_that_names_a_patient_is_written(studies, tmp_path):
     for path in files:
         text = path.read_bytes() + str(path.relative_to(tmp_path / "out")).encode()
         assert not [secret for secret in SECRETS if secret.encode().lower() in text.lower()], path
+
+
+def test_text_in_the_pictures_is_blacked_out_unless_it_is_to_be_kept(tmp_path):
+    pytest.importorskip("rapidocr_onnxruntime", reason="reads the text")
+    film = Image.fromarray(np.tile(np.linspace(40, 90, 500).astype(np.uint8), (300, 1)))
+    ImageDraw.Draw(film).text((20, 30), "ZAPHOD 4711881", fill=250, font=ImageFont.load_default(size=30))
+    pixels = np.array(film)
+    shown = image(0, Rows=300, Columns=500, PixelData=pixels.tobytes())
+    save(shown, tmp_path / "in" / "s0" / "a.dcm")
+    (tmp_path / "in" / "s0" / "report.txt").write_text(REPORT.format(0, 0), "utf-8")
+    written = {}
+    for rule in ("clean", "keep"):
+        build(tmp_path / "in", tmp_path / rule, pixels=rule)
+        ((_, one),) = built(tmp_path / rule)
+        with Image.open(one.image_paths(tmp_path / rule)[0]) as picture:
+            written[rule] = np.array(picture)
+    bright = written["keep"] > 240
+    assert bright.sum() > 500
+    assert not written["clean"][bright].any()
+    assert np.array_equal(written["clean"][100:], written["keep"][100:])
 
 
 def test_a_patients_studies_stay_together_under_one_pseudonym(studies, tmp_path):

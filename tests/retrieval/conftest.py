@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -15,20 +13,6 @@ import pytest
 from assistant.imaging.picture import Picture
 from assistant.words import tokens
 from retrieval.corpus import Corpus, read_corpora
-
-
-def _fixtures_of_the_assistant() -> ModuleType:
-    """Load the assistant tests' conftest, whose tiny real model serves here too."""
-    path = Path(__file__).parent.parent / "assistant" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("assistant_conftest", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-tiny_folder = _fixtures_of_the_assistant().tiny_folder
 
 COLOURS = ("red", "green", "blue")
 

@@ -49,7 +49,9 @@ def test_build_and_search_with_a_real_encoder(tiny_folder, cards, cases, tmp_pat
     assert search.main([str(index), "collapsed lung", *model, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["id"] == "pneumothorax"
     assert search.main([str(index), "--image", str(cases.parent / "red.png"), *model, "-k", "1"]) == 0
-    assert "Large pleural effusion on the left." in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "Large pleural effusion on the left." in told
+    assert told.endswith("\n")
     assert search.main([str(index), "sourdough", *model]) == 0
     assert capsys.readouterr().out == "Nothing near enough.\n"
 

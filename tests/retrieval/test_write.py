@@ -2,8 +2,13 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -14,6 +19,7 @@ from retrieval.changes import Prune
 from retrieval.corpus import read_corpora
 from retrieval.index import IndexFolder
 from retrieval.manifest import read_manifest
+from retrieval.passage import Passage
 from retrieval.retriever import IndexRetriever
 from retrieval.swap import only_writer, staging_folder
 from retrieval.write import add_passages, build_index, delete_documents
@@ -143,6 +149,25 @@ def test_two_writers_at_once_are_refused(tmp_path, corpus, encoder):
         pass
 
 
+def test_many_that_clear_up_behind_them_never_write_at_the_same_time(tmp_path):
+    index, start, inside, seen = tmp_path / "index", threading.Barrier(8, timeout=60), [], []
+
+    def change():
+        start.wait()
+        for _ in range(60):
+            with suppress(RetrievalError), only_writer(index):
+                inside.append(1)
+                seen.append(len(inside))
+                time.sleep(0)
+                inside.pop()
+                shutil.rmtree(staging_folder(index), ignore_errors=True)  # as a change does that is done
+
+    with ThreadPoolExecutor(8) as pool:
+        for one in [pool.submit(change) for _ in range(8)]:
+            one.result()
+    assert set(seen) == {1}
+
+
 def test_the_background_of_an_update_holds_no_record_that_went(tmp_path, encoder):
     build_index(corpus_of(tmp_path / "c.jsonl", "One.", "Two."), encoder, tmp_path / "index")
     add_passages(tmp_path / "index", corpus_of(tmp_path / "c.jsonl", "One.", "New.").passages, encoder, replace=True)
@@ -166,3 +191,20 @@ def test_an_update_that_prunes_takes_out_what_the_corpora_no_longer_hold(tmp_pat
         add_passages(tmp_path / "index", [], make_encoder(), replace=True, prune=Prune(most=1))
     change = add_passages(tmp_path / "index", least, make_encoder(), replace=True, prune=Prune(most=0.9))
     assert change.removed == 2
+
+
+def test_the_copy_of_a_picture_shows_no_text_that_is_burned_in(tmp_path):
+    pytest.importorskip("rapidocr_onnxruntime", reason="finds the text")
+    from PIL import Image, ImageDraw, ImageFont
+
+    picture = Image.new("L", (500, 300), 60)
+    ImageDraw.Draw(picture).text((20, 30), "ZAPHOD 4711881", fill=250, font=ImageFont.load_default(size=30))
+    picture.save(tmp_path / "a.png")
+    (tmp_path / "images").mkdir()
+    passage = Passage(id="a", kind="case", title="A", text="A scan.", source="s", licence="CC0-1.0",
+                      image=str(tmp_path / "a.png"))  # fmt: skip
+    filled, whole = embed._reduced(passage, 7, tmp_path)
+    kept = Image.open(tmp_path / str(filled.image)).convert("L")
+    assert kept.crop((30, 34, 140, 42)).getextrema()[1] < 40
+    assert kept.crop((250, 100, 380, 200)).getextrema()[0] > 50
+    assert whole.size == (500, 300)

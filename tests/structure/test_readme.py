@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
-import os
+import io
 import re
+import runpy
 import shlex
-import subprocess
 import sys
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -34,19 +37,30 @@ def _commands(page: Path) -> list[str]:
 CASES = [pytest.param(command, id=f"{page.name}: {command}") for page in PAGES for command in _commands(page)]
 
 
+def _run_here(program: Sequence[str], *arguments: str) -> None:
+    """Run one of our programs as `python` would, but in this process."""
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        # Some modules were imported by other tests before; a second copy of them is what is wanted here.
+        warnings.filterwarnings("ignore", message=r".*found in sys\.modules", category=RuntimeWarning)
+        if program[0] == "-m":
+            patch.setattr(sys, "argv", ["", *program[2:], *arguments])
+            runpy.run_module(program[1], run_name="__main__", alter_sys=True)
+        else:
+            patch.setattr(sys, "argv", [*program, *arguments])
+            runpy.run_path(program[0], run_name="__main__")
+
+
 @functools.cache
 def _help(*program: str) -> str:
     """Return what a program prints for --help."""
-    process = subprocess.run(
-        [sys.executable, *program, "--help"],
-        cwd=ROOT,
-        env={**os.environ, "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr
-    return process.stdout
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.setenv("COLUMNS", "200")
+        patch.chdir(ROOT)
+        with pytest.raises(SystemExit) as ended:
+            _run_here(program, "--help")
+    assert not ended.value.code, printed.getvalue()
+    return printed.getvalue()
 
 
 @functools.cache
@@ -113,16 +127,19 @@ def _without_numbers(text: str) -> str:
     ("command", "printed"),
     [pytest.param(*one, id=f"{page.name}: {one[0]}") for page in PAGES for one in _shown(page)],
 )
-def test_command_prints_what_the_page_shows(command: str, printed: str, tmp_path: Path) -> None:
+def test_command_prints_what_the_page_shows(
+    command: str, printed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     program, arguments = _program(shlex.split(command, comments=True)) or ([], [])
     assert program, f"only our own programs can be held to what they print, not {command}"
     if "--out" in arguments:
         arguments[arguments.index("--out") + 1] = str(tmp_path / "out")
         printed = re.sub(r"(?<=→ )\S+", str(tmp_path / "out"), printed)
-    done = subprocess.run(
-        [sys.executable, *program, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert _without_numbers(done.stdout.rstrip()) == _without_numbers(printed), done.stderr[-2000:]
+    said = io.StringIO()
+    monkeypatch.chdir(ROOT)
+    with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
+        _run_here(program, *arguments)
+    assert _without_numbers(said.getvalue().rstrip()) == _without_numbers(printed), capsys.readouterr().err[-2000:]
 
 
 def test_the_readme_shows_an_answer_and_a_report() -> None:

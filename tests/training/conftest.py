@@ -1,26 +1,27 @@
-"""The tiny random model of the assistant's tests, and small data to ask it about."""
+"""Small data to ask the tiny random models about, and what training makes of them."""
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from data_recipes.schema import Example, write_examples
+from data_recipes.schema import Example, read_preferences, write_examples, write_preferences
 
-_SPEC = importlib.util.spec_from_file_location(
-    "assistant_fixtures", Path(__file__).parents[1] / "assistant" / "conftest.py"
-)
-assert _SPEC is not None
-assert _SPEC.loader is not None
-_FIXTURES = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(_FIXTURES)
-
-tiny_folder = _FIXTURES.tiny_folder
-tiny_model = _FIXTURES.tiny_model
+SMALL = {
+    "vocab_size": 40,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 256,
+    "pad_token_id": 0,
+}
+"""Sizes of a language model without weights, whatever its kind."""
 
 
 def _small_examples(root: Path, count: int = 6, seed: int = 0) -> list[Example]:
@@ -80,6 +81,32 @@ def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "dev.jsonl"
 
 
+class _Stopped(BaseException):
+    """A run that is cut short, which nothing on the way must catch."""
+
+
+@pytest.fixture
+def cut_short_and_resume(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Return a function that starts a run, stops it as if killed once a step's state is saved, and resumes it."""
+    from training.run_folder import RunFolder
+
+    def cut_short(run: Callable[..., object], settings: object, *, step: int) -> None:
+        save = RunFolder.save_state
+
+        def save_and_stop(folder, tensors, numbers):
+            save(folder, tensors, numbers)
+            if numbers["step"] == step:
+                raise _Stopped
+
+        monkeypatch.setattr(RunFolder, "save_state", save_and_stop)
+        with pytest.raises(_Stopped):
+            run(settings)
+        monkeypatch.setattr(RunFolder, "save_state", save)
+        run(settings, resume=True)
+
+    return cut_short
+
+
 @pytest.fixture(scope="session")
 def phantom_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data file on four phantoms: questions, captions, reports."""
@@ -115,23 +142,6 @@ def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def wide_folder(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model whose linears are multiples of 32 wide, as the 4-bit routines for CPUs want them."""
-    from assistant.model.build import assemble_folder
-
-    root = tiny_folder.parent
-    llm = {
-        "hidden_size": 64,
-        "intermediate_size": 128,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 1,
-        "max_position_embeddings": 512,
-    }
-    return assemble_folder(root / "encoder", llm, root / "tokenizer", tmp_path_factory.mktemp("wide") / "m")
-
-
-@pytest.fixture(scope="session")
 def adapter(wide_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An adapter as training leaves it: every part of it moved."""
     import torch
@@ -151,14 +161,13 @@ def adapter(wide_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture(scope="session")
-def reward_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def reward_pairs(make_data: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two files of preferences on reports, of other phantoms each: train.jsonl (80 pairs) and dev.jsonl (30)."""
-    from data_recipes.build import build_data
     from data_recipes.schema import read_preferences, write_preferences
 
     root = tmp_path_factory.mktemp("reward")
-    build_data("phantom", None, root / "phantoms", limit=180, seed=4)
-    build_data("preferences", root / "phantoms" / "train.jsonl", root / "all", seed=1)
+    make_data("phantom", None, root / "phantoms", limit=180, seed=4)
+    make_data("preferences", root / "phantoms" / "train.jsonl", root / "all", seed=1)
     every = list(read_preferences(root / "all" / "preferences.jsonl"))
     patients = sorted({one.patient for one in every if one.patient})
     first = set(patients[: 2 * len(patients) // 3])
@@ -192,3 +201,19 @@ def learned_reward(wide_folder: Path, reward_pairs: Path, tmp_path_factory: pyte
         lora=LoraSettings(rank=4, dropout=0.1),
     )
     return run_reward(settings)
+
+
+@pytest.fixture(scope="session")
+def few_pairs(make_data, tmp_path_factory):
+    """Return a function that writes so many pairs on phantoms for each reason, and gives the file."""
+
+    def make(counts: dict[str, int]) -> Path:
+        root = tmp_path_factory.mktemp("pairs")
+        make_data("phantom", None, root / "phantoms", limit=12, seed=4)
+        make_data("preferences", root / "phantoms" / "train.jsonl", root / "all", seed=1)
+        every = list(read_preferences(root / "all" / "preferences.jsonl"))
+        kept = [one for why, most in counts.items() for one in [pair for pair in every if pair.reason == why][:most]]
+        write_preferences(root / "all" / "few.jsonl", kept)
+        return root / "all" / "few.jsonl"
+
+    return make

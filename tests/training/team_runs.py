@@ -46,7 +46,8 @@ def stages(model: str, root: Path, out: Path) -> list[tuple]:
     drawn = {"prompts": 4, "samples": 3, "max_new_tokens": 5, "rewards": {"brevity": 1.0}}
     return [
         ("sft", run_stage, sft_settings(model, root, out / "sft")),
-        ("lora", run_stage, sft_settings(model, root, out / "lora", lora=lora, accumulate=2)),
+        ("lora", run_stage, sft_settings(model, root, out / "lora", lora=lora, accumulate=2, checkpoint=True)),
+        ("dora", run_stage, sft_settings(model, root, out / "dora", lora=replace(lora, method="dora"))),
         ("dpo", run_dpo, DpoSettings(model, pairs, out / "dpo", sft_weight=0.1, lora=lora, **judged)),
         ("kto", run_kto, KtoSettings(model, pairs, out / "kto", **judged)),
         ("reward", run_reward, RewardSettings(model, pairs, out / "reward", pairs=4, accumulate=2, **values)),
@@ -55,7 +56,12 @@ def stages(model: str, root: Path, out: Path) -> list[tuple]:
     ]
 
 
-def cut_short(settings: LlavaSettings) -> None:
+def half_settings(model: str, root: Path, out: Path) -> LlavaSettings:
+    """Return the settings of the run that is cut short."""
+    return replace(sft_settings(model, root, out), lora=LoraSettings(rank=4, dropout=0.0))
+
+
+def cut_short(settings: LlavaSettings, *, go_on: bool = True) -> None:
     """Run half of the steps, stop as if killed, and go on."""
     save = RunFolder.save_state
 
@@ -70,17 +76,19 @@ def cut_short(settings: LlavaSettings) -> None:
         raise AssertionError("it was not stopped")
     except Stopped:
         RunFolder.save_state = save
-    run_stage(settings, resume=True)
+    if go_on:
+        run_stage(settings, resume=True)
 
 
 def main(kind: str, model: str, root: Path, out: Path) -> None:
     """Run the stages, and one of them cut short."""
     for name, run, settings in stages(model, root, out):
-        if kind == "sharded" and name in ("kto", "grpo", "reward", "adalora"):
+        if kind != "plain" and name in ("grpo", "reward", "adalora"):
             continue
         run(settings)
-    cut_short(replace(sft_settings(model, root, out / "halves"), lora=LoraSettings(rank=4, dropout=0.0)))
-    if kind == "sharded":
+    cut_short(half_settings(model, root, out / "halves"))
+    if kind != "plain":
+        run_stage(half_settings(model, root, out / "moved"), resume=True)
         refused(model, root, out)
 
 

@@ -57,7 +57,7 @@ def run(words: list[str]) -> None:
     if words[0] == "app.py":
         # The page itself is tried in a browser elsewhere; here the same model answers a question.
         picture = ["export/images/us-001.png", "--question", "Is the lesion benign or malignant?", "--json"]
-        assert app.main(["ask", *picture, *words[2:]]) == 0
+        assert app.main(words[1:] if words[1] == "ask" else ["ask", *picture, *words[2:]]) == 0
         return
     module, arguments = words[1], words[2:]
     if module == "training.sft":

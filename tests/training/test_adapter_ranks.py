@@ -102,4 +102,4 @@ def test_a_run_too_short_to_share_out_ranks_is_refused(wide_folder):
 @pytest.mark.parametrize("method", ["adalora", "lora_fa"])
 def test_methods_that_need_whole_matrices_are_refused_where_they_are_spread_out(wide_folder, method):
     with pytest.raises(TrainingError, match=f"{method} needs whole matrices, which FSDP spreads out"):
-        TrainedModel(str(wide_folder), ("language_model",), LoraSettings(rank=2, method=method), Team(0, 2, 0, True))
+        TrainedModel(str(wide_folder), ("language_model",), LoraSettings(rank=2, method=method), Team(0, 2, 0, "FSDP"))

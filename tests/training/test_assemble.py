@@ -13,7 +13,8 @@ from assistant.model.load import load_model
 from assistant.prompts import PROMPT_VERSION
 from data_recipes.schema import read_examples
 from training.align import run as align
-from training.assemble import AssembleSettings, LlamaShape, NewTokenizer, describe, main, run, texts_of
+from training.assemble import describe, main, run, texts_of
+from training.assemble_settings import AssembleSettings, LlamaShape, NewTokenizer
 from training.augment_settings import AugmentSettings
 from training.recipe import OptimizerSettings
 from training.settings import DataPart, LlavaSettings
@@ -82,7 +83,7 @@ def test_assembled_aligned_and_tuned_it_answers(assembled, phantom_data, tmp_pat
     assert tuned.contract.connector_fingerprint != Contract.read(assembled).connector_fingerprint
     path = next(read_examples(phantom_data)).image_paths(phantom_data.parent)[0]
     answer = MedicalAssistant(tuned).answer(Question("What imaging modality is shown?", (load_picture(path),)))
-    assert answer.model_name == "tiny"
+    assert answer.model_name == f"tiny+{stage}"
     assert answer.text
 
 

@@ -73,6 +73,19 @@ def test_what_cannot_be_judged_is_refused(wide_folder, phantom_data, asked, tmp_
         write_pairs(str(wide_folder), tmp_path / "none.jsonl", tmp_path / "o", judge="brevity", drawing=Drawing())
     with pytest.raises(ConfigError, match=r"gap is 0; scores lie between 0 and 1"):
         write_pairs(str(wide_folder), asked, tmp_path / "o", judge="brevity", drawing=Drawing(), gap=0)
+    with pytest.raises(ConfigError, match="samples is 1; a pair takes two answers"):
+        write_pairs(str(wide_folder), asked, tmp_path / "o", judge="brevity", drawing=Drawing(samples=1))
+    with pytest.raises(ConfigError, match="temperature is 0; equal answers make no pair"):
+        write_pairs(str(wide_folder), asked, tmp_path / "o", judge="brevity", drawing=Drawing(temperature=0))
+
+
+def test_only_examples_of_the_wanted_task_are_answered(wide_folder, phantom_data, tmp_path):
+    reports = sum(one.task == "report" for one in read_examples(phantom_data))
+    drawing = Drawing(samples=2, max_new_tokens=3)
+    with pytest.raises(DataError, match=rf"none of {reports} questions has two answers"):
+        write_pairs(str(wide_folder), phantom_data, tmp_path / "a", judge="finding_f1", drawing=drawing, task="report")
+    with pytest.raises(DataError, match=r"holds no examples of task 'chat'"):
+        write_pairs(str(wide_folder), phantom_data, tmp_path / "a", judge="brevity", drawing=drawing, task="chat")
 
 
 def test_answers_that_are_all_alike_make_no_pair(wide_folder, asked, tmp_path):
@@ -85,8 +98,8 @@ def test_answers_that_are_all_alike_make_no_pair(wide_folder, asked, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"samples": 1}, "samples is 1; a pair takes two answers"),
-        ({"temperature": 0.0}, r"temperature is 0\.0; equal answers make no pair"),
+        ({"samples": 0}, "samples is 0; use 1 or more"),
+        ({"temperature": -0.5}, r"temperature is -0\.5; use 0 for the likeliest answer, or a number above"),
         ({"max_new_tokens": 0}, "max_new_tokens is 0; use 1 or more"),
     ],
 )

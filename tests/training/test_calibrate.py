@@ -64,16 +64,24 @@ def test_calibration_lowers_the_error_of_overconfident_answers():
     raw, right = drawn(600, 0.4, -0.5)
     numbers, report = fit_kind(raw, right, list(range(600)), wanted=0.5, most=0.1)
     assert report["cross_fitted"]["ece"] < 0.5 * expected_calibration_error(raw, right)
-    assert report["withheld"] <= 0.12
+    assert 0 < report["right_withheld"] <= 0.12 < report["withheld"]
     assert report["accuracy_of_withheld"] < report["accuracy_of_given"]
     assert set(numbers) == {"a", "b", "abstain_below"}
 
 
-def test_the_threshold_is_what_an_answer_must_be_worth_but_silences_no_more_than_allowed():
+def test_the_threshold_is_what_an_answer_must_be_worth_but_silences_no_more_right_ones_than_allowed():
     sure = np.linspace(0.01, 1.0, 100)
-    assert abstention_threshold(sure, wanted=0.05, most=0.1) == 0.05
-    assert abstention_threshold(sure, wanted=0.5, most=0.1) == pytest.approx(0.11, abs=1e-3)
-    assert (sure < abstention_threshold(sure, wanted=0.5, most=0.1)).mean() <= 0.1
+    right = np.ones(100)
+    assert abstention_threshold(sure, right, wanted=0.05, most=0.1) == 0.05
+    assert abstention_threshold(sure, right, wanted=0.5, most=0.1) == pytest.approx(0.11, abs=1e-3)
+    right[:30] = 0
+    least = abstention_threshold(sure, right, wanted=0.5, most=0.1)
+    assert least == pytest.approx(0.38, abs=1e-3)
+    assert right[sure < least].sum() <= 0.1 * right.sum()
+
+
+def test_what_is_never_right_is_withheld_up_to_what_an_answer_must_be_worth():
+    assert abstention_threshold([0.1, 0.3, 0.7], [0, 0, 0], wanted=0.2, most=0.02) == 0.2
 
 
 def test_too_few_answers_are_not_fitted(small_data):

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from assistant.errors import ConfigError, DataError, TrainingError
 from assistant.imaging.load import load_picture
 from assistant.model.load import load_model
-from data_recipes.build import build_data
-from data_recipes.schema import read_preferences, write_preferences
+from data_recipes.schema import read_preferences
 from training.adapter import LoraSettings
 from training.dpo import main
 from training.preference import PreferenceTrainer, run_dpo
@@ -28,16 +28,9 @@ RECIPES = Path(__file__).parents[2] / "training" / "recipes"
 
 
 @pytest.fixture(scope="module")
-def pairs(tmp_path_factory):
+def pairs(few_pairs):
     """Eight pairs on phantoms: short answers and reports."""
-    root = tmp_path_factory.mktemp("pairs")
-    build_data("phantom", None, root / "phantoms", limit=12, seed=4)
-    build_data("preferences", root / "phantoms" / "train.jsonl", root / "all", seed=1)
-    every = list(read_preferences(root / "all" / "preferences.jsonl"))
-    kept = [one for one in every if one.reason == "wrong answer"][:5]
-    kept += [one for one in every if one.reason == "wrong side"][:3]
-    write_preferences(root / "all" / "few.jsonl", kept)
-    return root / "all" / "few.jsonl"
+    return few_pairs({"wrong answer": 5, "wrong side": 3})
 
 
 def settings(model, file, out, **changes) -> DpoSettings:
@@ -126,16 +119,27 @@ def test_losses_add_up_by_their_weights(trainer):
 def test_what_the_longer_answer_has_more_counts_less(trainer):
     batch = trainer.batch(range(8))
     with torch.no_grad():
-        whole, lengths = trainer.log_probabilities(*batch)
-        assert trainer.token_weights(torch.tensor([0, 0, 0, 1]), torch.tensor([3, 1])) is None
+        sums, lengths = trainer.log_probabilities(*batch)
+        whole = sums[:, 2:]
+        assert torch.equal(sums[:, :2], whole)
+        tokens = torch.arange(7)
+        assert trainer.token_weights(torch.tensor([0, 0, 0, 1]), torch.tensor([3, 1]), tokens[:4]) is None
         object.__setattr__(trainer.settings, "ld_alpha", 0.25)
-        weights = trainer.token_weights(torch.tensor([0, 0, 0, 1, 2, 3, 3]), torch.tensor([3, 1, 1, 2]))
+        weights = trainer.token_weights(torch.tensor([0, 0, 0, 1, 2, 3, 3]), torch.tensor([3, 1, 1, 2]), tokens)
         assert weights.tolist() == [1.0, 0.25, 0.25, 1.0, 1.0, 1.0, 0.25]
-        parts, _ = trainer.log_probabilities(*batch)
+        sums, _ = trainer.log_probabilities(*batch)
+        parts = sums[:, :2]
+        assert torch.equal(sums[:, 2:], whole)
     longer = lengths > lengths.flip(1)
     assert longer.any()
     assert (parts[longer] > whole[longer]).all()
     assert torch.equal(parts[~longer], whole[~longer])
+
+
+def test_a_reference_of_an_earlier_version_is_found_anew(trainer):
+    whole = trainer.reference()
+    save_file({"log_probabilities": whole[:, :2] + 1}, trainer.folder.path / "reference.safetensors")
+    assert torch.allclose(trainer.reference(), whole, atol=1e-4)
 
 
 def test_a_preference_for_length_pays_its_price(trainer):
@@ -149,26 +153,11 @@ def test_a_preference_for_length_pays_its_price(trainer):
     assert told["margin"][0] * trainer.settings.beta == pytest.approx(gain.float().sum().item(), abs=1e-3)
 
 
-class Stopped(Exception):
-    """A run that is cut short."""
-
-
-def test_a_run_that_was_cut_short_ends_as_if_it_had_not(wide_folder, pairs, tmp_path, monkeypatch):
+def test_a_run_that_was_cut_short_ends_as_if_it_had_not(wide_folder, pairs, tmp_path, cut_short_and_resume):
     whole = settings(wide_folder, pairs, tmp_path / "whole", average=0.9)
     halves = settings(wide_folder, pairs, tmp_path / "halves", average=0.9)
     run_dpo(whole)
-    save = RunFolder.save_state
-
-    def stop_at_four(folder, tensors, numbers):
-        save(folder, tensors, numbers)
-        if numbers["step"] == 4:
-            raise Stopped
-
-    monkeypatch.setattr(RunFolder, "save_state", stop_at_four)
-    with pytest.raises(Stopped):
-        run_dpo(halves)
-    monkeypatch.setattr(RunFolder, "save_state", save)
-    run_dpo(halves, resume=True)
+    cut_short_and_resume(run_dpo, halves, step=4)
     one, other = ((run.out / "model" / "model.safetensors").read_bytes() for run in (whole, halves))
     assert one == other
 
@@ -187,7 +176,7 @@ def test_unlearning_both_answers_is_warned_of_and_then_stops_the_run(trainer, mo
     told = [record.message for record in caplog.records]
     assert told[0] == "step 4: better answers have lost 0.30 nats a token against the reference"
     assert told[1].startswith("stopped at step 6: better answers lost 0.60 nats a token, more than `stop_below`")
-    assert load_model(out).contract.name == trainer.loaded.contract.name
+    assert load_model(out).name == f"{trainer.loaded.name}+run"
 
 
 @pytest.mark.parametrize(
@@ -204,6 +193,14 @@ def test_unlearning_both_answers_is_warned_of_and_then_stops_the_run(trainer, mo
         ({"add_losses": {"sigmoid": 1.0}}, r"add_losses has sigmoid: 1\.0; .* none twice"),
         ({"ld_alpha": 1.5}, r"ld_alpha is 1\.5; it is a weight from 0 to 1"),
         ({"length_penalty": -0.1}, r"length_penalty is -0\.1; use 0 or more"),
+        (
+            {"shared_weight": -0.1},
+            r"shared_weight is -0\.1; it is a weight from 0 to 1, and 1 counts every token alike",
+        ),
+        ({"shared_weight": 0.0, "per_token": True}, "shared_weight and per_token both weigh the tokens of an answer"),
+        ({"shared_weight": 0.0, "loss": "sigmoid_norm"}, "shared_weight and sigmoid_norm both weigh"),
+        ({"shared_weight": 0.0, "ld_alpha": 0.5}, "shared_weight and ld_alpha both weigh"),
+        ({"shared_weight": 0.5, "loss": "sft"}, r"shared_weight is 0\.5, which sft does not use; set it to 1"),
         ({"per_token": True, "ld_alpha": 0.5}, "per_token and ld_alpha are ways to take the influence of length out"),
         ({"loss": "sigmoid_norm", "length_penalty": 0.1}, "sigmoid_norm and length_penalty are ways to take"),
         ({"per_token": True, "add_losses": {"sft": 1.0}}, "sft is a mean a token already; with per_token use sft_wei"),
@@ -230,6 +227,12 @@ def test_the_shipped_recipe_is_read_and_told(pairs, capsys):
     )
     assert main([str(RECIPES / "dpo.yaml"), "--dry-run", "--set", "data=[{path: no.jsonl}]"]) == 2
     assert "no.jsonl does not exist. Build it with python -m data_recipes.build preferences" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["evidence_dpo", "factual_dpo", "prior_dpo"])
+def test_the_other_shipped_recipes_are_read_and_told(pairs, capsys, name):
+    assert main([str(RECIPES / f"{name}.yaml"), "--dry-run", "--set", f"data=[{{path: {pairs}}}]"]) == 0
+    assert "pairs from few.jsonl x1; loss sigmoid, beta 0.1" in capsys.readouterr().out
 
 
 def test_pairs_that_are_sorted_over_a_step_are_not_shared_out(wide_folder, pairs, tmp_path):

@@ -85,6 +85,23 @@ def test_with_a_retriever_its_evidence_stands_in_the_prompt(tiny_model, items):
     assert all("[1] Of note" in one.text for one in seen)
 
 
+def test_that_it_cannot_tell_is_scored_as_an_answer_and_told_as_none(tiny_model, items):
+    asker = Asker(tiny_model, SHORT)
+    generate = asker._generator.answer
+
+    def taught(*asked, **more):
+        return ((replace(made, text="This model cannot tell."), scores) for made, scores in generate(*asked, **more))
+
+    asker._generator.answer = taught
+    load = picture_loader()
+    open_items = [
+        replace(one, truth="This model cannot tell.") for one in items if (one.task, one.answer_type) == ("vqa", "open")
+    ]
+    rows = predict(asker, open_items, load)
+    assert rows
+    assert [(row.right, row.reply.stop) for row in rows] == [(True, "untold")] * len(rows)
+
+
 def test_it_knows_when_the_assistant_would_abstain_and_answers_all_the_same(guarded, items):
     load = picture_loader()
     rows = predict(Asker(guarded, SHORT), items, load)
@@ -179,6 +196,11 @@ def test_a_question_is_put_down_to_the_attribute_it_asks_for(question, answer, t
         ("Is this image abnormal?", "normality"),
         ("Can you see a mass here?", "presence"),
         ("What abnormality is seen?", "finding"),
+        ("Describe the finding in this image.", "finding"),
+        ("Describe this image.", "description"),
+        ("What does this image show?", "description"),
+        ("Does this image show a mass?", "presence"),
+        ("Is this a CT or an MRI?", "which of two"),
         ("How has the finding changed since the prior, the first image?", "change"),
         ("Why?", "other"),
     ],

@@ -14,7 +14,6 @@ import torch
 from safetensors.torch import save_file
 
 from assistant.errors import ConfigError
-from data_recipes.build import build_data
 from training.augment_settings import AugmentSettings
 from training.feature_cache import FeatureCache, picture_key
 from training.feature_settings import FeatureCacheSettings
@@ -34,10 +33,10 @@ SMALL = OptimizerSettings(lr=1e-3, warmup_steps=1)
 
 
 @pytest.fixture(scope="module")
-def preferences(tmp_path_factory):
+def preferences(make_data, tmp_path_factory):
     root = tmp_path_factory.mktemp("cached")
-    build_data("phantom", None, root / "phantoms", limit=6, seed=4)
-    build_data("preferences", root / "phantoms" / "train.jsonl", root / "pairs", seed=1)
+    make_data("phantom", None, root / "phantoms", limit=6, seed=4)
+    make_data("preferences", root / "phantoms" / "train.jsonl", root / "pairs", seed=1)
     return root / "pairs" / "preferences.jsonl"
 
 
@@ -179,7 +178,7 @@ def test_two_processes_may_write_at_once(tmp_path):
     command = [sys.executable, "-c", code, str(tmp_path)]
     running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     for one in running:
-        _, err = one.communicate(timeout=120)
+        _, err = one.communicate()
         assert one.returncode == 0, err
         assert "cannot be used" not in err
     assert len(entries(tmp_path)) == 5

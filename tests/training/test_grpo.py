@@ -188,25 +188,10 @@ def test_a_reward_model_judges_and_its_reward_rises(wide_folder, asked, tmp_path
     assert lines[-1]["learned"] > lines[0]["learned"] + 0.05
 
 
-class Stopped(Exception):
-    """A run that is cut short."""
-
-
-def test_a_run_that_was_cut_short_ends_as_if_it_had_not(wide_folder, asked, tmp_path, monkeypatch):
+def test_a_run_that_was_cut_short_ends_as_if_it_had_not(wide_folder, asked, tmp_path, cut_short_and_resume):
     whole, halves = (settings(wide_folder, asked, tmp_path / name) for name in ("whole", "halves"))
     run_grpo(whole)
-    save = RunFolder.save_state
-
-    def stop_at_two(folder, tensors, numbers):
-        save(folder, tensors, numbers)
-        if numbers["step"] == 2:
-            raise Stopped
-
-    monkeypatch.setattr(RunFolder, "save_state", stop_at_two)
-    with pytest.raises(Stopped):
-        run_grpo(halves)
-    monkeypatch.setattr(RunFolder, "save_state", save)
-    run_grpo(halves, resume=True)
+    cut_short_and_resume(run_grpo, halves, step=2)
     one, other = ((run.out / "model" / "model.safetensors").read_bytes() for run in (whole, halves))
     assert one == other
 

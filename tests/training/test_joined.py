@@ -7,21 +7,10 @@ import torch
 from transformers import AutoConfig, AutoModel
 
 from assistant.model.load import load_model
+from tests.training.conftest import SMALL
 from training.dataset import Turned, collate, make_pack
 from training.joined import NAME, Row, attend, lay_out, seen, use_rows
 from training.packed import PackedModel
-
-SMALL = {
-    "vocab_size": 40,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 8,
-    "max_position_embeddings": 64,
-    "pad_token_id": 0,
-}
 
 
 def packs(image_id=None, image_tokens=0):

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from assistant.errors import ConfigError, DataError
-from data_recipes.build import build_data
 from data_recipes.judged import Judged, read_judged, write_judged
 from data_recipes.schema import read_examples, read_preferences, write_preferences
 from training.judged_answers import JudgedTrainer, kto_loss, run_kto
@@ -24,9 +23,9 @@ RECIPES = Path(__file__).parents[2] / "training" / "recipes"
 
 
 @pytest.fixture(scope="module")
-def phantoms(tmp_path_factory):
+def phantoms(make_data, tmp_path_factory):
     root = tmp_path_factory.mktemp("judged") / "phantoms"
-    build_data("phantom", None, root, limit=12, seed=4)
+    make_data("phantom", None, root, limit=12, seed=4)
     return root
 
 
@@ -39,9 +38,9 @@ def thumbs(phantoms):
 
 
 @pytest.fixture(scope="module")
-def preferences(phantoms):
+def preferences(make_data, phantoms):
     out = phantoms.parent / "preferences"
-    build_data("preferences", phantoms / "train.jsonl", out, seed=1)
+    make_data("preferences", phantoms / "train.jsonl", out, seed=1)
     kept = [one for one in read_preferences(out / "preferences.jsonl") if one.reason == "wrong answer"][:4]
     write_preferences(out / "few.jsonl", kept)
     return out / "few.jsonl"

@@ -28,6 +28,15 @@ def test_a_resumed_run_keeps_to_what_was_chosen(tmp_path, monkeypatch):
     assert json.loads((folder.path / "settled.json").read_text()) == {"bf16": True}
 
 
+def test_pairs_stay_in_float32_on_a_cpu(tmp_path, monkeypatch):
+    monkeypatch.setattr(precision, "bf16_pays", lambda: True)
+    for cuda in (False, True):
+        folder = RunFolder(tmp_path / str(cuda), LlavaSettings("m", ({},), tmp_path / str(cuda)))
+        monkeypatch.setattr(torch.cuda, "is_available", lambda cuda=cuda: cuda)
+        assert settle_bf16(None, folder, Team(), exact=True) is cuda
+        assert settle_bf16(True, folder, Team(), exact=True) is True
+
+
 def test_the_choice_follows_the_measurement(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for times, pays in (([2.0, 1.0], True), ([1.2, 1.0], False)):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from assistant.errors import ConfigError, DataError, ModelError
-from data_recipes.build import build_data
 from data_recipes.judged import Judged, write_judged
 from data_recipes.schema import read_examples, read_preferences, write_examples, write_preferences
 from training import dpo, grpo, kto
@@ -22,10 +22,10 @@ from training.settings import DataPart
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory, small_examples):
+def files(make_data, tmp_path_factory, small_examples):
     root = tmp_path_factory.mktemp("tuning")
-    build_data("phantom", None, root / "phantoms", limit=8, seed=4)
-    build_data("preferences", root / "phantoms" / "train.jsonl", root / "pairs", seed=1)
+    make_data("phantom", None, root / "phantoms", limit=8, seed=4)
+    make_data("preferences", root / "phantoms" / "train.jsonl", root / "pairs", seed=1)
     kept = [one for one in read_preferences(root / "pairs" / "preferences.jsonl") if one.reason == "wrong answer"][:6]
     write_preferences(root / "pairs" / "few.jsonl", kept)
     examples = small_examples(root / "small")
@@ -60,6 +60,20 @@ def test_dpo_tells_pairs_both_answers_tokens_weights_and_licences(wide_folder, f
     assert "Memory, about: weights" in text
     assert "- phantom: CC0-1.0" in text
     assert not (tmp_path / "run").exists()
+
+
+def test_dpo_shows_what_of_a_pair_counts_in_full(wide_folder, files, tmp_path):
+    one = replace(next(iter(read_preferences(files["dpo"]))), chosen="Yes. Left.", rejected="Yes. Right.")
+    file = files["dpo"].with_name("sides.jsonl")
+    write_preferences(file, [one])
+    text = told("dpo", wide_folder, file, tmp_path / "run", shared_weight=0.25)
+    assert "Tokens that both answers of a pair have count 0.25 (`shared_weight`), what differs 1: in the medi" in text
+    shown = text.partition("In the example:\n")[2].splitlines()[:2]
+    assert [line.replace("⟦", "").replace("⟧", "") for line in shown] == [
+        f"  {name}: {answer}</s>" for name, answer in (("chosen", one.chosen), ("rejected", one.rejected))
+    ]
+    assert all(line.startswith(("  chosen: Yes.", "  rejected: Yes.")) and line.endswith("⟧.</s>") for line in shown)
+    assert "shared_weight" not in told("dpo", wide_folder, file, tmp_path / "run")
 
 
 def test_kto_tells_how_many_are_wanted(wide_folder, files, tmp_path):
@@ -102,8 +116,6 @@ def test_patients_on_both_sides_are_refused(stage, wide_folder, files, tmp_path)
     record = json.loads(files[stage].read_text().splitlines()[0])
     other = next(iter(read_examples(files["grpo"])))
     held = tmp_path / "dev.jsonl"
-    from dataclasses import replace
-
     write_examples(held, [replace(other, images=(), patient=record["patient"])])
     with pytest.raises(DataError, match=r"1 of 1 patients of .*dev\.jsonl also stand in"):
         told(stage, wide_folder, files[stage], tmp_path / "run", held_out=(held,))

@@ -89,6 +89,9 @@ def test_every_mistake_of_a_recipe_is_told_at_once(tmp_path, capsys):
     [
         (["train=[vision_tower]"], r"train is \['vision_tower'\]; choose from connector, language_model"),
         (["data=[]"], "data is empty; name at least one"),
+        (["steps=0"], "steps is 0; use 1 or more"),
+        (["report_every=0"], "report_every is 0; use 1 or more"),
+        (["pictures=0"], "pictures is 0; use 1 or more"),
         (["data=[{path: a.jsonl, weight: 0}]"], r"weight is 0\.0; use a number above 0"),
         (["lora.rank=0"], r"lora\.rank is 0; use 1 or more"),
         (["lora.dropout=1"], r"lora\.dropout is 1\.0; it is a chance"),

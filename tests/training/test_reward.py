@@ -152,28 +152,15 @@ def test_an_adapter_is_gone_on_with_or_left_as_it_is(adapter, reward_pairs, tmp_
     assert RewardModel.open(out).loaded.folder == adapter
 
 
-class Stopped(Exception):
-    """A run that is cut short."""
-
-
 @pytest.mark.parametrize("lora", [None, LoraSettings(rank=4, dropout=0.3)], ids=["whole", "lora"])
-def test_a_run_that_was_cut_short_ends_as_if_it_had_not(wide_folder, reward_pairs, tmp_path, monkeypatch, lora):
+def test_a_run_that_was_cut_short_ends_as_if_it_had_not(
+    wide_folder, reward_pairs, tmp_path, cut_short_and_resume, lora
+):
     whole, halves = (
         settings(wide_folder, reward_pairs, tmp_path / name, average=0.9, lora=lora) for name in ("whole", "halves")
     )
     run_reward(whole)
-    save = RunFolder.save_state
-
-    def stop_at_four(folder, tensors, numbers):
-        save(folder, tensors, numbers)
-        if numbers["step"] == 4:
-            raise Stopped
-
-    monkeypatch.setattr(RunFolder, "save_state", stop_at_four)
-    with pytest.raises(Stopped):
-        run_reward(halves)
-    monkeypatch.setattr(RunFolder, "save_state", save)
-    run_reward(halves, resume=True)
+    cut_short_and_resume(run_reward, halves, step=4)
     for name in (HEAD, "adapter_model.safetensors" if lora else "model.safetensors"):
         one, other = ((run.out / "model" / name).read_bytes() for run in (whole, halves))
         assert one == other
@@ -283,4 +270,4 @@ def test_parts_of_a_step_sum_to_the_step(trainer):
 def test_weights_that_are_spread_out_are_refused(wide_folder, reward_pairs, tmp_path):
     chosen = settings(wide_folder, reward_pairs, tmp_path / "run")
     with pytest.raises(TrainingError, match="reward measures on held-out pairs with whole weights, which FSDP spreads"):
-        RewardTrainer(chosen, RunFolder(chosen.out, chosen), Team(0, 2, 0, sharded=True))
+        RewardTrainer(chosen, RunFolder(chosen.out, chosen), Team(0, 2, 0, sharding="FSDP"))

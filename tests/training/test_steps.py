@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from data_recipes.build import build_data
 from data_recipes.schema import read_preferences, write_preferences
 from training.adapter import LoraSettings
 from training.grpo_settings import GrpoSettings
@@ -28,11 +27,11 @@ COMMON = {"steps": 2, "bf16": False, "report_every": 1, "optimizer": OptimizerSe
 
 
 @pytest.fixture(scope="module")
-def files(small_data, tmp_path_factory):
+def files(make_data, small_data, tmp_path_factory):
     """Questions, and eight pairs."""
     root = tmp_path_factory.mktemp("steps")
-    build_data("phantom", None, root / "phantoms", limit=8, seed=4)
-    build_data("preferences", root / "phantoms" / "train.jsonl", root / "pairs", seed=1)
+    make_data("phantom", None, root / "phantoms", limit=8, seed=4)
+    make_data("preferences", root / "phantoms" / "train.jsonl", root / "pairs", seed=1)
     kept = [one for one in read_preferences(root / "pairs" / "preferences.jsonl") if one.reason == "wrong answer"][:8]
     write_preferences(root / "pairs" / "few.jsonl", kept)
     return {"asked": small_data, "pairs": root / "pairs" / "few.jsonl"}

@@ -19,6 +19,7 @@ from assistant.case import Case
 from assistant.confidence import Kind, calibrate, shares, threshold
 from assistant.config import GenerationConfig
 from assistant.conversation import Question, ReportRequest
+from assistant.decide import decide
 from assistant.engine.features import PictureEncoder
 from assistant.engine.generate import Generator
 from assistant.evidence import Retriever
@@ -28,6 +29,7 @@ from assistant.known import KnownPictures
 from assistant.lookup import Lookup
 from assistant.prompts import render_report
 from assistant.questions import options_of, written_forms
+from assistant.review import CANNOT_TELL, cannot_tell
 from assistant.scope import check_scope
 
 if TYPE_CHECKING:
@@ -72,7 +74,8 @@ class Reply:
     kind: Kind
     """Which numbers calibrate it: closed where the question's words leave answers to choose from."""
     stop: str | None
-    """Why the assistant would abstain: scope, unfamiliar, premise, no picture, empty, unsure; None if it would not."""
+    """Why the assistant would abstain: scope, unfamiliar, premise, no picture, empty, untold (its own words),
+    unsure; None if it would not."""
     seconds: float
     """Its share of the time that its batch took."""
     written: str = ""
@@ -208,7 +211,7 @@ class Asker:
         """
         numbers = self.model.contract.calibration
         sure = raw if calibrated else calibrate(raw, kind, numbers)
-        stop = None if reply.stop in ("unsure", "empty") else reply.stop
+        stop = None if reply.stop in ("unsure", "empty", "untold") else reply.stop
         if stop is None and not text.strip():
             stop = "empty"
         if stop is None and sure < threshold(kind, numbers, self.settings.abstain_below):
@@ -226,11 +229,14 @@ class Asker:
             text, confidence, empty = answer.text, answer.confidence, answer.abstained
             kind = "closed" if case.options else "open"
             written = ""
-        stop = self._stop(case, kind, confidence, empty)
+        nothing = "empty" if empty else None
+        if case.request is None and cannot_tell(decide(case)[0]):
+            text, empty, nothing = CANNOT_TELL, False, "untold"  # scored as any answer: right where nothing can be told
+        stop = self._stop(case, kind, confidence, nothing)
         weighed = tuple(zip(case.options, shares(case.option_scores()), strict=True)) if case.scores else ()
         return Reply("" if empty else text, confidence, kind, stop, seconds, written, weighed)
 
-    def _stop(self, case: Case, kind: Kind, confidence: float, empty: bool) -> str | None:
+    def _stop(self, case: Case, kind: Kind, confidence: float, nothing: str | None) -> str | None:
         """Return why the assistant would abstain, in the order in which it checks."""
         calibration = self.model.contract.calibration
         text = case.question.text if case.question else ""
@@ -243,8 +249,8 @@ class Asker:
             return "premise"
         if not case.pictures and self.model.contract.capabilities.get("text_only") == "quote":
             return "no picture"
-        if empty:
-            return "empty"
+        if nothing is not None:
+            return nothing
         return "unsure" if confidence < threshold(kind, calibration, self.settings.abstain_below) else None
 
 

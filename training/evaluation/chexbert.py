@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from assistant.errors import ConfigError
-from training.evaluation.scorers import Pair, Scorer, is_report
+from training.evaluation.scorer import Pair, Scorer, is_report
 
 CONDITIONS: tuple[str, ...] = (
     "enlarged cardiomediastinum",

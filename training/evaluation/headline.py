@@ -9,7 +9,7 @@ import numpy as np
 
 from training.calibration_fit import cross_fitted, fit_temperature
 from training.evaluation.own_scores import QUESTION_SCORES, REPORT_SCORES
-from training.evaluation.scorers import Scorer, score_all
+from training.evaluation.scorer import Scorer, score_all
 from training.evaluation.summary import Prediction, Rows, calibration_numbers
 from training.uncertainty import (
     aurc,

@@ -242,6 +242,7 @@ _KINDS: tuple[tuple[str, str], ...] = (
         "modality",
         r"\bmodality\b|\b(?:kind|type) of (?:image|scan|study)\b|\b(?:imaging )?technique\b|\bimage taken\b",
     ),
+    ("which of two", r"\b(?:ct|mri|x-ray|ultrasound) or (?:an? )?(?:ct|mri|x-ray|ultrasound)\b"),
     ("region", r"\bbody region\b|\bpart of the body\b|\b(?:what|which) organ\b"),
     ("size", r"\bhow (?:large|big)\b|\bsize of\b|\bmillimetres\b|\bdiameter\b"),
     ("count", r"\bhow many\b|^count\b|\bnumber of\b"),
@@ -250,6 +251,11 @@ _KINDS: tuple[tuple[str, str], ...] = (
     ("place", r"^where\b|\blocation\b|\blocated\b"),
     ("plane", r"\bplane\b|\bview\b|\bcut\b"),
     ("normality", r"^(?:is|are|does|do)\b.*\b(?:abnormal\w*|normal|a finding)\b"),
+    (
+        "description",
+        r"^(?:(?:can|could|please) (?:you )?)?(?:describe|summari[sz]e|explain)\b(?!.*\bfinding)|\bwhat do you see\b|"
+        r"^what does (?:this|the) image show\b|^what is shown here\b|\btell me about\b|\bshort description\b",
+    ),
     ("presence", r"^(?:is|are|does|do|can|was|were|has|have|any|evidence)\b"),
     ("finding", r"\babnormal\w*\b|\bfindings?\b|\bimage show\b|\bclassified\b|\bdiagnosis\b|\bpathology\b"),
 )

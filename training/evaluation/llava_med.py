@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from training.evaluation.scorers import Pair, Scorer, is_closed, is_open, mean_of
+from training.evaluation.scorer import Pair, Scorer, is_closed, is_open, mean_of
 
 SOURCE = "microsoft/LLaVA-Med, llava/eval/run_eval.py"
 

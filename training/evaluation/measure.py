@@ -14,11 +14,14 @@ from training.evaluation.fairness import fairness
 from training.evaluation.headline import PROTOCOL, abstention, breakdowns, by_scorer, calibration, headline
 from training.evaluation.optional_scores import open_scorer
 from training.evaluation.pairs import set_accuracy
+from training.evaluation.progress import progress
 from training.evaluation.robustness import run_robustness
-from training.evaluation.run import CONTROL_LIMIT, ROBUSTNESS_LIMIT, progress
 from training.evaluation.scorers import find_scorers
 from training.evaluation.settings import EvaluationSettings
 from training.evaluation.summary import Rows, highlights, summary
+
+CONTROL_LIMIT = 500
+ROBUSTNESS_LIMIT = 200
 
 
 def score_rows(settings: EvaluationSettings, rows: Rows) -> dict[str, Any]:

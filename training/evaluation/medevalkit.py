@@ -14,7 +14,7 @@ import re
 import string
 from collections.abc import Sequence
 
-from training.evaluation.scorers import Pair, Scorer, is_choice, is_question, mean_of
+from training.evaluation.scorer import Pair, Scorer, is_choice, is_question, mean_of
 
 SOURCE = "alibaba-damo-academy/MedEvalKit, utils/utils.py"
 

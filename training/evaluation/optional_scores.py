@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from assistant.errors import ConfigError
-from training.evaluation.scorers import Pair, Scorer, is_report
+from training.evaluation.scorer import Pair, Scorer, is_report
 
 PairScores = Callable[[list[str], list[str]], Sequence[float]]
 """Takes reports and true reports, gives one score a report."""

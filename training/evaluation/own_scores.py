@@ -8,16 +8,7 @@ import numpy as np
 
 from assistant.findings import positive
 from assistant.review import change_sentences
-from training.evaluation.scorers import (
-    Pair,
-    Scorer,
-    is_choice,
-    is_closed,
-    is_open,
-    is_report,
-    is_text,
-    mean_of,
-)
+from training.evaluation.scorer import Pair, Scorer, is_choice, is_closed, is_open, is_report, is_text, mean_of
 from training.evaluation.text_scores import bleu_parts, bleu_value, meteor, rouge_l
 from training.metrics import answer_tokens, closed_right, exact_match, open_recall, token_f1
 

@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-CONTROL_LIMIT = 500
-ROBUSTNESS_LIMIT = 200
-
 
 def read_data(files: Sequence[Path], limit: int | None = None) -> list[tuple[Path, Example]]:
     """Read the examples of some files, each with the folder of its file.
@@ -126,6 +123,7 @@ def evaluate(
     from training.evaluation.answers import Asker
     from training.evaluation.items import make_item, standard_items
     from training.evaluation.measure import measure
+    from training.evaluation.progress import progress
     from training.evaluation.scorers import find_scorers
     from training.evaluation.strategies import make_strategy
 
@@ -191,12 +189,3 @@ def data_hash(files: Sequence[Path]) -> str:
             found.append(hashlib.file_digest(file, "sha256").hexdigest())
     found.sort()
     return found[0] if len(found) == 1 else hashlib.sha256("\n".join(found).encode()).hexdigest()
-
-
-def progress(what: str, total: int) -> Callable[[int], None]:
-    """Return a function that logs how many of `total` are done."""
-
-    def told(done: int) -> None:
-        logger.info("%d of %d %s", done, total, what)
-
-    return told

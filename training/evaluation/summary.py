@@ -13,7 +13,7 @@ import numpy as np
 from training.evaluation.answers import Reply
 from training.evaluation.items import Item
 from training.evaluation.own_scores import REPORT_SCORES
-from training.evaluation.scorers import Pair, score_all
+from training.evaluation.scorer import Pair, score_all
 from training.metrics import compare_findings, exact_match, normalise_answer, open_recall, token_f1
 from training.uncertainty import (
     COVERAGES,

@@ -22,7 +22,9 @@ def percent(estimate: Mapping[str, float] | None) -> str:
     """Return "81.2 % (77.0-85.1)", or "-" for none."""
     if not estimate or estimate["value"] != estimate["value"]:
         return "-"
-    return f"{100 * estimate['value']:.1f} % ({100 * estimate['low']:.1f}-{100 * estimate['high']:.1f})"
+    low, high = 100 * estimate["low"], 100 * estimate["high"]
+    between = " to " if low < 0 else "-"  # a dash before a minus cannot be read
+    return f"{100 * estimate['value']:.1f} % ({low:.1f}{between}{high:.1f})"
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

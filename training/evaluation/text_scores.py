@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from training.evaluation.scorers import Pair
+from training.evaluation.scorer import Pair
 from training.metrics import answer_tokens
 
 ORDER = 4

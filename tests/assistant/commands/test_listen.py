@@ -1,4 +1,5 @@
 import argparse
+import http.server
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pydicom
 import pytest
@@ -17,13 +19,15 @@ pytest.importorskip("pynetdicom", reason="receives studies")
 from assistant.commands.listen import Listening, run_listen  # noqa: E402
 from assistant.commands.options import duration  # noqa: E402
 from assistant.config import AssistantConfig, GenerationConfig  # noqa: E402
-from assistant.errors import ConfigError  # noqa: E402
+from assistant.errors import ConfigError, PacsError  # noqa: E402
 from assistant.pacs.dimse import DimseArchive  # noqa: E402
 from assistant.pacs.peer import Peer, parsed_peer  # noqa: E402
 from assistant.pacs.receiver import Sender  # noqa: E402
 
 pytestmark = [pytest.mark.usefixtures("tidy"), pytest.mark.filterwarnings("ignore:unclosed <:ResourceWarning")]
 
+WAIT_S = 240
+"""How long a test waits for what must come: a busy machine is slow."""
 ROOT = Path(__file__).resolve().parents[3]
 CONFIG = AssistantConfig(index="none", generation=GenerationConfig(report_max_new_tokens=8, batch_size=4))
 
@@ -42,15 +46,15 @@ def service(opener, out, destination=None, **settings):
     thread = threading.Thread(target=lambda: code.append(run_listen(CONFIG, opener, made, destination, stop, on_ready)))
     thread.start()
     try:
-        assert ready.wait(20)
+        assert ready.wait(WAIT_S)
         yield port[0]
     finally:
         stop.set()
-        thread.join(30)
+        thread.join(WAIT_S)
     assert code == [0]
 
 
-def until(true, seconds=30):
+def until(true, seconds=WAIT_S):
     deadline = time.monotonic() + seconds
     while not true() and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -66,10 +70,15 @@ def waiting(out):
     return [one for one in (out / "incoming").iterdir() if one.name[0] != "."]
 
 
-def test_a_study_is_reported_when_nothing_more_comes_and_its_images_go(opener, send, dicom_image, tmp_path, capsys):
+def test_a_study_is_reported_when_nothing_more_comes_and_its_images_go(
+    opener, send, dicom_image, tmp_path, capsys, monkeypatch
+):
+    now = [0.0]  # the spool's clock stands still until all have come
+    monkeypatch.setattr("assistant.pacs.spool.time", SimpleNamespace(monotonic=lambda: now[0]))
     with service(opener, tmp_path) as port:
         assert send(port, [dicom_image(1, 1), dicom_image(1, 2), dicom_image(2)]) == [0, 0, 0]
         assert len(waiting(tmp_path)) == 2
+        now[0] = 1.0
         until(lambda: len(reports(tmp_path)) == 2 and not waiting(tmp_path))
     assert sorted(len(one["inputs"]) for one in reports(tmp_path)) == [1, 2]
     told = capsys.readouterr().err
@@ -112,13 +121,83 @@ def test_an_image_that_cannot_be_read_stays_and_stops_nothing(opener, send, dico
 def test_reports_wait_for_a_destination_that_is_down(opener, send, dicom_image, tmp_path, capsys):
     pytest.importorskip("highdicom", reason="writes the SR")
     nobody = DimseArchive(Peer("A", "127.0.0.1", 1), "MEDASSIST", wait_s=0.01)
+    told = []
+
+    def tells_of_the_wait():
+        told.append(capsys.readouterr().err)
+        return "wait, and are sent again in 30 s: A@127.0.0.1:1 cannot be reached" in "".join(told)
+
     with service(opener, tmp_path, nobody, store=("sr",)) as port:
         send(port, [dicom_image(1)])
-        until(lambda: (tmp_path / "reports" / "studies").exists() and len(reports(tmp_path)) == 1)
-        time.sleep(0.7)
-    assert len(waiting(tmp_path)) == 1
+        until(tells_of_the_wait)
+    assert len(reports(tmp_path)) == len(waiting(tmp_path)) == 1
     assert not (tmp_path / "sent.jsonl").exists()
-    assert "wait, and are sent again in 30 s: A@127.0.0.1:1 cannot be reached" in capsys.readouterr().err
+
+
+def record_of(patient, accession, reason):
+    """A FHIR bundle that knows why a study was asked for."""
+    subject = {"reference": "Patient/7"}
+    return {"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": one} for one in (
+        {"resourceType": "Patient", "id": "7", "identifier": [{"value": patient}]},
+        {"resourceType": "ServiceRequest", "id": "1", "status": "active", "subject": subject,
+         "identifier": [{"value": accession}], "reasonCode": [{"text": reason}]},
+    )]}  # fmt: skip
+
+
+def test_the_record_tells_why_a_study_was_asked_for(opener, send, dicom_image, tmp_path):
+    (tmp_path / "record.json").write_text(json.dumps(record_of("P1", "A77", "Cough of Mr. Nr1")))
+    with service(opener, tmp_path / "out", fhir=str(tmp_path / "record.json")) as port:
+        assert send(port, [dicom_image(1, AccessionNumber="A77")]) == [0]
+        until(lambda: len(reports(tmp_path / "out")) == 1)
+    assert reports(tmp_path / "out")[0]["indication"] == "Cough of Mr. [removed]"
+
+
+def test_a_record_that_is_down_is_asked_again_and_the_study_waits(
+    opener, send, dicom_image, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("assistant.commands.listen._STORE_AGAIN_S", 0.4)
+    up = threading.Event()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            data = json.dumps(record_of("P1", "A77", "Cough")).encode()
+            self.send_response(200 if up.is_set() else 503)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *arguments):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_address[1]}/r4"
+    try:
+        with service(opener, tmp_path, fhir=address) as port:
+            assert send(port, [dicom_image(1, AccessionNumber="A77")]) == [0]
+            told = []
+
+            def tells_of_the_wait():
+                told.append(capsys.readouterr().err)
+                return "is asked again in 0 s: http://127.0.0.1" in "".join(told)
+
+            until(tells_of_the_wait)
+            assert reports(tmp_path) == []
+            up.set()
+            until(lambda: len(reports(tmp_path)) == 1 and not waiting(tmp_path))
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert reports(tmp_path)[0]["indication"] == "Cough"
+
+
+def test_a_record_that_cannot_be_meant_is_told_before_the_model_loads(tmp_path):
+    def opened(config):
+        raise AssertionError("loaded")
+
+    settings = Listening(out=tmp_path, port=0, fhir="http://fhir.example/r4")
+    with pytest.raises(PacsError, match="is not encrypted"):
+        run_listen(CONFIG, opened, settings, None, threading.Event())
 
 
 @pytest.mark.parametrize(

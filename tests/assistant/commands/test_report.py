@@ -135,7 +135,7 @@ def test_status_counts_states_and_names_reasons(opener, scans, tmp_path, capsys)
     assert "3 done, 0 running, 0 pending, 0 failed, 1 quarantined" in printed
     assert "broken" not in printed
     run_status(tmp_path / "out", keep_names=True)
-    assert "broken.dcm: image-" in capsys.readouterr().out
+    assert "broken.dcm: this is text" in capsys.readouterr().out
 
 
 def test_only_what_failed_is_tried_again_on_request(opener, scans, make_file, tmp_path, capsys):

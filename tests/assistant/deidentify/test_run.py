@@ -144,3 +144,13 @@ def test_burned_in_text_is_blacked_out_and_all_else_is_equal(folder, tmp_path, l
         read = subprocess.run(["tesseract", "-", "-"], input=stream.getvalue(), capture_output=True, check=False)
         assert b"ZAPHOD" not in read.stdout
         assert b"4711" not in read.stdout
+
+
+def test_two_objects_with_one_instance_uid_are_both_written(tmp_path, planted, with_picture, saved, labelled):
+    (tmp_path / "in").mkdir()
+    for number, pixels in enumerate((labelled, labelled, labelled + 1)):  # the second is a copy of the first
+        (tmp_path / "in" / f"{number}.dcm").write_bytes(saved(with_picture(planted(), pixels)))
+    assert app.main(["deidentify", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--pixels", "keep"]) == 0
+    found = sorted(tmp_path.glob("out/**/*.dcm"))
+    assert len(found) == 2
+    assert len({path.read_bytes() for path in found}) == 2

@@ -10,6 +10,8 @@ from assistant.ehr.attach import attach, open_record
 from assistant.ehr.fhir import FhirRecord, FhirServer
 from assistant.errors import DataError, PacsError
 from assistant.exports.markdown import report_markdown
+from assistant.imaging.load import load_picture
+from assistant.readahead import RunSettings, read_ahead
 from assistant.studies import Study
 
 TEXT = "Findings: Seen by Dr. Arthur Dent. Nodule of 4 mm.\nImpression: Nodule. Jane Doe was told on 3.4.2023."
@@ -145,6 +147,11 @@ def test_a_study_gets_it_without_names_and_dates(file, dicom_image, tmp_path):
     for secret in ("Doe", "Jane", "Arthur", "2023", "H-1", "A77"):
         assert secret not in told
     assert [one["days_before"] for one in study.clinical["earlier"]] == [122, 303]
+    (prepared,) = read_ahead([study], RunSettings(tmp_path, "m"), load_picture, lambda *asked: ("mine", None))
+    assert prepared.request.earlier == (
+        "Earlier report, 122 days before: Stable nodule. Earlier report, 303 days before: Nodule. [removed] [removed] "
+        "was told on [date]."
+    )
     page = report_markdown({"sections": {}, "indication": study.indication, "clinical": study.clinical})
     assert "- Indication: Cough of Mrs. \\[removed\\]; Fever" in page
     assert "- Earlier report, 122 day(s) before: Chest X-ray: Stable nodule." in page

@@ -57,6 +57,43 @@ def test_a_summary_takes_sentences_whole_and_shows_what_differs():
     assert unsupported([*made.latest, *made.new, *made.gone, *made.earlier], [first, last]) == []
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("No left effusion.", "Right effusion."), ("Right nodule.", "No left nodule."),
+        ("2 mm nodule.", "No nodule larger than 3 mm."), ("Nodule.", "No new nodule."),
+        ("Old fracture.", "No acute fracture or dislocation."), ("Mass in the liver.", "No mass in the kidney."),
+        ("Mass.", "No mass effect."), ("Pleural effusion.", "No pericardial effusion."),
+        ("No effusion.", "History of effusion."), ("No pneumonia.", "Pneumonia cannot be excluded."),
+        ("No effusion.", "If there is an effusion, ultrasound may help."), ("Both effusions.", "No right effusion."),
+        ("Nodule in segment 4.", "No nodule in segment 8."), ("Moderate effusion.", "No large effusion."),
+    ],
+)  # fmt: skip
+def test_a_denial_counts_only_for_what_it_names(before, after):
+    made = summary([report("", before), report("", after)])
+    assert (made.new, made.gone) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("No effusion or pneumothorax.", "Small right pneumothorax.", "new"),
+        ("No evidence of pleural effusion.", "Left pleural effusion.", "new"),
+        ("Right effusion.", "The effusion has resolved.", "gone"),
+        ("4 mm nodule on the left.", "No nodule on the left.", "gone"),
+    ],
+)
+def test_a_denial_of_all_or_of_the_same_counts(before, after, said):
+    made = summary([report("", before), report("", after)])
+    assert [one.text for one in getattr(made, said)] == [after if said == "new" else before]
+
+
+def test_names_in_which_a_word_means_something_else_stay_whole():
+    for text in ("Malignant hypertension.", "Hepatic flexure of the colon.", "Acute angle of the stomach."):
+        (told,) = plain_report(report("", text))
+        assert told.text == text
+
+
 def test_a_sentence_without_its_source_is_found():
     made = report("Nodule.", "")
     (told,) = plain_report(made)

@@ -107,3 +107,20 @@ def test_repeated_rows_are_copies():
     assert torch.equal(keys(copies), keys(cache)[[1, 1, 0]])
     keys(copies).zero_()
     assert keys(cache).abs().sum() > 0
+
+
+def test_a_cache_that_is_let_go_frees_its_memory_at_once():
+    import gc
+    import weakref
+
+    cache = KeyValues(2, rows=1, expected=4, device=torch.device("cpu"))
+    cache.extend(torch.ones((1, 1), dtype=torch.bool))
+    for layer in range(2):
+        cache.update(torch.zeros(1, 1, 1, 2), torch.zeros(1, 1, 1, 2), layer)
+    there = weakref.ref(cache)
+    gc.disable()
+    try:
+        del cache
+        assert there() is None
+    finally:
+        gc.enable()

@@ -1,7 +1,9 @@
 import numpy as np
+import pytest
 import torch
 
 from assistant.engine.features import PictureEncoder
+from assistant.model.load import load_model
 
 
 def test_patches_and_joint_embedding_are_those_of_the_model_itself(tiny_model, make_picture):
@@ -55,3 +57,25 @@ def test_features_may_enter_a_training_step(tiny_model, make_picture):
     weight = torch.ones(patches.shape[1], requires_grad=True)
     (patches @ weight).sum().backward()
     assert weight.grad is not None
+
+
+def test_pixels_that_are_ready_give_the_features_of_their_pictures(tiny_model, make_picture):
+    shown = [make_picture(seed) for seed in range(3)]
+    encoder = PictureEncoder(tiny_model)
+    made = encoder.encode_pixels(tiny_model.pixel_values(shown), [one.content_id for one in shown])
+    for one, other in zip(made, PictureEncoder(tiny_model).encode(shown), strict=True):
+        assert one.content_id == other.content_id
+        assert torch.equal(one.patches, other.patches)
+        assert np.array_equal(one.joint, other.joint)
+    assert encoder.passes == 3
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_batches_that_are_made_ready_ahead_are_those_of_one_after_the_other(tiny_folder, make_picture):
+    model = load_model(tiny_folder, device="cuda", dtype="float32")
+    shown = [make_picture(seed) for seed in range(9)]
+    ahead = PictureEncoder(model, batch_size=2).encode(shown)
+    for picture, one in zip(shown, ahead, strict=True):
+        (alone,) = PictureEncoder(model).encode([picture])
+        assert torch.allclose(one.patches, alone.patches, atol=1e-4)

@@ -121,3 +121,32 @@ def test_options_are_weighed_when_a_row_joins(generator, asked):
     run(flow, {0: [first], 4: [second]})
     assert second.scores == pytest.approx(generator.score_options(asked[1], ["Yes", "No"]), abs=1e-3)
     assert first.scores == []
+
+
+def test_a_question_for_one_token_takes_no_place_among_the_others(generator, asked):
+    flow = generator.flow(1)
+    long = generator.ticket(asked[0])
+    brief = [generator.ticket(prompt, ["Yes", "No"], max_new_tokens=1) for prompt in asked[1:]]
+    with torch.inference_mode():
+        flow.join([long])
+        flow.weigh(brief)
+        assert flow.going == [long]
+    for ticket, prompt in zip(brief, asked[1:], strict=True):
+        made, scores = ticket.made
+        (alone, first), usual = generator.answer([prompt], [["Yes", "No"]])[0], generator.generate([prompt])[0]
+        assert ticket.row.over
+        assert made.log_probs == (pytest.approx(usual.log_probs[0], abs=1e-4),)
+        assert made.ids == alone.ids[:1]
+        assert scores == pytest.approx(first, abs=1e-3)
+
+
+def test_brief_and_long_answers_that_are_written_together_are_those_of_each_alone(generator, asked):
+    limits = (1, 12, 1, 5)
+    alone = [generator.generate([one], max_new_tokens=most)[0].ids for one, most in zip(asked, limits, strict=True)]
+    tickets = [generator.ticket(one, max_new_tokens=most) for one, most in zip(asked, limits, strict=True)]
+    flow = generator.flow(2)
+    with torch.inference_mode():
+        write_all(flow, tickets)
+    assert [ticket.made[0].ids for ticket in tickets] == alone
+    # The brief ones take no step.
+    assert flow.steps == max(len(ticket.made[0].log_probs) for ticket in tickets) - 1

@@ -76,3 +76,4 @@ def test_the_ways_are_told_in_a_line():
     told = "precision int8, oneDNN-packed linears for 1 of 2 shapes, decode attention matmul for batches"
     assert ways.describe() == told
     assert Paths("exact", {}, (False, False)).describe().endswith("decode attention torch's own")
+    assert Paths("exact", {}, (False, False), "graph").describe().endswith("torch's own, steps as one CUDA graph")

@@ -27,6 +27,8 @@ def test_the_structured_report_lies_in_the_study_and_is_unverified(record):
     assert [one for one in headings if one in ("55111-9", "59776-5", "19005-8")] == ["55111-9", "59776-5", "19005-8"]
     texts = [item.ContentSequence[0].TextValue for item in report.ContentSequence if "ContentSequence" in item]
     assert "Nodule <6 mm & clear | lungs^." in texts
+    told = {item.ConceptNameCodeSequence[0].CodeValue: item.get("TextValue") for item in report.ContentSequence}
+    assert (told["121015"], told["121016"]) == ("tiny", "feed"), "model and serial number of the device"
 
 
 def test_a_report_exported_twice_is_one_instance(record):
@@ -67,3 +69,15 @@ def test_images_with_few_elements_can_be_reported_on(record, image):
     for name in ("sr", "dicom-pdf"):
         made = pydicom.dcmread(io.BytesIO(render(name, {**record, "inputs": [str(bare)]})))
         assert made.AccessionNumber in (None, "")
+
+
+@pytest.mark.parametrize("name", ["sr", "dicom-pdf", "sc"])
+@pytest.mark.parametrize("elements", [{}, {"Laterality": "L", "BodyPartExamined": "HAND"}, {"AccessionNumber": None}])
+def test_dciodvfy_finds_no_error(record, image, tmp_path, name, elements):
+    path = tmp_path / "made.dcm"
+    heat = {"nats": [[0.0] * 8 for _ in range(7)] + [[2.0] * 8], "whole": 1.5}
+    path.write_bytes(render(name, {**record, "inputs": [str(image(**elements))], "heat": heat}))
+    told = subprocess.run([tool("dciodvfy"), "-new", str(path)], capture_output=True, text=True, check=False)
+    assert "Error" not in told.stdout + told.stderr
+    assert told.returncode == 0
+    assert {"sr": "EnhancedSR", "dicom-pdf": "EncapsulatedPDF", "sc": "SCImage"}[name] in told.stdout + told.stderr

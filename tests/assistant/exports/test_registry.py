@@ -1,6 +1,8 @@
 import importlib.util
 import io
 import json
+import subprocess
+import sys
 import zipfile
 
 import pydicom
@@ -8,7 +10,7 @@ import pytest
 
 from assistant.conversation import NOT_FOR_CLINICAL_USE
 from assistant.errors import ConfigError, ExportError
-from assistant.exports.registry import FORMATS, check_formats, ending, render
+from assistant.exports.registry import FORMATS, check_formats, ending, is_installed, render
 
 
 def here(name):
@@ -79,3 +81,21 @@ def test_endings_differ():
 
 def test_json_is_the_record(record):
     assert json.loads(render("json", record)) == record
+
+
+def test_what_is_installed_is_told_without_loading_any_of_it():
+    code = (
+        "import sys; from assistant.exports.registry import FORMATS, is_installed; list(map(is_installed, FORMATS)); "
+        "sys.exit(bool({'highdicom', 'reportlab', 'docx', 'onnxruntime', 'rapidocr_onnxruntime'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_format_is_not_offered_where_its_library_or_the_finder_of_text_is_missing(monkeypatch):
+    find = importlib.util.find_spec
+    for missing, without, still in (("docx", "docx", "html"), ("rapidocr_onnxruntime", "html", "md")):
+        monkeypatch.setattr(
+            importlib.util, "find_spec", lambda name, gone=missing: None if name == gone else find(name)
+        )
+        assert not is_installed(without)
+        assert is_installed(still)

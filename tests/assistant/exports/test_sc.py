@@ -29,11 +29,12 @@ def test_the_overlay_lies_in_the_study_and_says_what_it_is(overlay):
     assert list(overlay.ImageType) == ["DERIVED", "SECONDARY"]
     assert (overlay.ConversionType, overlay.ContentQualification, overlay.Modality) == ("WSD", "RESEARCH", "OT")
     assert overlay.SeriesDescription == "AI draft overlay, unverified"
+    assert "Model tiny, fingerprint feed." in overlay.DerivationDescription
     assert "not for clinical use" in overlay.ImageComments
     (origin,) = overlay.SourceImageSequence
     assert origin.ReferencedSOPInstanceUID == "1.2.3.5"
     assert origin.PurposeOfReferenceCodeSequence[0].CodeValue == "121322"
-    assert "BurnedInAnnotation" not in overlay  # unknown, as in the image
+    assert (overlay.BurnedInAnnotation, overlay.Laterality) == ("NO", "")  # text is blacked out
 
 
 def test_colour_and_box_lie_where_the_heat_is_and_the_band_below_the_picture(overlay):

@@ -5,6 +5,9 @@ import shutil
 import sqlite3
 import stat
 import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -107,11 +110,44 @@ def test_a_fault_quotes_nothing_of_what_was_to_be_kept(store, word):
     assert caught.value.__cause__ is None
 
 
+def test_words_on_one_answer_at_the_same_moment_leave_one_of_them(store, word):
+    store.open()
+    start = threading.Barrier(6, timeout=60)
+
+    def give(correction):
+        for number in range(8):
+            start.wait()
+            store.put(word(f"answer {number}", correction=correction))
+
+    with ThreadPoolExecutor(6) as pool:
+        for one in [pool.submit(give, f"word {number}") for number in range(6)]:
+            one.result()
+    assert [one.id for one in store.all()] == [f"answer {number}" for number in range(8)]
+
+
+def test_a_file_that_another_program_holds_is_told_also_when_it_is_to_shrink(store, word, monkeypatch):
+    monkeypatch.setattr("assistant.feedback.store._WAIT_S", 0.05)
+    store.put(word())
+    purged = store._session
+
+    @contextmanager
+    def held_afterwards():
+        with purged() as session:
+            yield session
+        other.execute("BEGIN IMMEDIATE")
+
+    monkeypatch.setattr(store, "_session", held_afterwards)
+    with closing(sqlite3.connect(store.address.file, isolation_level=None)) as other:
+        with pytest.raises(DataError, match=r"cannot be used \(OperationalError\)"):
+            store.purge(every=True)
+        other.execute("ROLLBACK")
+
+
 def _write(path, start, name):
     from tests.assistant.feedback.test_store import address_of as read
 
     store = FeedbackStore(read(path))
-    start.wait(30)
+    start.wait()
     from assistant.feedback.records import Feedback
 
     for number in range(5):
@@ -127,7 +163,7 @@ def test_processes_that_begin_at_once_all_keep_their_words(store):
         worker.start()
     start.set()
     for worker in workers:
-        worker.join(60)
+        worker.join()
         assert worker.exitcode == 0
     assert len(list(store.all())) == 15
 

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -15,6 +18,7 @@ from assistant.imaging import isolated
 from assistant.imaging.isolated import IsolatedDecoder
 from assistant.imaging.load import load_picture
 
+ROOT = Path(isolated.__file__).parents[2]
 PATH = get_testdata_file("MR_small_jpeg_ls_lossless.dcm", download=False)
 PLAIN = get_testdata_file("MR_small.dcm", download=False)
 
@@ -73,6 +77,12 @@ def test_a_worker_that_died_or_hangs_is_replaced(decoder, monkeypatch):
     assert decoder.decode(frame, options) is None
     monkeypatch.undo()
     assert decoder.decode(frame, options) is not None
+
+
+def test_a_frame_may_use_so_much_of_a_processor_and_no_more():
+    code = "from assistant.imaging.gdcm_worker import allow\nallow(0.1)\nwhile True: pass"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False)
+    assert ended.returncode == -signal.SIGXCPU
 
 
 def test_threads_take_turns(decoder):

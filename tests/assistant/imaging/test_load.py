@@ -135,12 +135,12 @@ def test_warnings_are_muted_until_the_last_thread_has_left():
     def stay():
         with QUIET:
             inside.set()
-            leave.wait(10)
+            leave.wait(60)
 
     thread = threading.Thread(target=stay)
     before = list(warnings.filters)
     thread.start()
-    inside.wait(10)
+    assert inside.wait(60)
     with QUIET:
         pass
     warnings.warn("muted", stacklevel=1)  # an error, if the first to leave had restored the filters

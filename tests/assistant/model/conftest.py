@@ -43,30 +43,3 @@ def batch() -> Callable[[LoadedModel, list[str]], dict[str, Any]]:
         )
 
     return make
-
-
-@pytest.fixture(scope="session")
-def adapter_folder(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An adapter on the tiny model: random LoRA on queries and values, and a connector that was moved."""
-    import torch
-    from peft import LoraConfig
-
-    from assistant.model.adapter import wrap
-    from assistant.model.load import load_model
-    from assistant.model.save import save_adapter
-
-    base = load_model(tiny_folder, device="cpu")
-    settings = LoraConfig(
-        r=4,
-        target_modules=r".*language_model.*\.(q_proj|v_proj)",
-        modules_to_save=["multi_modal_projector"],
-        init_lora_weights=False,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
-        model = wrap(base.llava, settings)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "modules_to_save" in name:
-                parameter.mul_(1.5)
-    return save_adapter(model, base, tmp_path_factory.mktemp("adapters") / "lora", name="tiny-lora")

@@ -11,7 +11,6 @@ import torch
 
 from assistant.errors import ModelError
 from assistant.model.adapter import wrap
-from assistant.model.build import assemble_folder
 from assistant.model.load import load_model
 from assistant.model.merge import merge_adapter
 from assistant.model.quantize import count_quantized, quantization_config
@@ -21,31 +20,16 @@ pytest.importorskip("bitsandbytes")
 
 
 @pytest.fixture(scope="module")
-def folder(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model whose linears are multiples of 32 wide, as the 4-bit routines for CPUs want them."""
-    root = tiny_folder.parent
-    llm = {
-        "hidden_size": 64,
-        "intermediate_size": 128,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 1,
-        "max_position_embeddings": 128,
-    }
-    return assemble_folder(root / "encoder", llm, root / "tokenizer", tmp_path_factory.mktemp("quantized") / "m")
-
-
-@pytest.fixture(scope="module")
-def exact(folder: Path) -> Any:
+def exact(wide_folder: Path) -> Any:
     """That model, not quantized."""
-    return load_model(folder, device="cpu")
+    return load_model(wide_folder, device="cpu")
 
 
 @pytest.mark.parametrize("kind", ["nf4", "int8"])
 def test_only_the_language_models_linears_are_quantized(
-    folder: Path, exact: Any, batch: Callable[..., Any], kind: Any
+    wide_folder: Path, exact: Any, batch: Callable[..., Any], kind: Any
 ) -> None:
-    model = load_model(folder, device="cpu", quantization=kind)
+    model = load_model(wide_folder, device="cpu", quantization=kind)
     counts = count_quantized(model.llava)
     assert counts == {
         "language_model": 14,  # 2 layers of q, k, v, o, gate, up, down

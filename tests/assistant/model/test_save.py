@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from assistant.errors import ModelError
-from assistant.model.load import folder_fingerprint, load_model
+from assistant.model.load import folder_fingerprint, load_model, starter_folder
 from assistant.model.merge import merge_adapter
 from assistant.model.save import save_model
-from assistant.model.tensors import stored_dtype
+from assistant.model.tensors import read_header, stored_dtype
 from assistant.model.writing import atomic_folder
 
 QUESTIONS = ["CT?", "Is there a glioma in this MRI?"]
@@ -197,3 +197,10 @@ def test_adapter_tensors_that_do_not_fit_are_refused(
 def test_wrong_base_given_to_merge_is_refused(adapter_folder: Path, copy: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="was trained on .* was given"):
         merge_adapter(adapter_folder, tmp_path / "out", base=load_model(copy, device="cpu"))
+
+
+def test_other_servers_are_told_which_file_holds_the_weights(tiny_model: Any, tmp_path: Path) -> None:
+    out = save_model(tiny_model, tmp_path / "out")
+    index = json.loads((out / "model.safetensors.index.json").read_text())
+    assert index["weight_map"] == dict.fromkeys(sorted(read_header(out / "model.safetensors")), "model.safetensors")
+    assert (starter_folder() / "model.safetensors.index.json").is_file()

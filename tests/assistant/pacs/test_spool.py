@@ -1,5 +1,5 @@
 import re
-import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -40,11 +40,14 @@ def test_limits_refuse_and_what_is_there_may_come_again(spool, dicom_image):
     assert made.take(dicom_image(2), b"x" * 700) == TAKEN
 
 
-def test_a_study_is_stable_when_nothing_has_come_for_a_while(spool, dicom_image):
+def test_a_study_is_stable_when_nothing_has_come_for_a_while(spool, dicom_image, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("assistant.pacs.spool.time", SimpleNamespace(monotonic=lambda: now[0]))
     made = spool()
     made.take(dicom_image(1), b"x")
+    now[0] += 0.19
     assert made.stable(0.2) == []
-    time.sleep(0.25)
+    now[0] += 0.02
     made.take(dicom_image(2), b"x")
     (quiet,) = made.stable(0.2)
     assert [one.read_text() for one in quiet.iterdir()] == ["x"]

@@ -25,6 +25,7 @@ from PIL import Image
 
 import assistant
 from assistant.chat import MedicalAssistant
+from assistant.choice import Others
 from assistant.commands.opened import Opened
 from assistant.config import GenerationConfig
 from assistant.feedback.desk import open_desk
@@ -35,10 +36,23 @@ from assistant.serve.keys import KeyRing
 from assistant.serve.metrics import Metrics
 from assistant.serve.routes import OPENED, add_api
 from assistant.serve.settings import ServeConfig
+from assistant.serve.upstream import UpstreamWriter
 from assistant.ui.server import build_app, listen
 
 # Never unsure: a random model's answers are wanted here, not its abstentions.
 SETTINGS = GenerationConfig(max_new_tokens=8, report_max_new_tokens=8, abstain_below=0.0, batch_size=8)
+
+
+WAIT_S = 240
+"""How long a test waits for what must come: a busy machine is slow, and pytest ends what hangs."""
+
+
+def soon(condition: Callable[[], Any]) -> None:
+    """Wait until something holds."""
+    ends = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < ends, "waited in vain"
+        time.sleep(0.01)
 
 
 def start_process(*words: str) -> tuple[subprocess.Popen[str], str]:
@@ -57,7 +71,7 @@ def start_process(*words: str) -> tuple[subprocess.Popen[str], str]:
 def stop_process(process: subprocess.Popen[str]) -> None:
     """End it as Ctrl-C does."""
     process.send_signal(signal.SIGINT)
-    process.wait(60)
+    process.wait(WAIT_S)
     if process.stdout is not None:
         process.stdout.close()
 
@@ -73,7 +87,7 @@ class Running:
 
     def client(self, key: str = "none", **options: Any) -> openai.OpenAI:
         """Return OpenAI's own client; it does not try again unless told to."""
-        made = openai.OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, timeout=60, **options)
+        made = openai.OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, timeout=WAIT_S, **options)
         self.clients.append(made)
         return made
 
@@ -83,17 +97,25 @@ def start_server(tiny_model, tmp_path_factory) -> Iterator[Callable[..., Running
     """Return a function that starts a server; `serve:` settings are its named arguments."""
     ending: list[tuple[uvicorn.Server, threading.Thread, Running]] = []
 
-    def start(generation: GenerationConfig = SETTINGS, *, feedback: bool = True, **settings: Any) -> Running:
-        made = MedicalAssistant(tiny_model, None, generation)
-        opened = Opened(made, tiny_model.name, tiny_model.fingerprint, None)
-        audit = AuditLog(tmp_path_factory.mktemp("audit") / "audit.jsonl")
+    def start(
+        generation: GenerationConfig = SETTINGS, *, feedback: bool = True, others: Others | None = None, **settings: Any
+    ) -> Running:
         serve = ServeConfig(page=False, **settings)
+        writer = UpstreamWriter(serve, generation) if serve.upstream else None
+        made = MedicalAssistant(tiny_model, None, generation, writer)
+        if writer is not None:
+            writer.scorer = made.scorer
+        link = writer.link if writer else None
+        opened = Opened(made, tiny_model.name, tiny_model.fingerprint, None, link)
+        audit = AuditLog(tmp_path_factory.mktemp("audit") / "audit.jsonl")
         calls = Calls(audit, Metrics())
         desk = open_desk(
             str(tmp_path_factory.mktemp("feedback") / "feedback.sqlite") if feedback else "none", None,
             calls.note_feedback,
         )  # fmt: skip
-        service = QueuedService(lambda: opened, serve, calls, batch_size=generation.batch_size, feedback=desk)
+        service = QueuedService(
+            lambda: opened, serve, calls, batch_size=generation.batch_size, feedback=desk, others=others
+        )
         service.get()
         keys = KeyRing(Path(serve.keys)) if serve.keys else None
 
@@ -106,8 +128,7 @@ def start_server(tiny_model, tmp_path_factory) -> Iterator[Callable[..., Running
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
-        while not server.started:
-            time.sleep(0.01)
+        soon(lambda: server.started)
         running = Running(f"http://127.0.0.1:{listener.getsockname()[1]}", service, audit.path)
         ending.append((server, thread, running))
         return running
@@ -117,8 +138,8 @@ def start_server(tiny_model, tmp_path_factory) -> Iterator[Callable[..., Running
         for client in running.clients:
             client.close()
         server.should_exit = True
-        thread.join(10)
-        running.service.queue.close()
+        thread.join(WAIT_S)
+        running.service.close()
         if running.service.feedback is not None:
             running.service.feedback.store.close()
         if running.service.calls.audit is not None:

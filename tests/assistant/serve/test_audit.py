@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 import time
@@ -60,8 +61,6 @@ def lines_changed(log, change):
     ],
 )
 def test_a_line_that_was_changed_removed_or_moved_is_found(log, change, message, capsys):
-    import re
-
     lines_changed(log, change)
     assert re.search(message, verify_log(log).fault or "")
     assert run_audit(log) == 1
@@ -118,7 +117,7 @@ def test_a_kill_at_any_moment_leaves_a_log_that_is_whole(tmp_path):
     path = tmp_path / "audit.jsonl"
     code = (
         "import sys; from pathlib import Path; from assistant.serve.audit import AuditLog\n"
-        "log = AuditLog(Path(sys.argv[1])); print('up', flush=True)\n"
+        "log = AuditLog(Path(sys.argv[1])); log.append('chat', who='ann'); print('up', flush=True)\n"
         "while True: log.append('chat', who='ann', id='x' * 200)"
     )
     for wait in (0.02, 0.05, 0.11):
@@ -131,6 +130,44 @@ def test_a_kill_at_any_moment_leaves_a_log_that_is_whole(tmp_path):
         process.stdout.close()
         assert verify_log(path).fault is None
         assert verify_log(path).lines > 0
+
+
+def test_a_log_that_is_written_on_while_it_is_looked_at_is_whole(log, monkeypatch):
+    from assistant.serve import audit
+
+    writer, check = AuditLog(log), audit._fault
+
+    def check_while_others_ask(*line):
+        writer.append("chat", who="ann")
+        return check(*line)
+
+    monkeypatch.setattr(audit, "_fault", check_while_others_ask)
+    assert verify_log(log).fault is None
+    assert verify_log(log).lines == 10
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ((5, "h5"), (5, "h5"), None),
+        ((4, "h4"), (4, "h4"), None),  # a kill between the two writes
+        ((3, "h3"), (3, "h3"), "names another last line"),
+        ((3, "h3"), (9, "h9"), None),  # written on while it was read
+        ((3, "h3"), (5, "h5"), None),
+        ((2, "h2"), (3, "h3"), "names another last line"),  # it moved, and stopped short of what was read
+        ((6, "h6"), (9, "h9"), r"1 line\(s\) were removed"),
+        ((3, "other"), (9, "h9"), "names another last line"),
+        ((3, "h3"), (5, "other"), "names another last line"),
+        ((9, "h9"), (5, "h5"), r"4 line\(s\) were removed"),
+    ],
+)
+def test_the_noted_end_is_held_against_the_log_as_it_was_before_and_after(before, after, message):
+    from assistant.serve.audit import _head_fault
+
+    heads = [json.dumps({"n": number, "hash": digest}).encode() for number, digest in (before, after)]
+    fault = _head_fault("audit.jsonl.head", *heads, [f"h{number}" for number in range(6)])
+    assert re.search(message, fault or "") if message else fault is None
 
 
 def test_two_processes_cannot_write_one_log(log):

@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-import time
 from pathlib import Path
 
 import openai
@@ -13,7 +12,7 @@ from assistant.conversation import Question
 from assistant.imaging.load import load_picture
 from assistant.serve.chat import REPLACED, _remainder
 from assistant.serve.messages import EARLIER_IMAGES, SYSTEM_IGNORED
-from tests.assistant.serve.conftest import SETTINGS
+from tests.assistant.serve.conftest import SETTINGS, soon
 
 
 @pytest.fixture(scope="module")
@@ -211,14 +210,9 @@ def test_a_client_that_leaves_frees_its_place(start_server, asking):
     )
     next(iter(stream))
     stream.close()
-    for _ in range(100):
-        if not server.service.queue.waiting and not server.service.queue.running:
-            break
-        time.sleep(0.05)
-    assert server.service.queue.waiting == server.service.queue.running == 0
+    soon(lambda: not (server.service.queue.waiting or server.service.queue.running))
     assert model.answer(Question("And now?", (load_picture(_png()),))).text
-    ends = [json.loads(line) for line in server.audit.read_text().splitlines()]
-    assert ends[-1]["what"] == "ended"
+    soon(lambda: json.loads(server.audit.read_text().splitlines()[-1])["what"] == "ended")
 
 
 def _png():

@@ -4,6 +4,7 @@ import pytest
 
 from assistant.conversation import Question
 from assistant.errors import AssistantError
+from tests.assistant.serve.conftest import WAIT_S
 
 
 def test_heat_waits_its_turn_and_is_noted_without_content(server, make_picture):
@@ -22,12 +23,12 @@ def test_heat_is_refused_with_a_clear_word_when_too_much_waits(start_server, mak
 
     def hold(asked):
         running.set()
-        gate.wait(30)
+        gate.wait(120)
         return [None] * len(asked)
 
     service.queue._handlers["texts"] = hold
     service.submit("texts", "bob", ["a"])
-    running.wait(10)
+    assert running.wait(WAIT_S)
     service.submit("texts", "bob", ["b"])
     with pytest.raises(AssistantError, match=r"requests wait already\. Try again in"):
         service.heat(question, "A CT scan.", "ann")
@@ -48,7 +49,7 @@ def test_others_have_their_turn_between_the_parts_of_a_heat(start_server, make_p
     asker = threading.Thread(target=lambda: heats.append(service.heat(question, "A CT scan.", "ann")))
     asker.start()
     assert begun.wait(60)
-    service.submit("texts", "bob", ["a"]).future.result(60)
+    service.submit("texts", "bob", ["a"]).future.result(WAIT_S)
     assert asker.is_alive(), "bob waited for all of ann's heat"
     asker.join(120)
     assert heats[0].nats.shape == (8, 8)

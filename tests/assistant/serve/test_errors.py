@@ -9,6 +9,7 @@ import pytest
 from assistant.errors import AssistantError, ConfigError, ImageError, ModelError
 from assistant.serve.errors import ApiError, as_api_error, field_name
 from assistant.serve.jobs import Busy
+from tests.assistant.serve.conftest import WAIT_S
 
 TEXT = [{"role": "user", "content": "What?"}]
 
@@ -29,6 +30,12 @@ WRONG = [
     ({"model": "tiny", "messages": TEXT, "temperature": 3}, 400, "invalid_value", "temperature", "less than or equal"),
     ({"model": "tiny", "messages": TEXT, "n": 2}, 400, "unsupported_parameter", "n", "one answer is made"),
     ({"model": "tiny", "messages": TEXT, "tools": [{}]}, 400, "unsupported_parameter", "tools", "calls no tools"),
+    ({"model": "tiny", "messages": TEXT, "functions": [{}]}, 400, "unsupported_parameter", "functions", "no functions"),
+    ({"model": "tiny", "messages": TEXT, "modalities": ["audio"]}, 400, "unsupported_parameter", "modalities", "text"),
+    ({"model": "tiny", "messages": TEXT, "audio": {"a": 1}}, 400, "unsupported_parameter", "audio", "text"),
+    ({"model": "tiny", "messages": TEXT, "prediction": "x"}, 400, "unsupported_parameter", "prediction", "first word"),
+    ({"model": "tiny", "messages": TEXT, "web_search_options": {}}, 400, "unsupported_parameter", "web_search_options",
+     "nothing is looked up"),
     ({"model": "tiny", "messages": TEXT, "logprobs": True}, 400, "unsupported_parameter", "logprobs", "confidence"),
     ({"model": "tiny", "messages": TEXT, "presence_penalty": 1}, 400, "unsupported_parameter", "presence_penalty", ""),
     (
@@ -55,7 +62,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("body", "status", "code", "param", "message"), WRONG)
 def test_a_wrong_request_is_told_what_is_wrong(server, body, status, code, param, message):
-    response = httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=60)
+    response = httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=WAIT_S)
     error = response.json()["error"]
     assert (response.status_code, error["code"]) == (status, code)
     assert param in (None, error["param"])
@@ -79,14 +86,14 @@ def test_a_wrong_request_is_told_what_is_wrong(server, body, status, code, param
     ],
 )
 def test_so_is_one_of_the_other_routes(server, path, body, code):
-    response = httpx.post(f"{server.url}/v1/{path}", json=body, timeout=60)
+    response = httpx.post(f"{server.url}/v1/{path}", json=body, timeout=WAIT_S)
     assert (response.status_code, response.json()["error"]["code"]) == (400, code)
 
 
 def test_an_unknown_address_and_method_are_told(server):
-    unknown = httpx.get(f"{server.url}/v1/nothing")
+    unknown = httpx.get(f"{server.url}/v1/nothing", timeout=WAIT_S)
     assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "unknown_url")
-    wrong = httpx.get(f"{server.url}/v1/chat/completions")
+    wrong = httpx.get(f"{server.url}/v1/chat/completions", timeout=WAIT_S)
     assert (wrong.status_code, wrong.json()["error"]["code"]) == (405, "method_not_allowed")
     assert wrong.headers["allow"] == "POST"
 
@@ -94,7 +101,7 @@ def test_an_unknown_address_and_method_are_told(server):
 @pytest.mark.parametrize("content", [b"{", b"", b"[1]", b"null", b"\xff", b"[" * 100_000])
 def test_a_body_that_is_no_object_is_told(server, content):
     headers = {"content-type": "application/json"}
-    response = httpx.post(f"{server.url}/v1/chat/completions", content=content, headers=headers)
+    response = httpx.post(f"{server.url}/v1/chat/completions", content=content, headers=headers, timeout=WAIT_S)
     assert response.status_code == 400
     assert set(response.json()["error"]) == {"message", "type", "param", "code"}
 
@@ -140,3 +147,25 @@ def test_a_question_too_long_for_the_model_is_told_and_harms_nobody_else(server,
     assert caught.value.code == "invalid_request"
     with pytest.raises(openai.APIError, match="Shorten it"):
         list(server.client().chat.completions.create(model="tiny", messages=asking("long " * 2000), stream=True))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda client: client.responses.create(model="tiny", input="?"), "Responses API is not served"),
+        (lambda client: client.completions.create(model="tiny", prompt="?"), "Ask with /v1/chat/completions"),
+        (lambda client: client.files.list(), "Nothing is kept here"),
+        (lambda client: client.moderations.create(input="?"), "See /docs for what there is"),
+    ],
+)
+def test_what_openai_has_and_this_server_has_not_is_told_with_what_to_do_instead(server, call, message):
+    with pytest.raises(openai.NotFoundError, match=message):
+        call(server.client())
+
+
+def test_who_sends_parts_is_told_of_the_parts_alone(server):
+    part = {"type": "file", "file": {"file_id": "x"}}
+    body = {"model": "tiny", "messages": [{"role": "user", "content": [part]}]}
+    error = httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=WAIT_S).json()["error"]
+    assert "file_data: Field required" in error["message"]
+    assert "valid string" not in error["message"]

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from assistant.serve.keys import add_key
+from tests.assistant.serve.conftest import WAIT_S
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +22,7 @@ def judge(keyed):
 
     def post(client, /, **body):
         headers = {"Authorization": f"Bearer {keys[client]}"}
-        return httpx.post(f"{server.url}/v1/feedback", json=body, headers=headers, timeout=60)
+        return httpx.post(f"{server.url}/v1/feedback", json=body, headers=headers, timeout=WAIT_S)
 
     return post
 
@@ -78,7 +79,7 @@ def test_a_report_is_corrected_by_its_sections_and_accepted(keyed, judge, kept, 
     server, keys = keyed
     body = {"model": server.service.get().model_name, "images": [{"url": image_url(4)}]}
     headers = {"Authorization": f"Bearer {keys['ann']}"}
-    report = httpx.post(f"{server.url}/v1/reports", json=body, headers=headers, timeout=60).json()
+    report = httpx.post(f"{server.url}/v1/reports", json=body, headers=headers, timeout=WAIT_S).json()
     sections = {"findings": "A cyst.\nNo more.", "impression": "Cyst."}
     assert judge("ann", id=report["id"], verdict="down", sections=sections, accepted=True).status_code == 201
     one = kept()[report["id"]]
@@ -108,5 +109,5 @@ def test_what_cannot_be_meant_names_its_field(answer, judge, body, param):
 def test_a_server_without_feedback_remembers_nothing_and_says_so(start_server, asking):
     server = start_server(feedback=False)
     made = server.client().chat.completions.create(model=server.service.get().model_name, messages=asking())
-    told = httpx.post(f"{server.url}/v1/feedback", json={"id": made.id, "verdict": "up"})
+    told = httpx.post(f"{server.url}/v1/feedback", json={"id": made.id, "verdict": "up"}, timeout=WAIT_S)
     assert (told.status_code, told.json()["error"]["code"]) == (404, "feedback_off")

@@ -1,9 +1,9 @@
 import threading
-import time
 
 import pytest
 
 from assistant.serve.jobs import Busy, FairQueue, Job
+from tests.assistant.serve.conftest import WAIT_S, soon
 
 
 class Model:
@@ -62,8 +62,8 @@ def test_each_batch_takes_one_request_of_each_client_in_turn(make_queue, model):
     jobs = [put(queue, "greedy", f"g{n}") for n in range(6)] + [put(queue, "ann", "a0"), put(queue, "bob", "b0")]
     for _ in range(10):
         model.go.release()
-    assert [job.future.result(5) for job in jobs] == [f"done {job.payload}" for job in jobs]
-    assert first.future.result(5) == "done running"
+    assert [job.future.result(WAIT_S) for job in jobs] == [f"done {job.payload}" for job in jobs]
+    assert first.future.result(WAIT_S) == "done running"
     assert model.batches == [["running"], ["g0", "a0", "b0"], ["g1", "g2", "g3"], ["g4", "g5"]]
 
 
@@ -74,7 +74,7 @@ def test_a_batch_holds_one_kind(make_queue, model):
     for _ in range(5):
         model.go.release()
     for job in jobs:
-        job.future.result(5)
+        job.future.result(WAIT_S)
     assert sorted(map(sorted, model.batches[1:])) == [["a", "c"], ["b"]]
 
 
@@ -109,7 +109,7 @@ def test_a_cancelled_request_frees_its_place_and_never_runs(make_queue, model):
     other = put(queue, "bob", "stays")
     for _ in range(3):
         model.go.release()
-    assert other.future.result(5) == "done stays"
+    assert other.future.result(WAIT_S) == "done stays"
     assert job.future.cancelled()
     assert ["gone"] not in model.batches
 
@@ -122,7 +122,7 @@ def test_a_request_that_is_cancelled_while_it_runs_is_told_so(make_queue, model)
     assert job.future.cancelled()
     model.go.release()
     model.go.release()
-    assert put(queue, "bob", "next").future.result(5) == "done next"
+    assert put(queue, "bob", "next").future.result(WAIT_S) == "done next"
 
 
 def test_one_bad_request_does_not_take_its_batch_with_it(make_queue, model):
@@ -131,10 +131,10 @@ def test_one_bad_request_does_not_take_its_batch_with_it(make_queue, model):
     jobs = [put(queue, "ann", "a"), put(queue, "bob", ValueError("mine alone")), put(queue, "cat", "c")]
     for _ in range(10):
         model.go.release()
-    assert jobs[0].future.result(5) == "done a"
-    assert jobs[2].future.result(5) == "done c"
+    assert jobs[0].future.result(WAIT_S) == "done a"
+    assert jobs[2].future.result(WAIT_S) == "done c"
     with pytest.raises(ValueError, match="mine alone"):
-        jobs[1].future.result(5)
+        jobs[1].future.result(WAIT_S)
 
 
 def test_what_a_client_has_read_is_not_written_again(make_queue, model):
@@ -145,9 +145,9 @@ def test_what_a_client_has_read_is_not_written_again(make_queue, model):
     for _ in range(10):
         model.go.release()
     with pytest.raises(ValueError, match="mine alone"):
-        told.future.result(5)
+        told.future.result(WAIT_S)
     with pytest.raises(ValueError, match="mine alone"):
-        bad.future.result(5)
+        bad.future.result(WAIT_S)
     assert ["a"] not in model.batches
 
 
@@ -170,7 +170,7 @@ def test_many_threads_lose_nothing(make_queue, model):
 
     def client(name):
         for number in range(50):
-            results[name, number] = put(queue, name, (name, number)).future.result(10)
+            results[name, number] = put(queue, name, (name, number)).future.result(WAIT_S)
 
     threads = [threading.Thread(target=client, args=(f"c{n}",)) for n in range(8)]
     for thread in threads:
@@ -179,5 +179,5 @@ def test_many_threads_lose_nothing(make_queue, model):
         thread.join()
     assert results == {key: f"done {key}" for key in results}
     assert len(results) == 400
-    time.sleep(0.05)
+    soon(lambda: not queue.running)  # the last batch is counted as over just after its clients are told
     assert queue.waiting == queue.running == 0

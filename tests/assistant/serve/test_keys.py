@@ -5,7 +5,7 @@ import pytest
 from assistant.access import remove_entry
 from assistant.commands.access import run_access
 from assistant.errors import ConfigError
-from assistant.serve.keys import KeyRing, add_key
+from assistant.serve.keys import KeyRing, add_key, new_key
 
 
 def test_a_key_opens_and_only_its_hash_is_kept(tmp_path):
@@ -31,6 +31,19 @@ def test_a_removed_key_ends_at_once_and_a_new_one_begins(tmp_path):
     path.write_text("broken")
     os.utime(path, ns=(1, 1))
     assert ring.name_of(second) is None
+
+
+def test_a_key_that_is_replaced_within_a_tick_of_the_clock_ends_too(tmp_path):
+    path = tmp_path / "keys"
+    old = add_key(path, "lab")
+    ring, before = KeyRing(path), path.stat()
+    assert ring.name_of(old) == "lab"
+    new, kept = new_key()
+    path.write_text(f"lab:{kept}\n")  # as long as before
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    assert ring.name_of(old) is None
+    assert ring.name_of(new) == "lab"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,9 @@ def crowd(start_server):
 
 
 def ask_all(server, asking, number, rounds, stream):
-    """Let each client ask its own questions, all at once; returns the answers by client and round."""
-    made = {}
+    """Let each client ask its own questions, all at once; returns the answers by client and round, and how many
+    were seen in the model at once."""
+    made, most = {}, 0
 
     def ask(name):
         with server.client() as client:
@@ -33,15 +35,16 @@ def ask_all(server, asking, number, rounds, stream):
     threads = [threading.Thread(target=ask, args=(name,)) for name in range(number)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
-    return made
+    while any(thread.is_alive() for thread in threads):
+        most = max(most, server.service.queue.running)
+        time.sleep(0.001)
+    return made, most
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_each_of_many_clients_gets_its_own_answer(crowd, asking, stream):
-    together = ask_all(crowd, asking, CLIENTS, 1, stream)
-    alone = ask_all(crowd, asking, 1, 1, stream)
+    together, most = ask_all(crowd, asking, CLIENTS, 1, stream)
+    alone, _ = ask_all(crowd, asking, 1, 1, stream)
     assert len(together) == CLIENTS
     assert together[0, 0] == alone[0, 0]
     assert len(set(together.values())) > CLIENTS // 4
@@ -51,10 +54,7 @@ def test_each_of_many_clients_gets_its_own_answer(crowd, asking, stream):
             again = client.chat.completions.create(model="tiny", messages=messages).choices[0].message.content
             assert again == together[name, 0]
     assert verify_log(crowd.audit).fault is None
-    text = crowd.service.calls.metrics.text().decode()
-    batches = float(re.search(r'medassist_batch_size_count\{kind="chat"\} (\S+)', text)[1])
-    requests = float(re.search(r'medassist_batch_size_sum\{kind="chat"\} (\S+)', text)[1])
-    assert requests / batches > 1.5  # those that waited went through the model together
+    assert most > 1  # those that waited went through the model together
 
 
 @pytest.mark.slow

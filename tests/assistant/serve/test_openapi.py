@@ -12,6 +12,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from tests.assistant.serve.conftest import WAIT_S
+
 OPERATIONS = [
     ("/v1/chat/completions", "POST"),
     ("/v1/reports", "POST"),
@@ -45,7 +47,7 @@ def test_every_answer_is_as_described(schema, path, method, mode):
     def check(case):
         if mode is GenerationMode.POSITIVE and isinstance(case.body, dict) and path != "/v1/feedback":
             case.body["model"] = "tiny"  # or nearly all would end at a model that is not here
-        case.call_and_validate(checks=checks, timeout=60)
+        case.call_and_validate(checks=checks, timeout=WAIT_S)
 
     check()
 

@@ -12,8 +12,9 @@ from gradio_client.exceptions import AuthenticationError
 from assistant.imaging.load import load_picture
 from assistant.ui.login import add_user
 from assistant.ui.session import preview_file
-from tests.assistant.serve.conftest import start_process, stop_process
+from tests.assistant.serve.conftest import WAIT_S, start_process, stop_process
 
+PATIENT = {"timeout": WAIT_S}
 PASSWORDS = {"ann": "correct horse", "bob": "another one", "eve": "a third one"}
 
 
@@ -39,7 +40,7 @@ def visitor(page):
     made = []
 
     def visit(name):
-        client = httpx.Client(base_url=page.url, timeout=60)
+        client = httpx.Client(base_url=page.url, timeout=WAIT_S)
         made.append(client)
         assert client.post("/login", data={"username": name, "password": PASSWORDS[name]}).status_code == 200
         return client
@@ -87,19 +88,21 @@ def files_in(value):
 
 
 def test_gradios_client_signs_in_and_is_offered_no_endpoint(page):
-    client = Client(page.url, auth=("ann", PASSWORDS["ann"]), verbose=False, analytics_enabled=False)
+    client = Client(
+        page.url, auth=("ann", PASSWORDS["ann"]), verbose=False, analytics_enabled=False, httpx_kwargs=PATIENT
+    )
     assert client.view_api(return_format="dict")["named_endpoints"] == {}
     client.close()
     with pytest.raises(AuthenticationError, match="Invalid credentials"):
-        Client(page.url, auth=("ann", "wrong password"), verbose=False, analytics_enabled=False)
+        Client(page.url, auth=("ann", "wrong password"), verbose=False, analytics_enabled=False, httpx_kwargs=PATIENT)
     with pytest.raises((AuthenticationError, ValueError)):
-        Client(page.url, verbose=False, analytics_enabled=False)
+        Client(page.url, verbose=False, analytics_enabled=False, httpx_kwargs=PATIENT)
 
 
 def test_a_question_on_the_page_is_answered_in_its_turn_and_noted(page, visitor, scan):
     ann = visitor("ann")
-    shown = event(ann, "send", [message(upload(ann, scan)), None, None, None, None], "annasks")
-    told = event(ann, "answer", [None], "annasks")
+    shown = event(ann, "send", [message(upload(ann, scan)), *[None] * 5], "annasks")
+    told = event(ann, "answer", [None, None], "annasks")
     assert told.get("error") is None
     notes = [json.loads(line) for line in page.audit.read_text().splitlines()]
     assert ("page.ask", "ann") in [(one["what"], one["who"]) for one in notes]
@@ -112,7 +115,7 @@ def test_a_question_on_the_page_is_answered_in_its_turn_and_noted(page, visitor,
 def test_a_report_shows_previews_to_who_asked_alone(page, visitor, scan):
     ann = visitor("ann")
     file = {"path": upload(ann, scan, "study.png"), "meta": {"_type": "gradio.FileData"}}
-    told = event(ann, "draft", [[file], None, "", "auto"], "annreports")
+    told = event(ann, "drafted", [[file], None, "", "auto", None], "annreports")
     assert told.get("error") is None, told
     assert "ma-error" not in str(told["data"])
     notes = [json.loads(line) for line in page.audit.read_text().splitlines()]
@@ -122,7 +125,10 @@ def test_a_report_shows_previews_to_who_asked_alone(page, visitor, scan):
 def test_an_upload_is_unreachable_for_another_by_url_and_by_event(visitor, scan):
     ann, bob = visitor("ann"), visitor("bob")
     path = upload(ann, scan, "mine.png")
-    assert ann.get(f"/gradio_api/file={path}").status_code == 200
+    shown = ann.get(f"/gradio_api/file={path}")
+    assert shown.status_code == 200
+    assert shown.headers.get_list("cache-control") == ["no-store"]
+    assert "etag" not in shown.headers
     for address in (
         f"/gradio_api/file={path}",
         f"/gradio_api/file/{path}",
@@ -136,6 +142,13 @@ def test_an_upload_is_unreachable_for_another_by_url_and_by_event(visitor, scan)
     assert sent.status_code == 403
     for route in ("run/accept", "api/accept", "call/accept"):
         assert bob.post(f"/gradio_api/{route}", json={"data": [message(path), None]}).status_code in (403, 404)
+
+
+@pytest.mark.parametrize("address", ["/healthzx", "/v1x", "/docs.json", "/metrics.txt", "/openapi.jsonx", "/readyz-"])
+def test_a_path_that_begins_like_one_of_the_apis_is_the_pages(page, address):
+    told = httpx.get(page.url + address, timeout=WAIT_S)
+    assert told.status_code == 401
+    assert "Sign in first" in told.text
 
 
 def test_another_conversation_cannot_be_listened_to(visitor):
@@ -175,7 +188,7 @@ def test_an_event_cannot_name_an_address_or_a_file_of_the_machine(visitor, file)
 
 
 def test_a_browser_is_led_to_the_form_and_from_it(page):
-    with httpx.Client(base_url=page.url, headers={"Accept": "text/html"}) as browser:
+    with httpx.Client(base_url=page.url, headers={"Accept": "text/html"}, timeout=WAIT_S) as browser:
         led = browser.get("/")
         assert (led.status_code, led.headers["location"]) == (303, "/login")
         form = browser.get("/login")
@@ -196,17 +209,17 @@ def test_a_browser_is_led_to_the_form_and_from_it(page):
 
 def test_a_form_of_another_site_is_refused(page):
     form = {"username": "ann", "password": PASSWORDS["ann"]}
-    sent = httpx.post(page.url + "/login", data=form, headers={"Origin": "http://far.example"})
+    sent = httpx.post(page.url + "/login", data=form, headers={"Origin": "http://far.example"}, timeout=WAIT_S)
     assert sent.status_code == 403
 
 
 def test_too_many_wrong_passwords_shut_a_name_out_for_a_while(page):
     tries = [
-        httpx.post(page.url + "/login", data={"username": "Eve", "password": f"guess {n}"}, timeout=60).status_code
+        httpx.post(page.url + "/login", data={"username": "Eve", "password": f"guess {n}"}, timeout=WAIT_S).status_code
         for n in range(6)
     ]
     assert tries == [401] * 5 + [429]
-    right = httpx.post(page.url + "/login", data={"username": "eve", "password": PASSWORDS["eve"]})
+    right = httpx.post(page.url + "/login", data={"username": "eve", "password": PASSWORDS["eve"]}, timeout=WAIT_S)
     assert right.status_code == 429
     assert int(right.headers["retry-after"]) > 200
     noted = [json.loads(line) for line in page.audit.read_text().splitlines()]
@@ -218,7 +231,7 @@ def test_a_broken_upload_is_told_without_a_trace(visitor, tmp_path):
     ann = visitor("ann")
     broken = tmp_path / "broken.dcm"
     broken.write_text("no picture")
-    told = event(ann, "send", [message(upload(ann, broken, "broken.dcm")), None, None, None, None], "annbreaks")
+    told = event(ann, "send", [message(upload(ann, broken, "broken.dcm")), None, None, None, None, None], "annbreaks")
     assert "This cannot be used" in json.dumps(told["data"])
     assert "Traceback" not in json.dumps(told)
 

@@ -1,16 +1,24 @@
 """The gateway: text from another server, our own in another process, and everything else from here."""
 
 import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from assistant.chat import MedicalAssistant
 from assistant.conversation import Question, ReportRequest
 from assistant.errors import AssistantError, ConfigError, ModelError
+from assistant.imaging.load import load_picture
+from assistant.model.load import load_model, starter_folder
 from assistant.sampling import Sampling
 from assistant.serve.settings import ServeConfig
-from assistant.serve.upstream import UpstreamWriter, check_address
-from tests.assistant.serve.conftest import SETTINGS, start_process, stop_process
+from assistant.serve.upstream import UpstreamWriter
+from assistant.serve.upstream_address import check_address
+from tests.assistant.serve.conftest import SETTINGS, WAIT_S, soon, start_process, stop_process
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +91,7 @@ def test_the_gateway_is_served_and_noted_with_the_other_model(upstream, tiny_fol
         "--model", str(tiny_folder), "--no-page", "--upstream", upstream, "--audit", str(audit)
     )
     try:
-        with openai.OpenAI(base_url=f"{url}/v1", api_key="none", timeout=100) as client:
+        with openai.OpenAI(base_url=f"{url}/v1", api_key="none", timeout=WAIT_S) as client:
             made = client.chat.completions.create(model="tiny", messages=asking())
             assert made.model_extra["medassist"]["model"]["name"] == "tiny"
             chunks = list(client.chat.completions.create(model="tiny", messages=asking(), stream=True))
@@ -100,8 +108,6 @@ def test_a_server_that_has_gone_is_told(tiny_model, make_picture, start_server, 
     question = Question("What is it?", (make_picture(1),))
     with pytest.raises(ModelError, match=r"http://127\.0\.0\.1:9/v1 does not answer \(ConnectError\)\. Start it"):
         MedicalAssistant(tiny_model, None, SETTINGS, gone).answer(question)
-    with pytest.raises(ModelError, match="does not answer"):
-        UpstreamWriter(ServeConfig(upstream="http://127.0.0.1:9/v1"), SETTINGS)
     wrong = writer_to(f"{other.url}/v1", upstream_model="other")
     with pytest.raises(AssistantError, match=r"refused with status 404 \(model_not_found\)"):
         MedicalAssistant(tiny_model, None, SETTINGS, wrong).answer(question)
@@ -148,3 +154,50 @@ def test_a_missing_key_file_is_told(tmp_path):
     serve = ServeConfig(upstream="http://127.0.0.1:9/v1", upstream_key=str(tmp_path / "gone"))
     with pytest.raises(ConfigError, match="key of the upstream server cannot be read from"):
         UpstreamWriter(serve, SETTINGS)
+
+
+def test_the_model_here_gives_a_text_the_probabilities_that_its_writer_gave(tiny_model, make_picture):
+    here = MedicalAssistant(tiny_model, None, SETTINGS)
+    (case,) = here._question_cases([Question("What is it?", (make_picture(1),))])
+    text = "a small mass"
+    weighed = here.scorer.weigh(case.prompt, text, ended=True)
+    assert sum(weighed) == pytest.approx(here.scorer.score_options(case.prompt, [text])[0], abs=1e-4)
+    assert here.scorer.weigh(case.prompt, text, ended=False) == pytest.approx(weighed[:-1], abs=1e-5)
+    assert here.scorer.weigh(case.prompt, "", ended=False) == ()
+
+
+@pytest.fixture(scope="module")
+def transformers_serve():
+    """Another project's server: that of transformers, with the starter."""
+    from transformers.cli.serve import is_serve_available
+
+    if not is_serve_available():
+        pytest.skip("transformers[serving] is not installed")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [Path(sys.executable).with_name("transformers"), "serve", starter_folder(), "--device", "cpu", "--dtype",
+         "float32", "--host", "127.0.0.1", "--port", str(port)],
+        env={**os.environ, "HF_HUB_OFFLINE": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    yield f"http://127.0.0.1:{port}/v1"
+    process.terminate()
+    process.wait(30)
+
+
+@pytest.mark.slow
+def test_a_server_of_another_project_gives_the_answers_of_the_model_at_home(transformers_serve, writer_to):
+    model = load_model(starter_folder(), device="cpu")
+    writer = writer_to(transformers_serve, upstream_model=str(starter_folder()), upstream_score_here=True)
+    here = MedicalAssistant(model, None, SETTINGS)
+    there = MedicalAssistant(model, None, SETTINGS, writer)
+    writer.scorer = there.scorer
+    soon(lambda: writer.link.state != "down")
+    pictures = [load_picture(path) for path in sorted((starter_folder() / "examples").glob("*.png"))]
+    for text in ("What abnormality is seen?", "Describe the image."):
+        for picture in pictures:
+            answer, expected = there.answer(Question(text, (picture,))), here.answer(Question(text, (picture,)))
+            assert (answer.text, answer.abstained) == (expected.text, expected.abstained)
+            # A text that was cut may be read back in other tokens than it was written in.
+            assert answer.confidence == pytest.approx(expected.confidence, abs=5e-3)

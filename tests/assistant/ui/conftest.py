@@ -95,16 +95,16 @@ class RunningPage:
 
     def wait_until_loaded(self) -> None:
         """Wait for the model."""
-        for _ in range(900):
+        for _ in range(1200):
             if json.load(self.get("/healthz"))["model"] != "loading":
                 return
             time.sleep(0.2)
-        pytest.fail("the model has not loaded within three minutes")
+        pytest.fail("the model has not loaded within four minutes")
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """End it as Ctrl-C does, or by another signal."""
         self.process.send_signal(how)
-        self.process.wait(60)
+        self.process.wait(240)
         if self.process.stdout is not None:
             self.process.stdout.close()
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from pydicom.data import get_testdata_file
 
 from tests.assistant.ui.browsing import TIMEOUT_MS, ask, jpeg
@@ -104,7 +105,9 @@ def test_a_region_is_boxed_the_overlay_shown_and_the_conversation_exported(tab, 
 
 def test_a_question_is_retried_and_taken_back_with_its_image(tab, tmp_path):
     ask(tab, "What kind of image is this?", jpeg(tmp_path)).get_by_text("Confidence").wait_for()
+    before = tab.locator("#conversation .options button").first.element_handle()
     tab.locator("#conversation button[title=Retry], #conversation button[aria-label=Retry]").click()
+    before.wait_for_element_state("hidden")
     tab.locator("#conversation .options button").first.wait_for()
     tab.locator("#conversation button[title=Undo], #conversation button[aria-label=Undo]").click()
     tab.locator("#conversation .bot").first.wait_for(state="detached")
@@ -121,3 +124,59 @@ def test_frames_of_a_moving_picture_are_chosen_before_asking(tab, tmp_path):
     tab.locator("#frame input[type=range]").dispatch_event("pointerup")
     tab.screenshot(path=tmp_path / "frames.png", full_page=True)
     assert tab.locator("#views img").count() == 1
+
+
+def edit(tab, number, text):
+    """Edit a question in place, as a person does."""
+    tab.locator("#conversation button[title=Edit], #conversation button[aria-label=Edit]").nth(number).click()
+    tab.locator("#conversation textarea").fill(text)
+    tab.locator("#conversation button[title=Submit], #conversation button[aria-label=Submit]").click()
+
+
+def test_an_earlier_question_with_images_is_edited_in_place_and_the_conversation_goes_on(tab, tmp_path):
+    faults = []
+    tab.on("pageerror", lambda error: faults.append(str(error)))
+    ask(tab, "What kind of image is this?", jpeg(tmp_path)).get_by_text("Confidence").wait_for()
+    ask(tab, "Which organ is shown?").get_by_text("Confidence").wait_for()
+    edit(tab, 0, "Is there a pneumothorax?")
+    tab.get_by_text("Which organ is shown?", exact=True).first.wait_for(state="detached")
+    tab.locator("#conversation .bot").get_by_text("Confidence").wait_for()
+    assert tab.locator("#conversation .user img").count() == 1
+    assert "Is there a pneumothorax?" in tab.locator("#conversation").inner_text()
+    assert "What kind of image is this?" not in tab.locator("#conversation .user").all_inner_texts()
+    ask(tab, "Where?").get_by_text("Confidence").wait_for()
+    edit(tab, 1, "How large?")
+    tab.locator("#conversation .user", has_text="How large?").wait_for()
+    tab.locator("#conversation .options button").first.wait_for()  # offered once it is answered
+    assert tab.locator("#conversation .bot").count() == 2
+    tab.screenshot(path=tmp_path / "edited.png")
+    assert faults == []
+
+
+def test_another_model_is_chosen_its_progress_told_and_the_choice_is_the_visitors_own(
+    chromium, start_page, adapter_folder, tmp_path
+):
+    web = start_page("--also", f"lora={adapter_folder}", "--feedback", "none")
+    web.wait_until_loaded()
+    tabs = [chromium.new_context().new_page() for _ in range(2)]
+    for one in tabs:
+        one.set_default_timeout(TIMEOUT_MS)
+        one.goto(web.url)
+        one.locator("#status .ma-ready", has_text="tiny (").wait_for()
+    first, second = tabs
+    first.get_by_label("Model").click()
+    first.get_by_role("option", name="lora (adapter)").click()
+    first.locator("#status .ma-ready", has_text="lora (").wait_for()
+    assert "beside its base; 2 models hold" in first.locator("#status").inner_text()
+    ask(first, "What kind of image is this?", jpeg(tmp_path)).get_by_text("· lora").wait_for()
+    ask(second, "What kind of image is this?", jpeg(tmp_path)).get_by_text("· tiny").wait_for()
+    first.get_by_role("tab", name="Report").click()
+    first.locator("#study input[type=file]").first.set_input_files(str(jpeg(tmp_path)))
+    first.get_by_text("scan.jpg").wait_for()
+    first.get_by_role("button", name="Draft report").click()
+    first.locator("[role=meter]:visible").wait_for()
+    first.screenshot(path=tmp_path / "models.png")
+    serious = [one for one in Axe().run(first).response["violations"] if one["impact"] in ("critical", "serious")]
+    assert serious == []
+    for one in tabs:
+        one.context.close()

@@ -86,6 +86,26 @@ def test_a_report_is_edited_compared_accepted_kept_and_exported(tab, tmp_path, k
     tab.screenshot(path=tmp_path / "accepted.png", full_page=True)
 
 
+def test_a_draft_that_nobody_accepted_is_judged(tab, tmp_path, kept):
+    before = {one.id for one in kept()}
+    draft(tab, tmp_path)
+    tab.get_by_label("Impression").fill("A small effusion.")
+    tab.keyboard.press("Tab")
+    tab.locator("#report-thumbs").get_by_role("button", name="Not helpful").click()
+    form = tab.locator("#report-judging")
+    form.get_by_label("Why").click()
+    tab.get_by_role("option", name="Misses a finding").click()
+    assert form.get_by_label("Keep the text as I have edited it").is_checked()
+    found = violations(tab, "judged")
+    form.get_by_role("button", name="Send feedback").click()
+    tab.locator("#report-judged").get_by_text("Thank you. Kept").wait_for()
+    tab.get_by_text("An unverified draft, and every export says so.").wait_for()
+    (one,) = [one for one in kept() if one.id not in before]
+    assert (one.kind, one.verdict, one.reason, one.accepted) == ("report", "down", "missed", False)
+    assert "A small effusion." in one.correction
+    assert found == []
+
+
 def test_an_archives_format_says_why_it_cannot_be_made_from_a_jpeg(tab, tmp_path):
     draft(tab, tmp_path)
     tab.get_by_label("Write as").click()

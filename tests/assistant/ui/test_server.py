@@ -13,8 +13,20 @@ from assistant.ui.server import SECURITY_HEADERS, listen, private_uploads
 
 
 @pytest.fixture(scope="module")
-def page(start_page):
-    return start_page()
+def folder(tmp_path_factory):
+    """Where the page puts what it keeps while it runs."""
+    return tmp_path_factory.mktemp("tmp")
+
+
+@pytest.fixture(scope="module")
+def page(start_page, folder):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(folder))
+        return start_page()
+
+
+def uploads_in(folder):
+    return [path.name for path in folder.iterdir() if path.name.startswith("medassist-")]
 
 
 def test_the_page_and_its_health_are_served_with_every_security_header(page):
@@ -23,6 +35,7 @@ def test_the_page_and_its_health_are_served_with_every_security_header(page):
         assert response.status == 200
         for name, value in SECURITY_HEADERS.items():
             assert response.headers[name] == value
+        assert response.headers.get_all("cache-control") == ["no-store"]
 
 
 def test_the_page_is_up_before_the_model_and_says_when_it_is_ready(page):
@@ -66,11 +79,15 @@ def test_no_font_is_fetched_from_outside(page):
     assert "fonts.googleapis.com/css" not in page.get("/").read().decode()
 
 
-def test_with_a_login_nothing_is_shown_before_it(start_page, tmp_path):
+def test_with_a_login_nothing_is_shown_before_it_and_a_page_that_is_ended_keeps_nothing(
+    start_page, tmp_path, monkeypatch
+):
     path = tmp_path / "login"
     path.write_text("ann:correct horse\n")
     path.chmod(0o600)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     page = start_page("--login", str(path))
+    assert uploads_in(tmp_path)
     for attempt in (None, urlencode({"username": "ann", "password": "wrong"}).encode()):
         with pytest.raises(HTTPError, match="40[01]") as caught:
             page.get("/login" if attempt else "/config", attempt)
@@ -78,17 +95,17 @@ def test_with_a_login_nothing_is_shown_before_it(start_page, tmp_path):
     right = urlencode({"username": "ann", "password": "correct horse"}).encode()
     assert page.get("/login", right).status == 200
     assert page.get("/config").status == 200
-
-
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_ending_the_page_leaves_no_upload_folder(start_page, tmp_path, monkeypatch, how):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    page = start_page()
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("medassist-")]
-    page.get("/healthz")
-    page.stop(how)
+    page.stop(signal.SIGTERM)
     assert page.process.returncode == 0
-    assert not [path.name for path in tmp_path.iterdir() if path.name.startswith("medassist-")]
+    assert not uploads_in(tmp_path)
+
+
+def test_ctrl_c_ends_the_page_and_leaves_no_upload_folder(page, folder):  # the last that needs the page
+    assert uploads_in(folder)
+    page.get("/healthz")
+    page.stop(signal.SIGINT)
+    assert page.process.returncode == 0
+    assert not uploads_in(folder)
 
 
 def test_uploads_are_private_and_end_with_the_page(monkeypatch):

@@ -10,7 +10,7 @@ def test_the_page_need_not_wait_for_the_model(opened):
     gate = threading.Event()
 
     def load():
-        gate.wait(10)
+        gate.wait(60)
         return opened
 
     service = AssistantService(load)

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import gradio as gr
 import pytest
 from pydicom.data import get_testdata_file
 
@@ -9,7 +10,7 @@ from assistant.ui.examples import Example
 from assistant.ui.region import Region
 from assistant.ui.service import AssistantService
 from assistant.ui.session import Session
-from assistant.ui.talking import DEFAULT_QUESTION, WAITING, Conversation, _growing
+from assistant.ui.talking import BUSY, DEFAULT_QUESTION, WAITING, Conversation, _growing
 
 EMPTY = {"text": "", "files": []}
 SCAN = Answer("A scan.", 0.9, False, (), (), "tiny", "feed", 0.1)
@@ -23,10 +24,10 @@ def tab(service):
 def test_a_question_with_an_image_is_shown_and_answered_in_pieces(tab, upload):
     box, shown, session, _ = tab.accept({"text": "What is this?", "files": [upload("a.jpg")]}, Session())
     assert box == EMPTY
-    image, text = shown[0]["content"]
+    (image,), (text,) = (message["content"] for message in shown[:2])
     assert text == "What is this?"
     assert Path(image["path"]).suffix == ".png"
-    assert shown[1] == {"role": "assistant", "content": WAITING}
+    assert shown[2] == {"role": "assistant", "content": WAITING}
     states = list(tab.answer(session))
     shown, session, panel = states[-1]
     assert len(states) >= 2
@@ -34,6 +35,21 @@ def test_a_question_with_an_image_is_shown_and_answered_in_pieces(tab, upload):
     assert "ma-bar" in panel
     assert len(session.turns) == 2
     assert session.question is None
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda tab, state: tab.accept({"text": "And?", "files": []}, state),
+        lambda tab, state: tab.accept_example(0, state),
+        lambda tab, state: tab.again(1, state),
+        lambda tab, state: tab.undo(1, state),
+    ],
+)
+def test_nothing_is_asked_while_an_answer_is_being_written(tab, make_picture, act):
+    with pytest.raises(gr.Error, match="still being written") as caught:
+        act(tab, Session().asked("What?", [make_picture(1)], []))
+    assert caught.value.message == BUSY
 
 
 def test_pieces_grow_into_the_text_and_the_reviewed_answer_takes_their_place():
@@ -44,7 +60,7 @@ def test_pieces_grow_into_the_text_and_the_reviewed_answer_takes_their_place():
 def test_a_dicom_file_is_shown_as_a_picture(tab, upload):
     path = upload("ct.dcm", Path(get_testdata_file("CT_small.dcm")).read_bytes())
     _, shown, session, _ = tab.accept({"text": "", "files": [path]}, Session())
-    assert shown[0]["content"][1] == DEFAULT_QUESTION
+    assert shown[1]["content"] == [DEFAULT_QUESTION]
     assert session.pictures[0].modality == "CT"
 
 
@@ -131,7 +147,7 @@ def test_a_region_goes_to_the_model_beside_the_whole_picture(tab, upload):
     region = Region((0.2, 0.2), (0.6, 0.6))
     _, shown, session, _ = tab.accept("And here?", session, None, None, region)
     assert [picture.size for picture in session.put().pictures] == [(30, 40), (16, 21)]
-    assert len(shown[-2]["content"]) == 2
+    assert [len(message["content"]) for message in shown[-3:-1]] == [1, 1]
     _, session, _ = told(tab, session)
     assert len(session.pictures) == 1
     _, _, session, _ = tab.accept({"text": "New?", "files": [upload("b.png")]}, session, None, None, region)
@@ -142,9 +158,42 @@ def test_asking_again_takes_back_what_came_after(tab, upload):
     _, first, _ = told(tab, tab.accept({"text": "What?", "files": [upload("a.png")]}, Session())[2])
     _, second, _ = told(tab, tab.accept("Where?", first)[2])
     _, shown, again, _ = tab.again(0, second)
-    assert [message["role"] for message in shown] == ["user", "assistant"]
+    assert [message["role"] for message in shown] == ["user", "user", "assistant"]
     assert (again.question, again.pictures, again.turns) == ("What?", first.pictures, ())
     assert told(tab, again)[1].answer.text == first.answer.text
+
+
+def test_an_earlier_question_is_edited_and_its_images_stay(tab, upload):
+    files = [upload("a.png"), upload("b.png")]
+    _, first, _ = told(tab, tab.accept({"text": "What?", "files": files}, Session())[2])
+    _, second, _ = told(tab, tab.accept("Where?", first)[2])
+    _, shown, edited, _ = tab.again(1, second, " Which **kind** of <b>image</b>? ")
+    assert [message["role"] for message in shown] == ["user", "user", "assistant"]
+    assert shown[0] == second.shown[0]
+    assert shown[1]["content"] == ["Which **kind** of &lt;b>image&lt;/b>?"]
+    assert (edited.question, edited.turns) == ("Which **kind** of <b>image</b>?", ())
+    assert edited.put().pictures == first.pictures
+    shown, after, _ = told(tab, edited)
+    assert after.turns[0].text == "Which **kind** of <b>image</b>?"
+    _, shown, follow, _ = tab.accept("And where?", after)
+    assert follow.put().history == after.turns
+    assert len(shown) == 5
+
+
+def test_a_later_question_is_edited_and_what_was_said_before_stays(tab, upload):
+    _, first, _ = told(tab, tab.accept({"text": "What?", "files": [upload("a.png")]}, Session())[2])
+    _, second, _ = told(tab, tab.accept("Where?", first)[2])
+    _, shown, edited, _ = tab.again(3, second, "How large?")
+    assert (edited.question, edited.turns, edited.pictures) == ("How large?", first.turns, first.pictures)
+    assert [message["role"] for message in shown] == ["user", "user", "assistant", "user", "assistant"]
+
+
+def test_a_question_cannot_be_edited_to_nothing(tab, upload):
+    _, first, _ = told(tab, tab.accept({"text": "What?", "files": [upload("a.png")]}, Session())[2])
+    _, shown, after, panel = tab.again(1, first, "  ")
+    assert after is first
+    assert shown == list(first.shown)
+    assert "A question cannot be empty" in panel
 
 
 def test_what_could_not_be_read_cannot_be_asked_again(tab, upload):
@@ -161,7 +210,7 @@ def test_undo_brings_question_and_images_back_to_be_edited(tab, upload):
     assert (box["text"], shown, session) == ("What?", [], Session())
     _, shown, session, _ = tab.accept("Which kind?", session)
     assert session.put().pictures == first.pictures
-    assert len(shown[0]["content"]) == 2
+    assert [len(message["content"]) for message in shown[:2]] == [1, 1]
 
 
 def test_undo_shows_what_the_answer_before_stands_on(tab):

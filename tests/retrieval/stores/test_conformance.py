@@ -229,7 +229,7 @@ def _run(backend, what, last):
     shared = str(Path(__file__).parent / "conftest.py")
     code = _CHILD.format(shared=shared, kind=backend.kind, name=backend.name, what=what, last=last)
     root = Path(__file__).parents[3]
-    return subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=120)
+    return subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
 
 
 def _killed(backend, encoder, what, shares):

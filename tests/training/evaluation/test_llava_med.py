@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from training.evaluation.llava_med import LLAVA_MED, closed_hit, exact_match, normalise, precision_recall_f1
-from training.evaluation.scorers import Pair
+from training.evaluation.scorer import Pair
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from training.evaluation.medevalkit import (
     precision_recall_f1,
     tagged,
 )
-from training.evaluation.scorers import Pair
+from training.evaluation.scorer import Pair
 
 
 def test_an_answer_is_read_out_of_its_box_or_tags() -> None:

@@ -14,7 +14,7 @@ from transformers import BertConfig, BertModel
 from assistant.errors import ConfigError
 from training.evaluation.chexbert import CONDITIONS, CheXbert
 from training.evaluation.optional_scores import OPTIONAL, from_function, open_scorer
-from training.evaluation.scorers import Pair
+from training.evaluation.scorer import Pair
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "left", "effusion", "clear", "lungs", "nodule"]
 

@@ -9,7 +9,8 @@ from sacrebleu.metrics.bleu import BLEU
 
 from assistant.errors import ConfigError
 from training.evaluation.own_scores import QUESTION_SCORES, REPORT_SCORES
-from training.evaluation.scorers import Pair, built_in, find_scorers
+from training.evaluation.scorer import Pair
+from training.evaluation.scorers import built_in, find_scorers
 from training.evaluation.text_scores import meteor, rouge_l
 
 SCORES = {one.name: one for one in (*QUESTION_SCORES, *REPORT_SCORES)}

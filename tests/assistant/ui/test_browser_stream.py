@@ -1,0 +1,72 @@
+"""A slow network between the page and its server, in a real Chromium: nothing that a person does is lost."""
+
+import pytest
+
+from assistant.ui.talking import BUSY
+from tests.assistant.ui.browsing import ask, jpeg
+
+pytestmark = pytest.mark.browser
+
+LATE_END = """(() => {
+  const plain = window.fetch;
+  window.fetch = async (input, init) => {
+    const answer = await plain(input, init);
+    if (!String(input.url || input).includes('/queue/data')) { return answer; }
+    const reader = answer.body.getReader(), decoder = new TextDecoder(), encoder = new TextEncoder();
+    const pull = async controller => {
+      const {value, done} = await reader.read();
+      if (done) { controller.close(); return; }
+      for (const message of decoder.decode(value).split(/(?<=\\n\\n)/)) {
+        if (message.includes('close_stream')) { await new Promise(go => setTimeout(go, 300)); }
+        controller.enqueue(encoder.encode(message));
+      }
+    };
+    return new Response(new ReadableStream({pull}), {status: answer.status, headers: answer.headers});
+  };
+})()"""
+"""A network on which the end of a stream of messages arrives after the answer to what was sent meanwhile."""
+
+
+@pytest.fixture
+def far(visit):
+    """A visitor's tab on such a network."""
+    tab = visit()
+    tab.add_init_script(LATE_END)
+    tab.reload()
+    tab.get_by_placeholder("Ask about").wait_for()
+    return tab
+
+
+def test_a_question_sent_while_an_earlier_event_ends_is_answered(far, tmp_path):
+    ask(far, "What kind of image is this?", jpeg(tmp_path)).get_by_text("Confidence").wait_for()
+    for question in ("Which organ is shown?", "Where?"):
+        ask(far, question).get_by_text("Confidence").wait_for()
+    assert far.locator("#conversation .bot").count() == 3
+
+
+def test_a_question_sent_while_an_answer_is_written_stays_in_the_box_and_the_answer_comes(tab):
+    held, free = [], []
+
+    def pass_on(route):
+        # A question has a text; what answers it, or draws its pictures, has none.
+        if free or '"text":"' in route.request.post_data:
+            route.continue_()
+        else:
+            held.append(route)
+
+    tab.route("**/queue/join*", pass_on)
+    first = ask(tab, "What kind of image is this?")
+    box = tab.get_by_placeholder("Ask about")
+    box.fill("Which organ is shown?")
+    box.press("Enter")
+    tab.get_by_text(BUSY).first.wait_for()
+    assert box.input_value() == "Which organ is shown?"
+    assert len(held) >= 2
+    free.append(True)
+    for route in held:
+        route.continue_()
+    first.get_by_text("Confidence").wait_for()
+    box.press("Enter")
+    tab.locator("#conversation .bot").nth(1).get_by_text("Confidence").wait_for()
+    asked = tab.locator("#conversation .user").all_inner_texts()
+    assert asked == ["What kind of image is this?", "Which organ is shown?"]
