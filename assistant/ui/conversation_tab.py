@@ -11,16 +11,15 @@ from gradio.components.chatbot import ExampleMessage
 from assistant.exports.talk import talk_json, talk_markdown
 from assistant.imaging.picture import Picture
 from assistant.slice_note import SliceNote
+from assistant.ui.controls import Controls, inputs_of, read_all
 from assistant.ui.examples import Example
 from assistant.ui.judging_panel import build_judging
 from assistant.ui.looking import Looking
 from assistant.ui.looking_panel import Beside, build_heat, build_region, build_views, build_wishes
 from assistant.ui.models_panel import Choice
-from assistant.ui.region import Region
 from assistant.ui.service import AssistantService
-from assistant.ui.session import MAX_UPLOADS, Session, View, Wishes
+from assistant.ui.session import MAX_UPLOADS, Session
 from assistant.ui.talking import NOTHING_YET, Asked, Conversation, Told
-from assistant.ui.viewer import Stack
 from assistant.ui.viewer_panel import Viewer, build_viewer
 
 HIDDEN: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -128,22 +127,22 @@ def _place(index: int | tuple[int, int] | list[int]) -> int:
 
 
 def _asking(
-    tab: Conversation, shows: list[Any], view: gr.State, beside: Beside, wishes: gr.State, viewer: Viewer
+    tab: Conversation, shows: list[Any], view: Controls, beside: Beside, wishes: Controls, viewer: Viewer
 ) -> tuple[Any, ...]:
     """Connect all that asks a question; returns the events after which it is open."""
     box, chatbot, session, _ = shows
 
-    def send(
-        message: dict[str, Any], state: Session, view: View, stack: Stack, region: Region, wished: Wishes,
-        request: gr.Request,
-    ) -> Asked:  # fmt: skip
-        how = view if message and message.get("files") else stack.view
+    following = [viewer.looked, Controls((beside.region,), lambda region: region), wishes]
+    sending = [*following, view]
+
+    def send(request: gr.Request, message: dict[str, Any], state: Session, *values: Any) -> Asked:
+        looked, region, wished, uploaded = read_all(sending, values)
+        how = uploaded if message and message.get("files") else looked
         return tab.accept(message, state, request, how, region, wished)
 
-    def follow(
-        event: gr.SelectData, state: Session, stack: Stack, region: Region, wished: Wishes, request: gr.Request
-    ) -> Asked:
-        return tab.accept(str(event.value), state, request, stack.view, region, wished)
+    def follow(event: gr.SelectData, request: gr.Request, state: Session, *values: Any) -> Asked:
+        looked, region, wished = read_all(following, values)
+        return tab.accept(str(event.value), state, request, looked, region, wished)
 
     def pick(event: gr.SelectData, state: Session, request: gr.Request) -> Asked:
         return tab.accept_example(event.index, state, request)
@@ -155,8 +154,8 @@ def _asking(
         return tab.again(_place(event.index), state, str(event.value))
 
     return (
-        box.submit(send, [box, session, view, viewer.stack, beside.region, wishes], shows, **HIDDEN),
-        chatbot.option_select(follow, [session, viewer.stack, beside.region, wishes], shows, **HIDDEN),
+        box.submit(send, [box, session, *inputs_of(sending)], shows, **HIDDEN),
+        chatbot.option_select(follow, [session, *inputs_of(following)], shows, **HIDDEN),
         chatbot.example_select(pick, session, shows, **HIDDEN),
         chatbot.retry(retry, session, shows, **HIDDEN),
         chatbot.edit(edit, session, shows, **HIDDEN),
@@ -166,9 +165,9 @@ def _asking(
 def _connect(
     tab: Conversation,
     shows: list[Any],
-    view: gr.State,
+    view: Controls,
     beside: Beside,
-    chosen: tuple[gr.State, Choice],
+    chosen: tuple[Controls, Choice],
     stop: gr.Button,
     fresh: gr.Button,
     viewer: Viewer,

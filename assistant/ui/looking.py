@@ -65,7 +65,7 @@ class Looking:
             minimum=1, maximum=max(2, picture.frames), value=picture.frame + 1, visible=picture.frames > 1,
             label=f"Frame (1 to {picture.frames})",
         )  # fmt: skip
-        windows = gr.update(choices=list(WINDOWS), value=AS_STORED, visible=picture.modality == "CT")
+        windows = gr.update(choices=choices(WINDOWS), value="", visible=picture.modality == "CT")
         shown = gr.update(value=preview_file(picture, user_of(request)), label=ASKED)
         return View(), now, gr.update(visible=True), slider, windows, shown
 
@@ -76,33 +76,31 @@ class Looking:
         seen: str,
         before: View | None = None,
         request: gr.Request | None = None,
-    ) -> tuple[View, dict[str, Any]]:
+    ) -> dict[str, Any]:
         """Show another frame or window of what was uploaded, or another slice.
 
         Args:
             frame: from 1.
             window: one of `WINDOWS`, or of `windows_of` a volume.
             seen: the files, as `look` returned them.
-            before: the view, as `look` or this returned it.
+            before: the view, as `look` returned it.
             request: says who is signed in.
         Returns:
-            The view, and its preview.
+            Its preview.
         Raises:
             gr.Error: the frame cannot be read; the page shows why.
         """
-        if before is not None and before.held is not None and before.held.volume is not None:
-            chosen = window if window in windows_of(before.held.volume)[1:] else None
-            shown = shown_slice(before.held.volume, int(frame or 1) - 1, chosen, user_of(request))
-            return replace(before, window=chosen), shown
-        view = View(max(0, int(frame or 1) - 1), window if window in WINDOWS[1:] else None)
+        view = view_of(frame, window, before)
+        if view.held is not None and view.held.volume is not None:
+            return shown_slice(view.held.volume, int(frame or 1) - 1, view.window, user_of(request))
         path = next((one for one in reversed(seen.split("\n")) if one and _choice(one) is not None), None)
         if path is None:
-            return View(), gr.update(value=None)
+            return gr.update(value=None)
         try:
             picture = read_as(path, view, _PEEK_SIDE)
         except ImageError as error:
             raise gr.Error(str(error).replace(path, Path(path).name), print_exception=False) from error
-        return view, gr.update(value=preview_file(picture, user_of(request)))
+        return gr.update(value=preview_file(picture, user_of(request)))
 
     def canvas(self, session: Session, request: gr.Request | None = None, place: int = -1) -> Drawn:
         """Show the picture under discussion to draw on, and forget the box of before.
@@ -191,6 +189,30 @@ def hold(files: Sequence[str]) -> Held | None:
         return None
 
 
+def choices(windows: Sequence[str]) -> list[tuple[str, str]]:
+    """Return windows for the menu, what is shown and its value; the first one's is "" in every menu.
+
+    A hidden menu shows up again with the value that it had at first, and the page's library refuses a value that is not
+    on offer.
+    """
+    return [(one, "" if place == 0 else one) for place, one in enumerate(windows)]
+
+
+def view_of(frame: float | None, window: str | None, before: View | None) -> View:
+    """Return how an upload is to be seen.
+
+    Args:
+        frame: from 1; a volume is asked about whole, whichever slice of it is shown.
+        window: one of `WINDOWS`, or of `windows_of` a volume.
+        before: the view, as `Looking.look` returned it.
+    Returns:
+        The view.
+    """
+    if before is not None and before.held is not None and before.held.volume is not None:
+        return replace(before, window=window if window in windows_of(before.held.volume)[1:] else None)
+    return View(max(0, int(frame or 1) - 1), window if window in WINDOWS[1:] else None)
+
+
 def offered(volume: Volume, user: str | None) -> Offer:
     """Return the group, the slider, the windows and the preview for a volume."""
     count, middle = len(volume.numbers), len(volume.numbers) // 2
@@ -198,7 +220,7 @@ def offered(volume: Volume, user: str | None) -> Offer:
     return (
         gr.update(visible=True),
         gr.update(minimum=1, maximum=max(2, count), value=middle + 1, visible=count > 1, label=f"Slice (1 to {count})"),
-        gr.update(choices=list(windows), value=windows[0], visible=len(windows) > 1),
+        gr.update(choices=choices(windows), value="", visible=len(windows) > 1),
         shown_slice(volume, middle, None, user),
     )
 

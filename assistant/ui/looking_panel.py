@@ -7,11 +7,11 @@ from typing import Any
 
 import gradio as gr
 
-from assistant.ui.looking import AS_STORED, WINDOWS, Looking
+from assistant.ui.controls import Controls
+from assistant.ui.looking import WINDOWS, Looking, choices, view_of
 from assistant.ui.overlay import note_html
 from assistant.ui.region import Region
 from assistant.ui.session import Session, View, Wishes
-from assistant.ui.viewer import Stack
 from assistant.ui.viewer_panel import Viewer
 
 _HIDDEN: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -27,20 +27,20 @@ class Beside:
     """Function, inputs and outputs that show the picture under discussion."""
 
 
-def build_views(looking: Looking, box: gr.MultimodalTextbox) -> gr.State:
+def build_views(looking: Looking, box: gr.MultimodalTextbox) -> Controls:
     """Put frame and window of an upload under the question's box; they show up where there is a choice.
 
     Args:
         looking: the functions.
         box: where files are uploaded.
     Returns:
-        The state that holds the `View`.
+        What gives the `View`, with the box before the others: of what is in it, where the controls are about that.
     """
     view, seen = gr.State(View()), gr.State("")
     with gr.Group(visible=False) as group, gr.Row(elem_id="views"):
         with gr.Column(scale=3, min_width=200):
             frame = gr.Slider(1, 2, value=1, step=1, label="Frame", elem_id="frame", buttons=[])
-            window = gr.Dropdown(list(WINDOWS), value=AS_STORED, label="Window", elem_id="window")
+            window = gr.Dropdown(choices(WINDOWS), value="", label="Window", elem_id="window")
         with gr.Column(scale=2, min_width=180):
             shown = gr.Image(
                 type="filepath", interactive=False, height=200, label="What will be asked about", buttons=[],
@@ -53,11 +53,18 @@ def build_views(looking: Looking, box: gr.MultimodalTextbox) -> gr.State:
         [frame.release, frame.input, window.input],
         looking.turn,
         [frame, window, seen, view],
-        [view, shown],
+        shown,
         trigger_mode="always_last",
         **_HIDDEN,
     )
-    return view
+
+    def read(
+        message: dict[str, Any] | None, before: View, files: str, number: float | None, wished: str | None
+    ) -> View:
+        sent = "\n".join(str(path) for path in (message or {}).get("files") or ())
+        return view_of(number, wished, before) if sent and sent == files else View()
+
+    return Controls((box, view, seen, frame, window), read)
 
 
 def build_region(looking: Looking, session: gr.State, viewer: Viewer) -> Beside:
@@ -85,23 +92,22 @@ def build_region(looking: Looking, session: gr.State, viewer: Viewer) -> Beside:
 
     canvas.select(click, [session, region], [canvas, region, hint], **_HIDDEN)
 
-    def draw(state: Session, stack: Stack, request: gr.Request) -> tuple[Any, ...]:
-        return *looking.canvas(state, request, stack.place), looking.pair(state)
+    def draw(request: gr.Request, state: Session, *looked_at: Any) -> tuple[Any, ...]:
+        return *looking.canvas(state, request, viewer.place.read(*looked_at)), looking.pair(state)
 
-    renew = (draw, [session, viewer.stack], [canvas, region, hint, pair])
+    renew = (draw, [session, *viewer.place.inputs], [canvas, region, hint, pair])
     clear.click(*renew, **_HIDDEN)
     for event in viewer.turned:
         event.then(*renew, **_HIDDEN)
     return Beside(region, renew)
 
 
-def build_wishes() -> gr.State:
+def build_wishes() -> Controls:
     """Put the settings for the questions to come on the page.
 
     Returns:
-        The state that holds the `Wishes`.
+        What gives the `Wishes`.
     """
-    wishes = gr.State(Wishes())
     with gr.Accordion("Settings", open=False, elem_id="settings"):
         compare = gr.Checkbox(False, label="Compare a new image with the one before (earlier, then current)")
         evidence = gr.Checkbox(True, label="Search the index for evidence")
@@ -113,11 +119,7 @@ def build_wishes() -> gr.State:
     def wished(pair: bool, search: bool, heat: float | None) -> Wishes:
         return Wishes(min(1.5, max(0.0, float(heat or 0))), bool(search), bool(pair))
 
-    gr.on(
-        [compare.input, evidence.input, temperature.input, temperature.release],
-        wished, [compare, evidence, temperature], wishes, trigger_mode="always_last", queue=False, **_HIDDEN,
-    )  # fmt: skip
-    return wishes
+    return Controls((compare, evidence, temperature), wished)
 
 
 def build_heat(looking: Looking, session: gr.State, panel: gr.HTML) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from assistant.imaging.picture import Picture
+from assistant.imaging.picture import Picture, Section
 from assistant.ui.session import preview
 from assistant.ui.volumes import lettered
 
@@ -91,6 +92,25 @@ def crop(picture: Picture, region: Region, margin: float = MARGIN) -> Picture:
     rows = _span(top, bottom, margin, height)
     columns = _span(left, right, margin, width)
     return replace(picture, pixels=np.ascontiguousarray(picture.pixels[rows, columns]), section=None)
+
+
+def looked_at_in(
+    pictures: Sequence[Picture], section: Section | None, region: Region | None
+) -> tuple[Picture, Picture | None]:
+    """Return the picture that a question is about, and the part of it that was marked.
+
+    Args:
+        pictures: under discussion, at least one.
+        section: the slice of a volume that the page shows.
+        region: as it was drawn. On a slice that is no longer shown it counts for nothing: the page is about to take it
+            away.
+    Returns:
+        That slice, else the picture that may be drawn on; and the part, None where nothing is marked.
+    """
+    drawn_on = pictures[region.place if region is not None and region.place < len(pictures) else -1]
+    looked_at = next((one for one in reversed(pictures) if section is not None and one.section == section), drawn_on)
+    marked = region is not None and region.whole and looked_at is drawn_on
+    return looked_at, crop(looked_at, region) if region is not None and marked else None
 
 
 def _span(low: float, high: float, margin: float, side: int) -> slice:

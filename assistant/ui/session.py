@@ -12,7 +12,7 @@ from uuid import uuid4
 from assistant.conversation import Answer, Question, Turn
 from assistant.deidentify.shown import can_clean, shown
 from assistant.errors import ImageError
-from assistant.imaging.picture import Picture, subjects
+from assistant.imaging.picture import Picture, Section, subjects
 from assistant.sampling import Sampling
 from assistant.shelf import MAIN
 from assistant.ui.uploads import forget
@@ -193,6 +193,8 @@ class View:
     """A name of `window.PRESETS`, for CT; None takes the file's own."""
     alone: bool = False
     """Whether only the slice of a volume that is looked at goes to the model."""
+    section: Section | None = None
+    """That slice."""
     held: Held | None = field(default=None, compare=False, repr=False)
     """What was uploaded, where a volume was read to show it."""
 

@@ -20,7 +20,7 @@ from assistant.ui.examples import Example
 from assistant.ui.followups import followups
 from assistant.ui.models import named
 from assistant.ui.panels import error_html, grounds_html
-from assistant.ui.region import Region, crop
+from assistant.ui.region import Region, looked_at_in
 from assistant.ui.service import AssistantService
 from assistant.ui.session import Message, Session, View, Wishes, asker, preview_file, read_uploads, user_of
 from assistant.ui.volumes import faces, in_window
@@ -79,8 +79,7 @@ class Conversation:
             sent = ", ".join([*(Path(path).name for path in files), *([text] if text else [])])
             answer = _assistant(f"**This cannot be used.** {_plain(str(error))}")
             return _asked(session.told([_user([_plain(sent)]), answer]), error_html(str(error)))
-        alone = view is not None and view.alone
-        return self._open(text or DEFAULT_QUESTION, pictures, session, request, region, wishes, alone)
+        return self._open(text or DEFAULT_QUESTION, pictures, session, request, region, wishes, view)
 
     def accept_example(self, number: int, session: Session, request: gr.Request | None = None) -> Asked:
         """Take an example's image and question; like `accept` otherwise.
@@ -107,15 +106,14 @@ class Conversation:
         request: gr.Request | None,
         region: Region | None = None,
         wishes: Wishes | None = None,
-        alone: bool = False,
+        view: View | None = None,
     ) -> Asked:
         part, single, pictures = None, None, pictures or session.kept
         user = user_of(request)
         images = [_image(one, said_of(one), user) for one in faces(pictures)]
-        if region is not None and session.pictures and not pictures:
-            looked_at = session.pictures[region.place]
-            part = crop(looked_at, region) if region.whole else None
-            if looked_at.section is not None and (alone or part is not None):
+        if session.pictures and not pictures:
+            looked_at, part = looked_at_in(session.pictures, view.section if view is not None else None, region)
+            if looked_at.section is not None and (part is not None or (view is not None and view.alone)):
                 single = looked_at
                 images.append(_image(single, said_of(single), user))
         if part is not None:

@@ -28,22 +28,30 @@ class Stack:
     """The place of its first slice among all pictures under discussion."""
     notes: tuple[SliceNote, ...] = ()
     """Those of its slices that the model read."""
-    at: int = 0
-    """Which slice is shown, from 0."""
     window: str | None = None
     """What was chosen; None before anything was."""
-    alone: bool = False
-    """Whether only the slice shown goes to the model with the next question."""
 
-    @property
-    def place(self) -> int:
-        """The place of the slice that is shown among all pictures; the last one without a volume."""
-        return self.first + self.at if self.pictures else -1
+    def place(self, number: float | None) -> int:
+        """Return the place of a slice, numbered from 1, among all pictures; the last one's without a volume."""
+        return self.first + self._at(number) if self.pictures else -1
 
-    @property
-    def view(self) -> View:
-        """How a question that follows is to be asked."""
-        return View(window=self.window, alone=self.alone)
+    def view(self, number: float | None, window: str | None, alone: bool) -> View:
+        """Return how a question that follows is to be asked.
+
+        Args:
+            number: of the slice that is looked at, from 1.
+            window: that the control shows.
+            alone: whether only that slice goes to the model.
+        Returns:
+            The view.
+        """
+        if not self.pictures:
+            return View()
+        chosen = window if self.window is not None or window != OF_ORGAN else None
+        return View(window=chosen, alone=alone, section=self.pictures[self._at(number)].section)
+
+    def _at(self, number: float | None) -> int:
+        return min(max(int(number or 1) - 1, 0), len(self.pictures) - 1)
 
 
 Opened = tuple[Stack, Any, Any, Any, Any, Any]
@@ -68,57 +76,46 @@ def open_stack(pictures: Sequence[Picture], notes: Sequence[SliceNote], before: 
     sections = {one.section for one in mine}
     read = tuple(note for note in notes if note.section in sections)
     same = bool(before.pictures) and _series(before.pictures[0]) == _series(mine[0])
-    stack = Stack(mine, places[0], read, place_of(pictures, read) - places[0], before.window if same else None)
+    stack = Stack(mine, places[0], read, before.window if same else None)
+    at = place_of(pictures, read) - places[0]
     volume = mine[0].volume if isinstance(mine[0], SlicePicture) else None
     offered = windows_of(volume) if volume is not None else (OF_ORGAN,)
-    slider = gr.update(minimum=1, maximum=max(2, len(mine)), value=stack.at + 1, label=f"Slice (1 to {len(mine)})")
+    slider = gr.update(minimum=1, maximum=max(2, len(mine)), value=at + 1, label=f"Slice (1 to {len(mine)})")
     windows = gr.update(choices=list(offered), value=stack.window or OF_ORGAN, visible=len(offered) > 1)
     slices = gr.update(choices=[slice_words(one) for one in read], value=None, visible=bool(read))
-    return stack, gr.update(visible=True), slider, windows, slices, slice_html(mine[stack.at])
+    return stack, gr.update(visible=True), slider, windows, slices, slice_html(mine[at])
 
 
-def turn(number: float | None, stack: Stack) -> Turned:
-    """Show another slice.
+def turn(number: float | None, window: str | None, stack: Stack) -> Turned:
+    """Show another slice, or the volume in another window; what is asked next is asked of it in that window.
 
     Args:
         number: from 1, in the order of the slider.
+        window: of `windows_of`; None leaves it as it is.
         stack: as it was.
     Returns:
         The stack, and HTML of the slice.
     """
     if not stack.pictures:
         return stack, ""
-    at = min(max(int(number or 1) - 1, 0), len(stack.pictures) - 1)
-    return replace(stack, at=at), slice_html(stack.pictures[at])
+    if window is not None and window != (stack.window or OF_ORGAN):
+        stack = replace(stack, pictures=in_window(stack.pictures, window), window=window)
+    return stack, slice_html(stack.pictures[stack.place(number) - stack.first])
 
 
-def pick(index: int, stack: Stack) -> tuple[Stack, Any, str]:
+def pick(index: int, number: float | None, stack: Stack) -> tuple[Any, str]:
     """Show a slice that the model read.
 
     Args:
         index: among those that are listed.
+        number: of the slice that is shown, from 1; it stays where there is no such slice.
         stack: as it was.
     Returns:
-        The stack, the slider, and HTML of the slice.
+        The slider, and HTML of the slice.
     """
     wanted = stack.notes[index].section if 0 <= index < len(stack.notes) else None
-    at = next((place for place, one in enumerate(stack.pictures) if one.section == wanted), stack.at)
-    after, html = turn(at + 1, stack)
-    return after, gr.update(value=at + 1), html
-
-
-def rewindow(window: str | None, stack: Stack) -> Turned:
-    """Show the volume in another window; what is asked next is asked of it in that window.
-
-    Args:
-        window: of `windows_of`.
-        stack: as it was.
-    Returns:
-        The stack, and HTML of the slice.
-    """
-    chosen = window or OF_ORGAN
-    after = replace(stack, pictures=in_window(stack.pictures, chosen), window=chosen)
-    return after, slice_html(after.pictures[after.at]) if after.pictures else ""
+    found = next((place + 1 for place, one in enumerate(stack.pictures) if one.section == wanted), number)
+    return gr.update(value=found), turn(found, None, stack)[1]
 
 
 def slice_html(picture: Picture) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
 from assistant.imaging.picture import Picture
 from assistant.slice_note import SliceNote
-from assistant.ui.viewer import Opened, Stack, Turned, open_stack, pick, rewindow, turn
+from assistant.ui.controls import Controls
+from assistant.ui.session import View
+from assistant.ui.viewer import Opened, Stack, open_stack, pick, turn
 from assistant.ui.volumes import OF_ORGAN
 
 _HIDDEN: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -22,8 +24,10 @@ Seen = Callable[[Any], tuple[Sequence[Picture], Sequence[SliceNote]]]
 class Viewer:
     """What a tab needs of the controls."""
 
-    stack: gr.State
-    """The `Stack`."""
+    looked: Controls
+    """Give the `View` that a question which follows is asked in."""
+    place: Controls
+    """Give the place of the slice that is looked at among all pictures."""
     renew: tuple[Any, ...]
     """Function, inputs and outputs that show what is under discussion now."""
     turned: tuple[Any, ...]
@@ -56,21 +60,17 @@ def build_viewer(source: gr.State, seen: Seen, name: str, *, asks: bool = False)
         opened: Opened = open_stack(pictures, notes, before)
         return *opened, gr.update(value=False)
 
-    def other(chosen: float, state: Stack) -> Turned:
-        return turn(chosen, state)
+    def listed(event: gr.SelectData, chosen: float, state: Stack) -> tuple[Any, ...]:
+        return pick(int(event.index), chosen, state)
 
-    def listed(event: gr.SelectData, state: Stack) -> tuple[Any, ...]:
-        return pick(int(event.index), state)
-
-    def alone_or_not(wished: bool, state: Stack) -> Stack:
-        return replace(state, alone=bool(wished))
+    def view(state: Stack, chosen: float | None, wished: str | None, single: bool | None) -> View:
+        return state.view(chosen, wished, bool(single))
 
     turned = (
-        gr.on([number.release, number.input], other, [number, stack], [stack, shown], trigger_mode="always_last",
-              **_HIDDEN),
-        slices.select(listed, stack, [stack, number, shown], **_HIDDEN),
+        gr.on([number.release, number.input, window.input], turn, [number, window, stack], [stack, shown],
+              trigger_mode="always_last", **_HIDDEN),
+        slices.select(listed, [number, stack], [number, shown], **_HIDDEN),
     )  # fmt: skip
-    window.input(rewindow, [window, stack], [stack, shown], trigger_mode="always_last", **_HIDDEN)
-    alone.input(alone_or_not, [alone, stack], stack, queue=False, **_HIDDEN)
     renew = (open_volume, [source, stack], [stack, group, number, window, slices, shown, alone])
-    return Viewer(stack, renew, turned)
+    looked = Controls((stack, number, window, alone), view)
+    return Viewer(looked, Controls((stack, number), Stack.place), renew, turned)

@@ -56,9 +56,26 @@ def test_a_slice_alone_is_asked_about(tab, folder):
     ask(tab, "What kind of image is this?", folder / "Doe^Jane.nii.gz").get_by_text("read: axial slice").wait_for()
     tab.locator("#chat-slices label").first.wait_for()
     turn_to(tab, "chat", 5)
-    with tab.expect_response("**/run/predict*"):
-        tab.locator("#chat-alone input").check()
+    tab.locator("#chat-alone input").check()
     ask(tab, "And this slice?").get_by_text("read: axial slice 5 of 12").wait_for()
+
+
+def test_what_the_controls_show_counts_also_before_the_slice_is_drawn(tab, folder):
+    ask(tab, "What kind of image is this?", folder / "Doe^Jane.nii.gz").get_by_text("read: axial slice").wait_for()
+    tab.locator("#chat-slices label").first.wait_for()
+    held, asking = [], []
+    tab.route("**/queue/join*", lambda route: route.continue_() if asking else held.append(route))
+    box = tab.locator("#chat-number input[type=number]")
+    box.fill("5")
+    box.press("Enter")
+    tab.locator("#chat-alone input").check()
+    tab.locator("#settings").get_by_text("Settings").click()
+    tab.get_by_label("Search the index for evidence").uncheck()
+    asking.append(True)
+    answer = ask(tab, "And this slice?")
+    answer.get_by_text("read: axial slice 5 of 12").wait_for()
+    assert held, "the slice was drawn before it was asked about"
+    assert "of evidence" not in answer.inner_text()
 
 
 def test_a_report_on_a_series_shows_its_slices(tab, folder, tmp_path):

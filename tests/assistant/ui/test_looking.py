@@ -5,7 +5,7 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from assistant.errors import AssistantError
-from assistant.ui.looking import Looking
+from assistant.ui.looking import Looking, view_of
 from assistant.ui.overlay import heat_html
 from assistant.ui.region import Region
 from assistant.ui.session import Session, View
@@ -38,10 +38,10 @@ def test_a_ct_offers_windows_and_they_change_what_is_shown(looking, upload):
     path = dicom(upload, "CT_small.dcm")
     _, seen, _, slider, windows, before = looking.look(sent(path), "")
     assert (slider["visible"], windows["visible"]) == (False, True)
-    view, after = looking.turn(1, "lung", seen)
-    assert view == View(0, "lung")
+    after = looking.turn(1, "lung", seen)
+    assert view_of(1, "lung", View()) == View(0, "lung")
     assert Path(before["value"]).read_bytes() != Path(after["value"]).read_bytes()
-    assert looking.turn(1, "no such window", seen)[0] == View(0, None)
+    assert view_of(1, "no such window", None) == View(0, None)
 
 
 def test_a_plain_image_offers_nothing_and_files_are_read_once(looking, upload):
@@ -49,7 +49,7 @@ def test_a_plain_image_offers_nothing_and_files_are_read_once(looking, upload):
     _, seen, group, *_ = looking.look(sent(path), "")
     assert not group["visible"]
     assert "visible" not in looking.look({"text": "typed", "files": [path]}, seen)[2]
-    assert looking.turn(2, "lung", seen)[0] == View()
+    assert looking.turn(2, "lung", seen) == {"value": None, "__type__": "update"}
 
 
 def test_a_broken_file_is_left_for_when_it_is_sent(looking, upload):

@@ -9,12 +9,12 @@ from assistant.errors import ImageError
 from assistant.feedback.recent import subject_of
 from assistant.imaging.images import load_images
 from assistant.ui.judging import Judging
-from assistant.ui.looking import Looking
+from assistant.ui.looking import Looking, view_of
 from assistant.ui.region import Region, crop
 from assistant.ui.report_tab import Drafting, seen_in
 from assistant.ui.session import Session, View, Wishes, read_uploads
 from assistant.ui.talking import Conversation
-from assistant.ui.viewer import Stack, open_stack, pick, rewindow, turn
+from assistant.ui.viewer import Stack, open_stack, pick, turn
 from assistant.ui.volumes import OF_ORGAN, caption, faces, lettered, place_of, windows_of
 
 
@@ -83,9 +83,9 @@ def test_a_cut_off_volume_is_told_by_its_number(upload, volumes):
 def test_a_volume_is_shown_before_it_is_asked_about_and_read_once(service, nifti):
     looking, path = Looking(service), nifti()
     view, seen, group, slider, windows, shown = looking.look(sent("", path), "")
-    assert (group["visible"], slider["maximum"], windows["choices"][0]) == (True, 8, OF_ORGAN)
+    assert (group["visible"], slider["maximum"], windows["choices"][0]) == (True, 8, (OF_ORGAN, ""))
     assert shown["label"].startswith("Axial slice 5 of 8 at ")
-    view, after = looking.turn(2, "bone", seen, view)
+    after, view = looking.turn(2, "bone", seen, view), view_of(2, "bone", view)
     assert (view.window, after["label"][:18]) == ("bone", "Axial slice 2 of 8")
     held = view.held.found[0].volume
     pictures = read_uploads([path], view)
@@ -98,35 +98,40 @@ def test_the_viewer_opens_at_the_slice_that_was_read_and_a_choice_leads_back_to_
     stack, group, slider, _, slices, html = open_stack(answered.pictures, answered.answer.slices, Stack())
     assert (group["visible"], slider["value"], len(slices["choices"])) == (True, number, 1)
     assert f"slice {number} of 8" in html
-    stack, html = turn(1 if number > 1 else 2, stack)
+    other = 1 if number > 1 else 2
+    stack, html = turn(other, None, stack)
     assert f"slice {number} of 8" not in html
-    assert turn(99, stack)[0].at == 7
-    stack, slider, html = pick(0, stack)
-    assert (slider["value"], stack.place) == (number, number - 1)
+    assert "slice 8 of 8" in turn(99, None, stack)[1]
+    slider, html = pick(0, other, stack)
+    assert (slider["value"], stack.place(number)) == (number, number - 1)
     assert f"slice {number} of 8" in html
+    assert pick(7, other, stack)[0]["value"] == other  # nothing stands there
 
 
 def test_without_a_volume_there_is_no_viewer(make_picture):
     stack, group, *_, html = open_stack([make_picture(1)], (), Stack())
-    assert (stack.place, group["visible"], html) == (-1, False, "")
-    assert turn(3, stack)[1] == rewindow("bone", stack)[1] == ""
+    assert (stack.place(1), group["visible"], html) == (-1, False, "")
+    assert turn(3, "bone", stack)[1] == ""
+    assert stack.view(3, "bone", True) == View()
 
 
 def test_a_window_chosen_in_the_viewer_counts_for_the_next_question(tab, answered):
     stack, *_ = open_stack(answered.pictures, answered.answer.slices, Stack())
-    stack, html = rewindow("bone", stack)
-    assert "<img" in html
-    session = tab.accept(sent("And the bone?"), answered, view=stack.view)[2]
+    assert stack.view(2, OF_ORGAN, False).window is None
+    view = stack.view(2, "bone", False)  # what the controls show counts, also before the slice is drawn anew
+    session = tab.accept(sent("And the bone?"), answered, view=view)[2]
     assert np.array_equal(session.pictures[0].pixels, session.pictures[0].volume.pictures("bone")[0].pixels)
+    stack, html = turn(2, "bone", stack)
+    assert "<img" in html
     assert open_stack(session.pictures, (), stack)[0].window == "bone"
+    assert stack.view(2, OF_ORGAN, False).window == OF_ORGAN  # and back
 
 
 def test_one_slice_can_be_asked_about_alone_or_a_region_of_it(tab, answered, service):
     stack, *_ = open_stack(answered.pictures, answered.answer.slices, Stack())
-    stack, _ = turn(3, stack)
-    _, region, _ = Looking(service).canvas(answered, place=stack.place)
+    _, region, _ = Looking(service).canvas(answered, place=stack.place(3))
     assert region.place == 2
-    alone = tab.accept(sent("This one?"), answered, view=View(alone=True), region=region)[2]
+    alone = tab.accept(sent("This one?"), answered, view=stack.view(3, OF_ORGAN, True), region=region)[2]
     assert [one.section.number for one in alone.put().pictures] == [3]
     _, done, _ = list(tab.answer(alone))[-1]
     assert done.answer.slices[0].section.number == 3
@@ -136,6 +141,15 @@ def test_one_slice_can_be_asked_about_alone_or_a_region_of_it(tab, answered, ser
     assert whole.section.number == 3
     assert piece.section is None
     assert tab.again(5, done)[2].alone is alone.alone
+
+
+def test_a_box_on_a_slice_that_is_no_longer_shown_counts_for_nothing(tab, answered):
+    stack, *_ = open_stack(answered.pictures, answered.answer.slices, Stack())
+    box = Region((0.1, 0.1), (0.6, 0.6), place=2)
+    turned = tab.accept(sent("This one?"), answered, view=stack.view(6, OF_ORGAN, True), region=box)[2]
+    assert [one.section.number for one in turned.put().pictures] == [6]
+    stayed = tab.accept(sent("This one?"), answered, view=stack.view(3, OF_ORGAN, True), region=box)[2]
+    assert [one.section is None for one in stayed.put().pictures] == [False, True]
 
 
 def test_a_crop_of_a_slice_keeps_its_place_out_of_the_choice_of_slices(answered):
