@@ -13,6 +13,7 @@ from assistant.conversation import Question, ReportRequest, Turn
 from assistant.engine.prompt import Prompt, PromptEncoder
 from assistant.evidence import Evidence
 from assistant.fitting import CHECK_TOKENS, checks_of, parts_of
+from assistant.plain import plain, wants_description
 from assistant.questions import completed, newest, wants_report
 from assistant.sampling import Sampling
 
@@ -26,9 +27,10 @@ class PromptMaker:
     Args:
         encoder: of the model.
         settings: how much history and evidence to put in.
-        capabilities: the contract's; `history` "no" leaves earlier turns out, `system` is the system prompt,
-            `evidence_tokens` how much evidence the model was found to profit from, `indication` whether
-            it reads indication and history, `comparison` "written" whether it can tell change itself.
+        capabilities: the contract's; `history` "no" leaves earlier turns out and puts a question
+            in plain words, `system` is the system prompt, `evidence_tokens` how much evidence the model was found to
+            profit from, `indication` whether it reads indication and history, `comparison` "written" whether it can
+            tell change itself.
     """
 
     def __init__(self, encoder: PromptEncoder, settings: GenerationConfig, capabilities: Mapping[str, str]) -> None:
@@ -40,9 +42,8 @@ class PromptMaker:
         """Return the prompt for a question, with its pictures, evidence and as much history as fits."""
         history = newest(question.history, self._settings.history_turns)
         if self._can.get("history") == "no":
-            question, history = completed(question), ()
-        # Models know the request in one wording.
-        asked = prompts.REPORT_REQUEST if case.pictures and wants_report(question.text) else question.text
+            question, history = completed(replace(question, text=plain(question.text))), ()
+        asked = self._as_known(question.text) if case.pictures else question.text
         text = prompts.question_text(
             self._encoder.clean(asked),
             options=[self._encoder.clean(option) for option in question.options],
@@ -50,6 +51,14 @@ class PromptMaker:
             header=header_of(case),
         )
         return self._fitting(case, text, history)
+
+    def _as_known(self, asked: str) -> str:
+        """Return a request in the one wording that models know; a description's only where wordings matter so much."""
+        if wants_report(plain(asked)):
+            return prompts.REPORT_REQUEST
+        if self._can.get("history") == "no" and wants_description(asked):
+            return prompts.DESCRIPTION_REQUEST
+        return asked
 
     def fill_report(self, case: Case, request: ReportRequest) -> None:
         """Give a report's case its prompt, and its priors and the questions of its template each their own."""

@@ -20,6 +20,7 @@ Message = dict[str, Any]
 CountTokens = Callable[[str], int]
 
 REPORT_REQUEST = "Write a report."
+DESCRIPTION_REQUEST = "Describe this image."
 _ORDER = "The first image is the prior, the last is the current one."
 COMPARE_REQUEST = f"{REPORT_REQUEST} {_ORDER}"
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")

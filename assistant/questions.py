@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from assistant.conversation import Question, Turn
+from assistant.plain import plain
 
 YES_NO = ("Yes", "No")
 
@@ -103,7 +104,7 @@ def options_in(text: str) -> tuple[str, ...]:
     Returns:
         ("Yes", "No"), or the alternatives as they would stand as answers, or nothing where the wording is not clear.
     """
-    flat = " ".join(text.split())
+    flat = plain(text)
     lowered = flat.lower().replace("is/are", "is")
     if _YES_NO_TAG.search(flat):
         return YES_NO

@@ -1,13 +1,14 @@
 """Does it know what a person asks first? `python -m benchmarks.first --data data/dev.jsonl`, on labelled pictures.
 
 Puts the questions of `data_recipes.instruct_first` to each picture of an example file, and counts the right answers by
-what was asked. A description is right where each word of it is.
+what was asked. A description is right where each word of it is. `--courteous` asks the same as a polite person would.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,6 +23,19 @@ if TYPE_CHECKING:
     from training.evaluation.summary import Prediction
 
 SEED = 0
+ASKED_TO_DESCRIBE = (
+    "Please describe the findings.",
+    "Could you describe what is shown here, please?",
+    "What are the findings?",
+    "Interpret this scan.",
+    "Could you analyze this picture for me?",
+    "Hello, what's in this image? Thanks!",
+    "I'd like to know what you see in the image.",
+    "Please give me a summary of this image.",
+)
+"""None of them is taught."""
+BEFORE = ("Could you please tell me", "Can you tell me", "I would like to know", "Please tell me")
+AFTER = ("?", ", please?", "? Thank you.", ".")
 
 
 def questions(examples: Sequence[Example]) -> list[Example]:
@@ -77,6 +91,32 @@ def after_another(items: Sequence[Item]) -> list[Item]:
     return made
 
 
+def courteous(items: Sequence[Item]) -> list[Item]:
+    """Ask the same with a greeting, a please, or in an indirect question.
+
+    Args:
+        items: of `questions`.
+    Returns:
+        The same in other words, none of which is taught.
+    """
+    from data_recipes.instruct_first import DESCRIBE
+
+    def put(item: Item) -> str:
+        text, rng = item.question, random.Random(item.id)
+        if text in DESCRIBE:
+            return rng.choice(ASKED_TO_DESCRIBE)
+        if asked := re.match(r"(Is|Are) (this image|this|it|there|everything|anything) (.+)\?$", text):
+            be, thing, rest = asked[1].lower(), asked[2], asked[3]
+            return f"{rng.choice(BEFORE)} whether {thing} {be} {rest}{rng.choice(AFTER)}"
+        if asked := re.match(r"(Where|How \w+) (is|are) (.+?)( located)?\?$", text):
+            return f"{rng.choice(BEFORE)} {asked[1].lower()} {asked[3]} {asked[2]}{asked[4] or ''}{rng.choice(AFTER)}"
+        return (
+            f"{rng.choice(('Hello! ', 'Hi, ', 'Thanks. ', ''))}{text[:-1]}{rng.choice((', please?', '? Thank you!'))}"
+        )
+
+    return [replace(item, question=put(item)) for item in items]
+
+
 def asked_for(item: Item) -> str:
     """Return what a question asks for, as the table names it."""
     from assistant.review import cannot_tell
@@ -104,6 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.first", description=__doc__)
     parser.add_argument("--model", default="starter", help="starter or a model folder (default: starter)")
     parser.add_argument("--data", type=Path, required=True, help="an example file, such as dev.jsonl of a manifest")
+    parser.add_argument("--courteous", action="store_true", help="ask the same with please and thanks")
     parser.add_argument("--second", action="store_true", help="ask each as the second question of a conversation")
     arguments = parser.parse_args(argv)
 
@@ -115,6 +156,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from training.evaluation.run import picture_loader, predict
 
     items = [make_item(one, arguments.data.parent) for one in questions(list(read_examples(arguments.data)))]
+    items = courteous(items) if arguments.courteous else items
     items = after_another(items) if arguments.second else items
     rows = predict(Asker(load_model(arguments.model), GenerationConfig()), items, picture_loader())
     sys.stdout.write(f"{table(rows)}\n")

@@ -10,6 +10,7 @@ import random
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from assistant.prompts import DESCRIPTION_REQUEST
 from assistant.review import CANNOT_TELL
 from data_recipes.instruct_words import COUNT_WORDS, LABEL_SETS, words_for
 
@@ -17,7 +18,7 @@ Asked = tuple[str, str, str, tuple[str, ...] | None]
 """Question, answer, answer type and choices."""
 
 DESCRIBE = (
-    "Describe this image.",
+    DESCRIPTION_REQUEST,
     "What does this image show?",
     "What does the image show?",
     "What do you see?",

@@ -31,6 +31,19 @@ def test_a_report_of_a_picture_is_asked_for_in_the_words_that_models_know(maker,
     assert "Could you draft" in maker.for_question(Case((), question=question), question).text
 
 
+def test_a_model_that_knows_questions_by_their_wording_is_asked_in_plain_words(tiny_model, maker, make_picture):
+    taught = PromptMaker(PromptEncoder(tiny_model), GenerationConfig(), {"history": "no"})
+    features = PictureEncoder(tiny_model).encode([make_picture()])
+    for asked, put in (
+        ("Hello! Could you please interpret this scan for me?", "Describe this image."),
+        ("Could you tell me whether there is a mass? Thanks!", "Is there a mass?"),
+    ):
+        question = Question(asked, (make_picture(),))
+        case = Case(question.pictures, question=question, features=features)
+        assert taught.for_question(case, question).text.endswith(f"{put}<|assistant|>")
+        assert asked in maker.for_question(case, question).text  # others are put what was typed
+
+
 @pytest.mark.parametrize(("asked", "lines"), [(None, 1), (400, 2), (0, 0)])
 def test_the_model_says_how_much_evidence_it_takes_unless_the_settings_do(tiny_model, make_evidence, asked, lines):
     evidence = (make_evidence("Glioma", "A tumor. " * 3), make_evidence("Cyst", "A bag. " * 3))

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.first import after_another, main, questions
+from assistant.plain import plain, wants_description
+from benchmarks.first import after_another, courteous, main, questions
 from data_recipes.schema import Example, read_examples, write_examples
 from training.evaluation.items import make_item
 
@@ -46,6 +47,16 @@ def test_the_table_counts_every_question(data, tiny_folder, capsys):
     assert {name.strip() for name, _ in rows} >= {"description", "normality", "place, size, age: cannot be told"}
     counts = [int(count) for _, count in rows]
     assert sum(counts[:-1]) == counts[-1] == len(questions(list(read_examples(data))))
+
+
+def test_what_is_asked_with_courtesy_is_the_same_in_other_words(data, tiny_folder, capsys):
+    items = [make_item(one, data.parent) for one in questions(list(read_examples(data)))]
+    for before, after in zip(items, courteous(items), strict=True):
+        same = plain(after.question) == before.question
+        assert same or (wants_description(before.question) and wants_description(after.question))
+    assert {one.question for one in courteous(items)} != {one.question for one in items}
+    assert main(["--model", str(tiny_folder), "--data", str(data), "--courteous"]) == 0
+    assert "| all |" in capsys.readouterr().out
 
 
 def test_a_second_question_has_another_one_and_its_answer_before_it(data):
