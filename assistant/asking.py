@@ -56,8 +56,9 @@ class PromptMaker:
         """Return a request in the one wording that models know; a description's only where wordings matter so much."""
         if wants_report(plain(asked)):
             return prompts.REPORT_REQUEST
-        if self._can.get("history") == "no" and wants_description(asked):
-            return prompts.DESCRIPTION_REQUEST
+        taught = asked in prompts.DESCRIPTION_REQUESTS
+        if self._can.get("history") == "no" and not taught and wants_description(asked):
+            return prompts.DESCRIPTION_REQUESTS[0]
         return asked
 
     def fill_report(self, case: Case, request: ReportRequest) -> None:

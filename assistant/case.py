@@ -54,6 +54,8 @@ class Case:
     """The questions of a template that asks them one by one."""
     checks: list[Case] = field(default_factory=list)
     """The questions that its template asks beside the report."""
+    altered: list[Case] = field(default_factory=list)
+    """The same question about the altered pictures; see `assistant.augment`."""
     earlier: Case | None = None
     """The same report about the priors alone, where the images are read one by one; `pictures` are then the others."""
     asked: Asked | Check | None = None
@@ -86,7 +88,7 @@ class Case:
     @property
     def asides(self) -> list[Case]:
         """What is asked for this case besides its own prompt."""
-        return [*self.parts, *self.checks, *([self.earlier] if self.earlier is not None else [])]
+        return [*self.parts, *self.checks, *self.altered, *([self.earlier] if self.earlier is not None else [])]
 
     def warn(self, *cautions: str | None) -> None:
         """Add what the reader should know; what is said already, or is None, is left out."""

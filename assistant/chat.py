@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from assistant.admit import guard_question
 from assistant.asking import PromptMaker, own_prompt
+from assistant.augment import Augmenter, alterations_of
 from assistant.case import Case
 from assistant.config import GenerationConfig
 from assistant.conversation import Answer, Question, Report, ReportRequest
@@ -74,6 +75,7 @@ class MedicalAssistant:
         self._local = Generator(model, self.settings)
         self._generator = writer or self._local
         self._prompts = PromptMaker(self._local.encoder, self.settings, can)
+        self._augmenter = Augmenter(self._encoder.encode, self._prompts, alterations_of(can, self.settings))
         self._lookup = Lookup(retriever, self.settings)
         self._known = KnownPictures.open(model.folder)
         self._finisher = Finisher(model, self.settings, self._lookup)
@@ -138,7 +140,7 @@ class MedicalAssistant:
                     streamed = True
                     yield piece
         else:
-            write_cases(self._generator, [case], self.settings)
+            write_cases(self._generator, [case, *case.asides], self.settings)
         answer = replace(self._finisher.answer(case), seconds=time.perf_counter() - started)
         if not streamed:
             yield answer.text
@@ -233,6 +235,7 @@ class MedicalAssistant:
                 case.options = options_of(question)
                 case.forms = [(option, form) for option in case.options for form in written_forms(option)]
                 case.prompt = own_prompt(self._prompts.for_question(case, question), case, question.sampling)
+        self._augmenter.add(cases)
         return cases
 
     def _report_cases(self, requests: Sequence[ReportRequest]) -> list[Case]:
@@ -291,6 +294,7 @@ class MedicalAssistant:
             return case
         again = replace(case, evidence=found, cautions=list(case.cautions))
         again.prompt = self._prompts.for_question(again, case.question)
-        write_cases(self._generator, [again], self.settings)
+        self._augmenter.add([again])
+        write_cases(self._generator, [again, *again.altered], self.settings)
         again.warn("The first answer was unsure; this one is from a second search.")
         return again if self._finisher.sureness(again)[1] > confidence else case

@@ -54,6 +54,8 @@ class GenerationConfig:
     """Confidence under which the assistant abstains; null takes the model's own calibrated thresholds, 0 never."""
     check_reports: bool = True
     """Ask the questions that a report's template has for checks, and hold the report against the answers."""
+    augment: bool = True
+    """Weigh answers to choose from over altered pictures too, where the model's contract says over which."""
     check_images: bool = True
     """Abstain on pictures unlike anything that the model has seen."""
     slices: int | None = None

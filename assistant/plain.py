@@ -36,9 +36,7 @@ _TELL_ME = re.compile(
     r"(?: you)?[,:]? (?=(?:whether|if|what|where|which|how|who|why|when)\b)",
     re.IGNORECASE,
 )
-_TELL_THE = re.compile(
-    r"^(?:tell(?: me| us)?|name|state|give(?: me| us)?) (?P<rest>the (?:[\w-]+ ){0,3}[\w-]+)$", re.IGNORECASE
-)
+_TELL_THE = re.compile(r"^tell(?: me| us)? (?P<rest>the (?:[\w-]+ ){0,3}[\w-]+)$", re.IGNORECASE)
 _LOOK_AND = re.compile(
     r"^(?:please )?(?:(?:have|take) a )?look at "
     r"(?:this|the|that|my|these)(?: [\w-]+){0,3}?(?:,|:| and|, and) (?:then )?",
@@ -77,7 +75,7 @@ _IMAGE = (
     r"ultrasound|sonogram|fundus|smear|dermoscopy|lesion photo)(?: (?:image|scan|slice|picture|study|film))?"
 )
 _FINDINGS = (
-    r"(?:(?:the|all|any|main|key|relevant|important|imaging|radiological|your|abnormal) )*(?:findings?|observations?)"
+    r"(?:(?:the|all|any|main|key|relevant|important|imaging|radiological|your|abnormal) )*(?:findings|observations)"
 )
 _SEEN = r"(?:is |are )?(?:shown|seen|visible|depicted|displayed|there|to be seen|going on|happening)"
 _HERE = rf"(?: (?:here|(?:in|on|of|from) (?:it|this|that|{_IMAGE})))?"

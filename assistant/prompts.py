@@ -20,7 +20,21 @@ Message = dict[str, Any]
 CountTokens = Callable[[str], int]
 
 REPORT_REQUEST = "Write a report."
-DESCRIPTION_REQUEST = "Describe this image."
+DESCRIPTION_REQUESTS = (
+    "Describe this image.",
+    "What does this image show?",
+    "What does the image show?",
+    "What do you see?",
+    "What do you see in this image?",
+    "Describe what you see.",
+    "What is shown here?",
+    "Summarize this image.",
+    "Can you describe this picture?",
+    "What can you tell me about this image?",
+    "Explain this image.",
+    "Give a short description.",
+)
+"""Wordings that models are taught; the first is the plainest."""
 _ORDER = "The first image is the prior, the last is the current one."
 COMPARE_REQUEST = f"{REPORT_REQUEST} {_ORDER}"
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")

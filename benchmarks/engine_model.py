@@ -67,7 +67,10 @@ def random_model(dtype: torch.dtype = torch.float32, device: str = "cpu", *, see
     processor.vision_feature_select_strategy = "default"
     images: Any = processor.image_processor
     images.size, images.crop_size = {"shortest_edge": _SIDE}, {"height": _SIDE, "width": _SIDE}
-    contract = replace(starter.contract, name="random", image_size=_SIDE, image_tokens=196, feature_layer=-2)
+    can = {name: value for name, value in starter.contract.capabilities.items() if name != "test_time_augmentation"}
+    contract = replace(  # without views: a question is put once, as its peer puts it
+        starter.contract, name="random", image_size=_SIDE, image_tokens=196, feature_layer=-2, capabilities=can
+    )
     return replace(
         starter,
         llava=llava.to(device=device, dtype=dtype).eval().requires_grad_(False),  # type: ignore[call-arg]

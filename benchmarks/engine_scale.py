@@ -48,7 +48,7 @@ def questions(count: int, start: int = 0) -> list[Question]:
 
 def scale_clients(device: str) -> list[Measured]:
     """Let clients ask one question after the other, all at once, through the server's own queue."""
-    asked = MedicalAssistant(load_model("starter", device=device), settings=GenerationConfig())
+    asked = MedicalAssistant(load_model("starter", device=device), settings=GenerationConfig(augment=False))
     joined = (("chat",), lambda more, model: asked.together(16).run(more, eager=True))
     queue = FairQueue({}, joined=joined, batch_size=16, max_waiting=1000, max_each=1000)
     costs: dict[int, float] = {}

@@ -10,27 +10,13 @@ import random
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from assistant.prompts import DESCRIPTION_REQUEST
+from assistant.prompts import DESCRIPTION_REQUESTS as DESCRIBE
 from assistant.review import CANNOT_TELL
 from data_recipes.instruct_words import COUNT_WORDS, LABEL_SETS, words_for
 
 Asked = tuple[str, str, str, tuple[str, ...] | None]
 """Question, answer, answer type and choices."""
 
-DESCRIBE = (
-    DESCRIPTION_REQUEST,
-    "What does this image show?",
-    "What does the image show?",
-    "What do you see?",
-    "What do you see in this image?",
-    "Describe what you see.",
-    "What is shown here?",
-    "Summarize this image.",
-    "Can you describe this picture?",
-    "What can you tell me about this image?",
-    "Explain this image.",
-    "Give a short description.",
-)
 NORMAL = ("Is this image normal?", "Is this normal?", "Does this look normal?", "Is everything normal?")
 ABNORMAL = (
     "Is anything abnormal?",

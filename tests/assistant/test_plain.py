@@ -3,8 +3,11 @@
 import pytest
 
 from assistant.plain import plain, wants_description
+from assistant.prompts import DESCRIPTION_REQUESTS
 from assistant.questions import YES_NO, options_in
+from data_recipes.build import build_data
 from data_recipes.instruct_first import ABNORMAL, CANCER_QUESTIONS, DESCRIBE, MASS, NORMAL, UNTOLD
+from data_recipes.schema import read_examples
 
 
 @pytest.mark.parametrize(
@@ -53,6 +56,18 @@ def test_courtesy_goes_and_the_question_stays(asked, meant):
 )
 def test_what_is_no_courtesy_is_left_as_it_is(text):
     assert plain(text) == text
+
+
+def test_what_is_taught_is_left_as_it_is(tmp_path):
+    build_data("phantom", None, tmp_path / "phantoms", limit=24, seed=3)
+    build_data("instruct", tmp_path / "phantoms" / "train.jsonl", tmp_path / "instruct")
+    files = [tmp_path / "phantoms" / "train.jsonl", *(tmp_path / "instruct").glob("*.jsonl")]
+    examples = [one for path in files for one in read_examples(path) if one.task != "report"]
+    said = [one["content"] for each in examples for one in each.messages if one["role"] == "user"]
+    asked = {text.splitlines()[-1].replace("<image>", "").strip() for text in said}
+    assert len(asked) > 50
+    assert {text for text in asked if plain(text) != text} <= {"Can you describe this picture?"}
+    assert {text for text in asked if wants_description(text)} <= set(DESCRIPTION_REQUESTS)
 
 
 def test_plain_words_are_plain():

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from assistant.asking import PromptMaker
+from assistant.augment import Augmenter, alterations_of
 from assistant.case import Case
-from assistant.confidence import Kind, calibrate, shares, threshold
+from assistant.confidence import Kind, calibrate, threshold
 from assistant.config import GenerationConfig
 from assistant.conversation import Question, ReportRequest
-from assistant.decide import decide
+from assistant.decide import decide, option_shares
 from assistant.engine.features import PictureEncoder
 from assistant.engine.generate import Generator
 from assistant.evidence import Retriever
@@ -98,6 +99,8 @@ class Asker:
         self._encoder = PictureEncoder(model, max_items=settings.picture_cache, batch_size=settings.batch_size)
         self._generator = Generator(model, settings)
         self._prompts = PromptMaker(self._generator.encoder, settings, model.contract.capabilities)
+        alterations = alterations_of(model.contract.capabilities, settings)
+        self._augmenter = Augmenter(self._encoder.encode, self._prompts, alterations)
         self._known = KnownPictures.open(model.folder)
         # Never unsure here: what the assistant would make of the confidence is decided in `_stop`.
         self._lookup = Lookup(retriever, settings)
@@ -151,9 +154,11 @@ class Asker:
                 case.prompt = self._prompts.for_report(case, put)
             else:
                 case.prompt = self._prompts.for_question(case, put)
-        prompts = [case.prompt for case in cases if case.prompt is not None]
-        forms = [[form for _, form in case.forms] for case in cases]
-        for case, made in zip(cases, self._generator.answer(prompts, forms, max_new_tokens=limit), strict=True):
+        self._augmenter.add(cases)
+        written = [one for case in cases for one in (case, *case.altered)]
+        prompts = [case.prompt for case in written if case.prompt is not None]
+        forms = [[form for _, form in case.forms] for case in written]
+        for case, made in zip(written, self._generator.answer(prompts, forms, max_new_tokens=limit), strict=True):
             case.generated, case.scores = made
         seconds = (time.perf_counter() - started) / len(cases)
         return [self._reply(case, seconds) for case in cases]
@@ -233,7 +238,7 @@ class Asker:
         if case.request is None and cannot_tell(decide(case)[0]):
             text, empty, nothing = CANNOT_TELL, False, "untold"  # scored as any answer: right where nothing can be told
         stop = self._stop(case, kind, confidence, nothing)
-        weighed = tuple(zip(case.options, shares(case.option_scores()), strict=True)) if case.scores else ()
+        weighed = tuple(zip(case.options, option_shares(case), strict=True)) if case.scores else ()
         return Reply("" if empty else text, confidence, kind, stop, seconds, written, weighed)
 
     def _stop(self, case: Case, kind: Kind, confidence: float, nothing: str | None) -> str | None:
