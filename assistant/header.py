@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from assistant.imaging.picture import Picture
+from assistant.plain import plain
 from assistant.vocabulary import canonical_modality
 
 _KIND = frozenset({"kind", "type", "sort"})
@@ -46,7 +47,7 @@ def answer_from_header(text: str, options: Sequence[str], pictures: Sequence[Pic
     modality = header_modality(pictures)
     if modality is None:
         return None
-    asked = " ".join(text.split()).rstrip("?. ")
+    asked = plain(text).rstrip("?. ")
     if _asks_kind(asked):
         return modality if not options else _option(options, modality)
     match = _IS_IT.fullmatch(asked)

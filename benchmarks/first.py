@@ -99,11 +99,11 @@ def courteous(items: Sequence[Item]) -> list[Item]:
     Returns:
         The same in other words, none of which is taught.
     """
-    from data_recipes.instruct_first import DESCRIBE
+    from assistant.prompts import DESCRIPTION_REQUESTS
 
     def put(item: Item) -> str:
         text, rng = item.question, random.Random(item.id)
-        if text in DESCRIBE:
+        if text in DESCRIPTION_REQUESTS:
             return rng.choice(ASKED_TO_DESCRIBE)
         if asked := re.match(r"(Is|Are) (this image|this|it|there|everything|anything) (.+)\?$", text):
             be, thing, rest = asked[1].lower(), asked[2], asked[3]

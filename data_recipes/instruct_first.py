@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from assistant.prompts import DESCRIPTION_REQUESTS as DESCRIBE
+from assistant.prompts import DESCRIPTION_REQUESTS
 from assistant.review import CANNOT_TELL
 from data_recipes.instruct_words import COUNT_WORDS, LABEL_SETS, words_for
 
@@ -66,7 +66,7 @@ def first_questions(truth: Mapping[str, Any], caption: str | None, rng: random.R
         Question, answer, answer type and choices.
     """
     described = description(truth) if caption is None or has_class(truth) else caption
-    for question in rng.sample(DESCRIBE, 2):
+    for question in rng.sample(DESCRIPTION_REQUESTS, 2):
         yield question, described, "open", None
     yield from _normal(truth, rng)
     yield from _kinds(truth.get("modality"), rng)

@@ -33,8 +33,9 @@ from assistant.worklist import Summary, grouped_by_study, run_worklist
 _NOT_IN_THE_TEXT = (
     *("batch_size", "report_batch", "picture_cache", "heat", "feature_folder", "feature_folder_gb"),
     *("linears", "decode_attention", "decode_step", "prefix_cache_mb", "share_prefixes"),
+    "augment",  # of answers to questions
 )
-"""Settings that change speed or memory only; a rerun with others goes on with the same studies."""
+"""Settings that change no report; a rerun with others goes on with the same studies."""
 _ADDED_LATER = ("slices", "slice_choice", "check_reports", "picture_side", "precision", "evidence_elsewhere")
 """Settings that earlier versions had not: at their usual values they leave the studies' ids as they were."""
 

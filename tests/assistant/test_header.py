@@ -17,6 +17,7 @@ from assistant.header import answer_from_header, header_modality
         "What is the modality?",
         "What type of scan is this",
         "Tell me what kind of image this is.",
+        "Hello, could you please tell me which imaging technique was used? Thanks!",
     ],
 )
 def test_what_asks_for_the_kind_alone_is_answered(make_picture, text):
@@ -46,6 +47,7 @@ def test_what_asks_for_more_is_left_to_the_model(make_picture, text):
         ("Was this taken by computed tomography?", "Yes"),
         ("Is it a chest X-ray?", "No"),
         ("is this a ct scan", "Yes"),
+        ("Could you please check whether this is an MRI?", "No"),
     ],
 )
 def test_yes_or_no(make_picture, text, answer):

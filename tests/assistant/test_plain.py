@@ -6,7 +6,7 @@ from assistant.plain import plain, wants_description
 from assistant.prompts import DESCRIPTION_REQUESTS
 from assistant.questions import YES_NO, options_in
 from data_recipes.build import build_data
-from data_recipes.instruct_first import ABNORMAL, CANCER_QUESTIONS, DESCRIBE, MASS, NORMAL, UNTOLD
+from data_recipes.instruct_first import ABNORMAL, CANCER_QUESTIONS, MASS, NORMAL, UNTOLD
 from data_recipes.schema import read_examples
 
 
@@ -72,7 +72,7 @@ def test_what_is_taught_is_left_as_it_is(tmp_path):
 
 def test_plain_words_are_plain():
     taught = [
-        *DESCRIBE,
+        *DESCRIPTION_REQUESTS,
         *NORMAL,
         *ABNORMAL,
         *UNTOLD,
@@ -80,7 +80,9 @@ def test_plain_words_are_plain():
         *(one for each in MASS.values() for one in each),
     ]
     assert [text for text in taught if plain(plain(text)) != plain(text)] == []
-    assert [text for text in taught if not wants_description(text)] == [one for one in taught if one not in DESCRIBE]
+    assert [text for text in taught if not wants_description(text)] == [
+        one for one in taught if one not in DESCRIPTION_REQUESTS
+    ]
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,12 @@ import random
 
 import pytest
 
+from assistant.prompts import DESCRIPTION_REQUESTS
 from assistant.questions import options_in
 from assistant.review import CANNOT_TELL, cannot_tell
 from data_recipes.instruct_first import (
     ABNORMAL,
     CANCER_QUESTIONS,
-    DESCRIBE,
     MASS,
     NORMAL,
     NOTHING_NAMED,
@@ -52,12 +52,12 @@ def test_a_description_says_what_is_known_and_no_more(truth, text):
 
 def test_every_wording_of_a_request_to_describe_gets_the_description():
     found = answers(GLIOMA)
-    assert all(found[question] == {description(GLIOMA)} for question in DESCRIBE)
+    assert all(found[question] == {description(GLIOMA)} for question in DESCRIPTION_REQUESTS)
 
 
 def test_a_caption_describes_a_picture_without_a_class_and_gives_way_to_one():
-    assert answers({"modality": "CT"}, "A drawn head.")[DESCRIBE[0]] == {"A drawn head."}
-    assert answers(GLIOMA, "A glioma, I think.")[DESCRIBE[0]] == {description(GLIOMA)}
+    assert answers({"modality": "CT"}, "A drawn head.")[DESCRIPTION_REQUESTS[0]] == {"A drawn head."}
+    assert answers(GLIOMA, "A glioma, I think.")[DESCRIPTION_REQUESTS[0]] == {description(GLIOMA)}
 
 
 @pytest.mark.parametrize(
