@@ -14,6 +14,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
+from assistant.model.eight_bits import EightBits
+
 ROWS = (1, 16, 128)
 """For how many tokens at once a linear is measured: one answer, a batch of them, a prompt."""
 Use = tuple[bool, bool, bool]
@@ -73,26 +75,19 @@ class Int8Linear(nn.Module):
 
     Args:
         linear: whose weight and bias to use, on the CPU.
+    Raises:
+        ModelError: this processor has no quick products of 8 bits.
     """
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
-        weight = linear.weight.detach().float()
-        self._scale = weight.abs().amax(1).clamp_min(1e-12) / 127
-        whole = (weight / self._scale[:, None]).round_().to(torch.int8)
-        self._packed = torch.ops.onednn.qlinear_prepack(whole, [ROWS[1], weight.shape[1]])
-        self._zero = torch.zeros(len(weight), dtype=torch.int32)
+        self._weight = EightBits(linear.weight, ROWS[1])
         self._bias = linear.bias
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """Return the (…, out) products of (…, in) inputs, in the inputs' type."""
-        rows = hidden.reshape(-1, hidden.shape[-1]).float()
-        scale = rows.abs().amax(-1, keepdim=True).clamp_min_(1e-12).div_(127)
-        whole = (rows / scale).round_().to(torch.int8)
-        made: torch.Tensor = torch.ops.onednn.qlinear_pointwise(
-            whole, 1.0, 0, self._packed, self._scale, self._zero, None, 1.0, 0, torch.float32, "none", [], ""
-        )
-        made = made.mul_(scale).to(hidden.dtype).view(*hidden.shape[:-1], -1)
+        made = self._weight(hidden.reshape(-1, hidden.shape[-1]).float())
+        made = made.to(hidden.dtype).view(*hidden.shape[:-1], -1)
         return made if self._bias is None else made + self._bias
 
 

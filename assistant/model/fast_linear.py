@@ -11,11 +11,12 @@ from typing import Literal
 import torch
 from torch import nn
 
+from assistant.model.eight_bits import EightBits
+
 FastEncoding = Literal["float32", "bfloat16", "int8"]
 
 _ROWS = 8 * 197
 """Rows that the weight's order is chosen for: a batch of pictures. Other numbers are right too."""
-_LEAST = 1e-12
 
 
 def can_pack() -> bool:
@@ -56,26 +57,17 @@ class Int8Linear:
     Args:
         weight: (out, in), on the CPU.
         bias: (out,), or None.
+    Raises:
+        ModelError: this processor has no quick products of 8 bits.
     """
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
-        weight = weight.detach().float()
-        self._scale = weight.abs().amax(1).clamp_min(_LEAST) / 127
-        whole = (weight / self._scale[:, None]).round_().to(torch.int8)
-        self._weight = torch.ops.onednn.qlinear_prepack(whole, [_ROWS, weight.shape[1]])
-        self._zero = torch.zeros(len(weight), dtype=torch.int32)
+        self._weight = EightBits(weight, _ROWS)
         self._bias = None if bias is None else bias.detach().float()
 
     def __call__(self, hidden: torch.Tensor, *, gelu: bool = False, plus: torch.Tensor | None = None) -> torch.Tensor:
         """Return the products of (…, in) float32 inputs, then GELU if wanted, or the sum with `plus`."""
-        rows = hidden.reshape(-1, hidden.shape[-1])
-        low, high = torch.aminmax(rows, dim=-1, keepdim=True)
-        scale = torch.maximum(-low, high).clamp_min_(_LEAST).div_(127)
-        whole = (rows / scale).round_().to(torch.int8)
-        made: torch.Tensor = torch.ops.onednn.qlinear_pointwise(
-            whole, 1.0, 0, self._weight, self._scale, self._zero, None, 1.0, 0, torch.float32, "none", [], ""
-        )
-        made.mul_(scale)
+        made = self._weight(hidden.reshape(-1, hidden.shape[-1]))
         if self._bias is not None:
             made += self._bias
         made = made.view(*hidden.shape[:-1], -1)

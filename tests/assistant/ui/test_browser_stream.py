@@ -7,7 +7,7 @@ from tests.assistant.ui.browsing import ask, jpeg
 
 pytestmark = pytest.mark.browser
 
-LATE_END = """(() => {
+NETWORK = """(() => {
   const plain = window.fetch;
   window.fetch = async (input, init) => {
     const answer = await plain(input, init);
@@ -17,27 +17,36 @@ LATE_END = """(() => {
       const {value, done} = await reader.read();
       if (done) { controller.close(); return; }
       for (const message of decoder.decode(value).split(/(?<=\\n\\n)/)) {
-        if (message.includes('close_stream')) { await new Promise(go => setTimeout(go, 300)); }
+        if (message.includes('close_stream')) { AT_THE_END }
         controller.enqueue(encoder.encode(message));
       }
     };
     return new Response(new ReadableStream({pull}), {status: answer.status, headers: answer.headers});
   };
 })()"""
+LATE_END = NETWORK.replace("AT_THE_END", "await new Promise(go => setTimeout(go, 300));")
 """A network on which the end of a stream of messages arrives after the answer to what was sent meanwhile."""
+CUT_END = NETWORK.replace("AT_THE_END", "controller.close(); return;")
+"""One that breaks before the end is told, once nothing is waited for any more."""
 
 
 @pytest.fixture
-def far(visit):
-    """A visitor's tab on such a network."""
-    tab = visit()
-    tab.add_init_script(LATE_END)
-    tab.reload()
-    tab.get_by_placeholder("Ask about").wait_for()
-    return tab
+def on(visit):
+    """Return a function that opens a visitor's tab on such a network."""
+
+    def opened(network):
+        tab = visit()
+        tab.add_init_script(network)
+        tab.reload()
+        tab.get_by_placeholder("Ask about").wait_for()
+        return tab
+
+    return opened
 
 
-def test_a_question_sent_while_an_earlier_event_ends_is_answered(far, tmp_path):
+@pytest.mark.parametrize("network", [LATE_END, CUT_END], ids=["late", "cut"])
+def test_a_question_sent_while_an_earlier_event_ends_is_answered(on, tmp_path, network):
+    far = on(network)
     ask(far, "What kind of image is this?", jpeg(tmp_path)).get_by_text("Confidence").wait_for()
     for question in ("Which organ is shown?", "Where?"):
         ask(far, question).get_by_text("Confidence").wait_for()
