@@ -87,6 +87,9 @@ def _parser() -> argparse.ArgumentParser:
         "--temperature", type=float, default=usual.temperature,
         help=f"of self-consistency; every other strategy takes the likeliest (default: {usual.temperature})",
     )  # fmt: skip
+    asking.add_argument(
+        "--one-view", action="store_true", help="leave out the altered pictures that the model's contract asks for"
+    )
     asking.add_argument("--max-new-tokens", type=int, metavar="N", help="the most tokens of an answer")
 
     more = parser.add_argument_group("what else to measure")
@@ -144,6 +147,7 @@ def settings_of(arguments: argparse.Namespace) -> EvaluationSettings:
         examples=arguments.examples,
         samples=arguments.samples,
         temperature=arguments.temperature,
+        one_view=arguments.one_view,
         max_new_tokens=arguments.max_new_tokens,
         scorers=tuple(arguments.scorers),
         weights=tuple(weights),

@@ -16,10 +16,12 @@ from assistant.errors import DataError
 from assistant.evidence import Evidence
 from assistant.known import Kinds, save_known_pictures
 from assistant.model.load import load_model
+from assistant.model.save import save_model
 from training.evaluate import evaluate, main, picture_loader, predict, read_data
 from training.evaluation.answers import Asker
 from training.evaluation.controls import CONTROLS, swapped_images, verdict
 from training.evaluation.items import attribute_of, make_item, question_kind, same_region, standard_items
+from training.evaluation.settings import EvaluationSettings
 from training.evaluation.summary import block
 
 SHORT = GenerationConfig(max_new_tokens=8, report_max_new_tokens=24)
@@ -136,6 +138,20 @@ def test_the_command_writes_its_three_files(tiny_folder, small_data, tmp_path, c
     assert wanted <= set(lines[0])
     assert "By attribute" in (tmp_path / "table.md").read_text()
     assert "Kind of image" in capsys.readouterr().out
+
+
+def test_a_model_that_looks_several_times_is_measured_so_or_with_one_view(tiny_model, small_data, tmp_path):
+    folder = tmp_path / "model"
+    save_model(tiny_model, folder, capabilities={"test_time_augmentation": "flip zoom"})
+    single = EvaluationSettings(limit=8, one_view=True)
+    views, several = evaluate(str(folder), [small_data], limit=8)
+    alone, one = evaluate(str(folder), [small_data], settings=single)
+    _, plain = evaluate(str(tiny_model.folder), [small_data], limit=8)
+    assert [row.reply.shares for row in one] == [row.reply.shares for row in plain]
+    assert [row.reply.shares for row in several] != [row.reply.shares for row in one]
+    assert "one_view" not in views["protocol"]
+    assert alone["protocol"]["one_view"]
+    assert main(["--model", str(folder), "--data", str(small_data), "--out", str(tmp_path / "o"), "--one-view"]) == 0
 
 
 def test_controls_say_whether_answers_depend_on_the_image(tiny_folder, phantom_data):

@@ -134,7 +134,7 @@ def evaluate(
     items = [make_item(example, root) for root, example in examples]
     model = load_model(model_name, device=device)
     retriever = IndexRetriever.open(index, ModelEncoder(model)) if index else None
-    usual = GenerationConfig(batch_size=chosen.batch_size)
+    usual = GenerationConfig(batch_size=chosen.batch_size, augment=not chosen.one_view)
     longest = chosen.max_new_tokens or usual.max_new_tokens
     asker = Asker(model, replace(usual, max_new_tokens=longest), retriever)
     load = picture_loader()

@@ -45,6 +45,8 @@ class EvaluationSettings:
     """Texts that vote in self-consistency, orders in choice-shuffle."""
     temperature: float = 0.7
     """Of those texts."""
+    one_view: bool = False
+    """Look at the picture as it is alone, although the model's contract asks for altered ones too."""
     max_new_tokens: int | None = None
     """The most tokens of one answer; None takes the usual."""
     scorers: tuple[str, ...] = ("llava_med", "medevalkit")
@@ -91,4 +93,6 @@ class EvaluationSettings:
         asked["temperature"] = self.temperature if self.strategy == "self-consistency" else 0
         if self.max_new_tokens is not None:
             asked["max_new_tokens"] = self.max_new_tokens
+        if self.one_view:
+            asked["one_view"] = True
         return asked
