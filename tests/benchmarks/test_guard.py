@@ -21,6 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import app
 from assistant.chat import MedicalAssistant
+from assistant.config import GenerationConfig
 from assistant.conversation import Question, ReportRequest
 from assistant.engine.features import PictureEncoder
 from assistant.imaging import load as door
@@ -67,12 +68,14 @@ def test_help_imports_little_and_nothing_heavy():
 
 def test_a_picture_goes_through_the_tower_once_for_questions_search_and_report(starter):
     picture = gate_pictures()[0]
-    assistant = MedicalAssistant(starter)
-    for text in ("What kind of image is this?", "Is there an effusion?", "Which side?"):
-        assistant.answer(Question(text, (picture,)))
-    assistant.report(ReportRequest((picture,)))
-    ModelEncoder(starter, assistant._encoder).embed_images([picture])
-    assert assistant._encoder.passes == 1
+    asked = ["What kind of image is this?", "Which side?"]
+    for views in (1, 3):
+        assistant = MedicalAssistant(starter, settings=GenerationConfig(augment=views > 1))
+        for text in (*asked, "Is there an effusion?", "Is there a mass?"):
+            assistant.answer(Question(text, (picture,)))
+        assistant.report(ReportRequest((picture,)))
+        ModelEncoder(starter, assistant._encoder).embed_images([picture])
+        assert assistant._encoder.passes == views  # mirrored and cut ones once, too
 
 
 def test_pictures_go_through_the_tower_in_full_batches(starter):
