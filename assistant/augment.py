@@ -21,6 +21,8 @@ from assistant.errors import ConfigError
 from assistant.fitting import CHECK_TOKENS
 from assistant.imaging.picture import Picture
 
+CAPABILITY = "test_time_augmentation"
+"""Of the contract: names of `ALTERATIONS`, separated by blanks."""
 MARGIN = 0.04
 """Cut off at each edge by "zoom", as a share of the side."""
 _SIDES = re.compile(
@@ -49,14 +51,14 @@ def alterations_of(capabilities: Mapping[str, str], settings: GenerationConfig) 
     """Return over which alterations a model's answers are weighed.
 
     Args:
-        capabilities: of its contract; `test_time_augmentation` holds names of `ALTERATIONS`, separated by blanks.
+        capabilities: of its contract.
         settings: may ask for none.
     Returns:
         The names.
     Raises:
         ConfigError: a name is not known.
     """
-    wanted = capabilities.get("test_time_augmentation", "") if settings.augment else ""
+    wanted = capabilities.get(CAPABILITY, "") if settings.augment else ""
     names = tuple(dict.fromkeys(wanted.split()))
     if unknown := [name for name in names if name not in ALTERATIONS]:
         raise ConfigError(

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from assistant.ending import in_words, run_command
 from assistant.errors import AssistantError, ConfigError
+from training.calibration_views import CHOICES, choose_views
 
 if TYPE_CHECKING:
     from assistant.model.loaded import LoadedModel
@@ -116,6 +117,7 @@ def write_folder(model: LoadedModel, out: Path, calibration: dict[str, float], g
 def calibrate(
     model_name: str, dev: Sequence[Path], out: Path, *, known: Sequence[Path] = (), unlike: Sequence[Path] = (),
     settings: CalibrationSettings | None = None, batch_size: int = 32, device: str = "auto",
+    views: Sequence[str] = (),
 ) -> dict[str, Any]:  # fmt: skip
     """Calibrate a model on development data.
 
@@ -128,10 +130,12 @@ def calibrate(
         settings: the usual ones if None.
         batch_size: questions that go through the model together.
         device: where to run.
+        views: of `calibration_views.CHOICES`; none leaves the contract's.
 
     Returns:
         A report: what was fitted, by kind, and the guard.
     """
+    from assistant.augment import CAPABILITY
     from assistant.config import GenerationConfig
     from assistant.model.load import load_model
     from training.calibration_guard import fit_guard
@@ -145,9 +149,20 @@ def calibrate(
     items = [make_item(example, root) for root, example in read_data(dev)]
     model = load_model(model_name, device=device)
     uncalibrated = replace(model, contract=model.contract.replace(calibration={}))
-    asker = Asker(uncalibrated, GenerationConfig(batch_size=batch_size, abstain_below=0.0, check_images=False))
-    rows = predict(asker, items, picture_loader(), lambda done: logger.info("%d of %d questions", done, len(items)))
-    numbers, report = fit_confidence(rows, settings)
+    load, config = picture_loader(), GenerationConfig(batch_size=batch_size, abstain_below=0.0, check_images=False)
+
+    def answers(asked: LoadedModel) -> list[Prediction]:
+        return predict(
+            Asker(asked, config), items, load, lambda done: logger.info("%d of %d questions", done, len(items))
+        )
+
+    if views:
+        uncalibrated, rows, tried = choose_views(uncalibrated, views, answers)
+        model = replace(model, contract=model.contract.replace(capabilities=uncalibrated.contract.capabilities))
+        numbers, report = fit_confidence(rows, settings)
+        report["views"] = {"taken": uncalibrated.contract.capabilities.get(CAPABILITY, "none"), "right": tried}
+    else:
+        numbers, report = fit_confidence(answers(uncalibrated), settings)
     guard = None
     if known:
         guard, numbers["ood_distance"], report["guard"] = fit_guard(
@@ -171,6 +186,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--unlike", type=Path, default=[], nargs="+", metavar="F.jsonl", help="pictures from elsewhere")
     parser.add_argument("--out", type=Path, required=True, help="the model folder to make")
     parser.add_argument(
+        "--views", nargs="+", choices=CHOICES, default=[],
+        help="weigh answers to choose from over altered pictures too; auto takes those with which most held-out answers "
+        "are right, none takes them away (default: as the contract says)",
+    )  # fmt: skip
+    parser.add_argument(
         "--most-withheld", type=float, default=usual.most_withheld,
         help=f"largest share of right held-out answers to withhold (default: {usual.most_withheld})",
     )  # fmt: skip
@@ -186,7 +206,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         report = calibrate(
             arguments.model, arguments.data, arguments.out, known=arguments.known, unlike=arguments.unlike,
             settings=replace(usual, most_withheld=arguments.most_withheld, most_rejected=arguments.most_rejected),
-            batch_size=arguments.batch_size, device=arguments.device,
+            batch_size=arguments.batch_size, device=arguments.device, views=arguments.views,
         )  # fmt: skip
     except (AssistantError, OSError) as error:
         sys.stderr.write(f"error: {in_words(error)}\n")

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from assistant.augment import ALTERATIONS, CAPABILITY
 from assistant.chat import MedicalAssistant
 from assistant.confidence import calibrate as apply
 from assistant.known import KnownPictures, Sight
@@ -15,6 +16,7 @@ from data_recipes.schema import write_examples
 from training.calibrate import CalibrationSettings, fit_confidence, main
 from training.calibration_fit import LEAST_SLOPE, abstention_threshold, cross_fitted, fit_kind, fit_platt
 from training.calibration_guard import balanced_sample, fit_kinds, greatest_distance, rejection_report
+from training.calibration_views import NAMES
 from training.evaluate import read_data
 from training.evaluation.answers import Reply
 from training.evaluation.items import make_item
@@ -175,3 +177,27 @@ def test_a_folder_in_the_way_is_refused(tiny_folder, small_data, capsys):
 def test_shares_beyond_one_are_refused():
     with pytest.raises(Exception, match=r"most_withheld is 1\.5; use a share"):
         CalibrationSettings(most_withheld=1.5)
+
+
+def test_views_are_chosen_by_what_is_right_and_kept_in_the_contract(tiny_folder, small_data, tmp_path, capsys):
+    words = ["--model", str(tiny_folder), "--data", str(small_data)]
+    assert main([*words, "--views", "auto", "--out", str(tmp_path / "auto")]) == 0
+    report = json.loads(capsys.readouterr().out)
+    right = report["views"]["right"]
+    assert set(right) == {"none", "flip", "zoom", "flip zoom"}
+    assert right[report["views"]["taken"]] == max(right.values())
+    assert main([*words, "--views", "zoom", "flip", "--out", str(tmp_path / "both")]) == 0
+    assert load_model(tmp_path / "both").contract.capabilities[CAPABILITY] == "flip zoom"
+    again = ["--model", str(tmp_path / "both"), "--data", str(small_data)]
+    assert main([*again, "--out", str(tmp_path / "kept")]) == 0
+    assert load_model(tmp_path / "kept").contract.capabilities[CAPABILITY] == "flip zoom"
+    assert main([*again, "--views", "none", "--out", str(tmp_path / "none")]) == 0
+    assert load_model(tmp_path / "none").contract.capabilities == load_model(tiny_folder).contract.capabilities
+
+
+def test_views_that_cannot_be_chosen_are_refused(tiny_folder, small_data, tmp_path, capsys):
+    words = ["--model", str(tiny_folder), "--data", str(small_data), "--out", str(tmp_path / "out")]
+    assert main([*words, "--views", "auto", "flip"]) == 2
+    assert "--views auto flip: auto and none stand alone." in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert set(NAMES) == set(ALTERATIONS)
