@@ -187,8 +187,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="the model folder to make")
     parser.add_argument(
         "--views", nargs="+", choices=CHOICES, default=[],
-        help="weigh answers to choose from over altered pictures too; auto takes those with which most held-out answers "
-        "are right, none takes them away (default: as the contract says)",
+        help="weigh answers to choose from over altered pictures too; auto takes those with which most held-out "
+        "answers are right, none takes them away (default: as the contract says)",
     )  # fmt: skip
     parser.add_argument(
         "--most-withheld", type=float, default=usual.most_withheld,

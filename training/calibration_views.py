@@ -57,9 +57,7 @@ def choose_views(
         rows = predict(made)
         right = [bool(row.right) for row in rows if row.reply.kind == "closed" and row.right is not None]
         if not right and len(tried) > 1:
-            raise ConfigError(
-                "--views auto: no question of the data has answers to choose from. Name the views instead."
-            )
+            raise ConfigError("--views auto: no question of the data has answers to choose from. Name the views.")
         share = shares[" ".join(part) or "none"] = round(sum(right) / max(1, len(right)), 4)
         logger.info("views %s: %.1f %% of %d right", " ".join(part) or "none", 100 * share, len(right))
         if best is None or share > best[0]:
