@@ -20,7 +20,7 @@ from assistant.knowledge import about_finding, is_nothing
 from assistant.lookup import Lookup, statement_of
 from assistant.model.presets import preset_names
 from assistant.prompts import parse_report
-from assistant.questions import YES_NO, options_of, standalone
+from assistant.questions import YES_NO, is_no_answer, options_of, standalone
 from assistant.quote import Quote, best_sentences
 from assistant.report_review import (
     add_comparison,
@@ -84,7 +84,8 @@ class Finisher:
         text, raw, kind = decide(case)
         confidence = calibrate(raw, kind, self._model.contract.calibration)
         text = self._reviewed(case, text)
-        if review.is_empty(text):
+        bare = kind == "open" and case.question is not None and is_no_answer(case.question.text, text)
+        if bare or review.is_empty(text):
             return self._answer(case, _NOTHING.text, 0.0, abstained=True)
         if review.cannot_tell(text):
             return self._answer(case, _UNTOLD.text, 0.0, abstained=True)

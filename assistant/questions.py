@@ -79,6 +79,7 @@ _POINTING = re.compile(
 _LONGEST_ELLIPSIS_WORDS = 8
 _CONTINUING = re.compile(r"(?:and|but|or|so|what about|how about)\b", re.IGNORECASE)
 _LONGEST_FRAGMENT_WORDS = 2
+_WHICH = re.compile(r"(?:(?:in|on|at|from|of|by|to|about|near) )?(?:what|where|which|who|whose|why|when|how)\b", re.I)
 _ASKED_FOR = re.compile(r"(?:is|are) there\b|(?:do|can) you see\b", re.IGNORECASE)
 _OF_IT = re.compile(
     r"(?:where|what size|which side|how (?:large|big|wide|long|many))\b.*\b(?:it|they|them|those)\b", re.IGNORECASE
@@ -183,6 +184,11 @@ def matching_option(text: str, options: Sequence[str]) -> str | None:
 
 def _bare(text: str) -> str:
     return " ".join(text.lower().split()).strip(" .,;:!\"'")
+
+
+def is_no_answer(asked: str, text: str) -> bool:
+    """Tell whether a question of where, what or which got a bare Yes or No."""
+    return matching_option(text, YES_NO) is not None and len(text.split()) == 1 and bool(_WHICH.match(plain(asked)))
 
 
 def wants_report(text: str) -> bool:

@@ -5,6 +5,7 @@ from assistant.questions import (
     YES_NO,
     completed,
     is_elliptic,
+    is_no_answer,
     matching_option,
     newest,
     options_in,
@@ -135,3 +136,19 @@ def test_history_is_cut_at_a_turn_of_the_person():
     turns = [Turn("user", "a"), Turn("assistant", "b"), Turn("user", "c"), Turn("assistant", "d")]
     assert [turn.text for turn in newest(turns, 3)] == ["c", "d"]
     assert newest(turns, 0) == ()
+
+
+@pytest.mark.parametrize(
+    ("asked", "text", "none"),
+    [
+        ("Where is the effusion?", "No", True),
+        ("In which lobe is the mass?", "Yes.", True),
+        ("Could you tell me where the mass is?", "no", True),
+        ("What is seen?", "No abnormality", False),
+        ("Which lung?", "Nodule", False),
+        ("Is there a mass?", "No", False),
+        ("Any findings?", "No", False),
+    ],
+)
+def test_yes_or_no_is_no_answer_to_where_what_or_which(asked, text, none):
+    assert is_no_answer(asked, text) == none
