@@ -9,7 +9,9 @@ pytestmark = pytest.mark.browser
 
 NETWORK = """(() => {
   const plain = window.fetch;
+  let waiting = 0;
   window.fetch = async (input, init) => {
+    if (String(input.url || input).includes('/queue/join')) { waiting += 1; }
     const answer = await plain(input, init);
     if (!String(input.url || input).includes('/queue/data')) { return answer; }
     const reader = answer.body.getReader(), decoder = new TextDecoder(), encoder = new TextEncoder();
@@ -17,6 +19,7 @@ NETWORK = """(() => {
       const {value, done} = await reader.read();
       if (done) { controller.close(); return; }
       for (const message of decoder.decode(value).split(/(?<=\\n\\n)/)) {
+        if (message.includes('process_completed')) { waiting -= 1; }
         if (message.includes('close_stream')) { AT_THE_END }
         controller.enqueue(encoder.encode(message));
       }
@@ -26,7 +29,7 @@ NETWORK = """(() => {
 })()"""
 LATE_END = NETWORK.replace("AT_THE_END", "await new Promise(go => setTimeout(go, 300));")
 """A network on which the end of a stream of messages arrives after the answer to what was sent meanwhile."""
-CUT_END = NETWORK.replace("AT_THE_END", "controller.close(); return;")
+CUT_END = NETWORK.replace("AT_THE_END", "if (!waiting) { controller.close(); return; }")
 """One that breaks before the end is told, once nothing is waited for any more."""
 
 
