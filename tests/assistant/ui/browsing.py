@@ -54,3 +54,13 @@ def ask(tab: Any, question: str, image: Path | None = None) -> Any:
     answer = tab.locator("#conversation .bot").nth(before)
     answer.wait_for()
     return answer
+
+
+def add_study(tab: Any, *files: Path) -> None:
+    """Turn to the report tab and upload a study, as far as that the page offers to take it away again.
+
+    The name in the list is drawn in pieces, which are not always one text to look for.
+    """
+    tab.get_by_role("tab", name="Report").click()
+    tab.locator("#study input[type=file]").first.set_input_files([str(one) for one in files])
+    tab.locator("#study").get_by_label("Clear").first.wait_for()

@@ -6,7 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from pydicom.data import get_testdata_file
 
-from tests.assistant.ui.browsing import TIMEOUT_MS, ask, jpeg
+from tests.assistant.ui.browsing import TIMEOUT_MS, add_study, ask, jpeg
 
 pytestmark = pytest.mark.browser
 
@@ -170,9 +170,7 @@ def test_another_model_is_chosen_its_progress_told_and_the_choice_is_the_visitor
     assert "beside its base; 2 models hold" in first.locator("#status").inner_text()
     ask(first, "What kind of image is this?", jpeg(tmp_path)).get_by_text("· lora").wait_for()
     ask(second, "What kind of image is this?", jpeg(tmp_path)).get_by_text("· tiny").wait_for()
-    first.get_by_role("tab", name="Report").click()
-    first.locator("#study input[type=file]").first.set_input_files(str(jpeg(tmp_path)))
-    first.get_by_text("scan.jpg").wait_for()
+    add_study(first, jpeg(tmp_path))
     first.get_by_role("button", name="Draft report").click()
     first.locator("[role=meter]:visible").wait_for()
     first.screenshot(path=tmp_path / "models.png")

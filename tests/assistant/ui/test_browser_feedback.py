@@ -8,7 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 from assistant.feedback.address import address_of
 from assistant.feedback.store import FeedbackStore
-from tests.assistant.ui.browsing import ask, jpeg
+from tests.assistant.ui.browsing import add_study, ask, jpeg
 
 pytestmark = pytest.mark.browser
 
@@ -26,9 +26,7 @@ def thumb_down(tab):
 
 
 def draft(tab, folder):
-    tab.get_by_role("tab", name="Report").click()
-    tab.locator("#study input[type=file]").first.set_input_files(str(jpeg(folder)))
-    tab.get_by_text("scan.jpg").wait_for()
+    add_study(tab, jpeg(folder))
     tab.get_by_role("button", name="Draft report").click()
     tab.locator("[role=meter]:visible").wait_for()
 

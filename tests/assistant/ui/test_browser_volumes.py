@@ -3,7 +3,7 @@
 import pytest
 
 from data_recipes.phantom_volume import make_phantom_volume, write_nifti, write_series
-from tests.assistant.ui.browsing import ask
+from tests.assistant.ui.browsing import add_study, ask
 
 pytestmark = pytest.mark.browser
 
@@ -81,10 +81,7 @@ def test_what_the_controls_show_counts_also_before_the_slice_is_drawn(tab, folde
 
 
 def test_a_report_on_a_series_shows_its_slices(tab, folder, tmp_path):
-    tab.get_by_role("tab", name="Report").click()
-    files = [str(one) for one in sorted((folder / "series").iterdir())]
-    tab.locator("#study input[type=file]").set_input_files(files)
-    tab.locator("#study").get_by_text(".dcm").first.wait_for()
+    add_study(tab, *sorted((folder / "series").iterdir()))
     tab.locator("#draft").click()
     tab.locator("#report-slices label").first.wait_for()
     turn_to(tab, "report", 7)
