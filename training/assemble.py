@@ -14,6 +14,8 @@ from training.recipe import stage_main
 
 def describe(settings: AssembleSettings) -> str:
     """Say what a run would do."""
+    if settings.model is not None:
+        return f"{settings.encoder} in place of the encoder of {settings.model}, to {settings.out}"
     model = settings.llm or f"a new Llama of width {settings.new_llm.hidden_size if settings.new_llm else 0}"
     tiles = f", {settings.tiles} x {settings.tiles} tiles beside the whole picture," if settings.tiles > 1 else ""
     return f"{settings.encoder}{tiles} + {settings.connector} + {model} to {settings.out}"
@@ -42,6 +44,12 @@ def run(settings: AssembleSettings, resume: bool = False) -> None:
     from assistant.prompts import PROMPT_VERSION
     from training.tokenizer import train_bpe
 
+    if settings.model is not None:
+        from assistant.model.reencode import replace_encoder
+
+        told = settings.training_data
+        replace_encoder(settings.model, settings.encoder, settings.out, name=settings.name, training_data=told)
+        return
     with tempfile.TemporaryDirectory() as folder:
         tokenizer_dir = None
         if settings.new_tokenizer is not None:

@@ -58,6 +58,9 @@ class AssembleSettings:
     """An open_clip folder or hub id."""
     out: Path
     """The model folder to make."""
+    model: str | None = None
+    """A model folder, or `starter`, that is to have this encoder, of the same width as its own, in place of its own:
+    connector, language model and settings stay, and `align` or `sft` follows. In place of `llm` and `new_llm`."""
     llm: str | None = None
     """Folder or hub id of a causal language model; leave out with `new_llm`."""
     new_llm: LlamaShape | None = None
@@ -93,8 +96,15 @@ class AssembleSettings:
     """A preset's sizes of the language model, which a dry run counts with."""
 
     def __post_init__(self) -> None:
-        if (self.llm is None) == (self.new_llm is None):
-            raise ConfigError("give either `llm`, a language model to take, or `new_llm`, the shape of a new one.")
+        if sum(one is not None for one in (self.model, self.llm, self.new_llm)) != 1:
+            raise ConfigError(
+                "give one of `llm`, a language model to take, `new_llm`, the shape of a new one, or `model`, a model "
+                "that is to have the encoder in place of its own."
+            )
+        own = ("connector", "feature_layer", "class_token", "tiles", "quantization", "licence", "capabilities")
+        given = [name for name in own if getattr(self, name) != type(self).__dataclass_fields__[name].default]
+        if self.model is not None and given:
+            raise ConfigError(f"with `model`, its own settings stay; leave out {', '.join(given)}.")
         if not 1 <= self.tiles <= MOST:
             raise ConfigError(f"tiles is {self.tiles}; use 1 (the whole picture alone) to {MOST}.")
         if (self.new_llm is None) != (self.new_tokenizer is None):

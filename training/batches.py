@@ -9,7 +9,7 @@ from torch import Tensor
 
 from training.augment_settings import AugmentSettings
 from training.encoder_data import EncoderData
-from training.pictures import augment
+from training.pictures import augment, resized
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,8 @@ class Batch:
     """One batch of B pictures, real ones first.
 
     `images` float (B, 3, S, S) normalised; `index` (B,) numbers in the data; `partner` (B,) and `share` say that
-    picture i is mixed: `share` of itself and the rest of picture `partner[i]`. `real` is how many are real.
+    picture i is mixed: `share` of itself and the rest of picture `partner[i]`. `real` is how many are real. `large`
+    (R, 3, T, T) are the real pictures at the size that a teacher is shown, where that is another one.
     """
 
     images: Tensor
@@ -25,6 +26,7 @@ class Batch:
     partner: Tensor
     share: float
     real: int
+    large: Tensor | None = None
 
 
 class BatchMaker:
@@ -39,6 +41,7 @@ class BatchMaker:
         batch_size: pictures a batch.
         phantom_share: share of phantoms.
         mixing: chance that the real pictures of a batch are mixed in pairs (mixup, Zhang et al. 2018).
+        large: side of the same real pictures for a teacher, None where it is shown what the encoder is.
     """
 
     def __init__(
@@ -52,8 +55,10 @@ class BatchMaker:
         batch_size: int,
         phantom_share: float,
         mixing: float,
+        large: int | None = None,
     ) -> None:
         self.data, self.size, self.settings, self.mixing = data, size, settings, mixing
+        self.large = None if large == size else large
         self.mean, self.std = torch.tensor(mean).view(1, 3, 1, 1), torch.tensor(std).view(1, 3, 1, 1)
         self.phantoms = int(batch_size * phantom_share)
         self.reals = batch_size - self.phantoms
@@ -68,7 +73,7 @@ class BatchMaker:
         """Return the next batch."""
         data = self.data
         index = torch.multinomial(data.weights, self.reals, replacement=True, generator=generator)
-        images = self._augmented(data.real_batch(index), index, generator, still=False)
+        images = self._augmented(data.real_batch(index), index, self.large or self.size, generator, still=False)
         partner, share = torch.arange(self.reals), 1.0
         if torch.rand(1, generator=generator).item() < self.mixing:
             # Neighbours of the same region: a mixture of a retina and a chest teaches nothing.
@@ -77,17 +82,22 @@ class BatchMaker:
             partner[order] = order.roll(1)
             share = _beta(generator)
             images = share * images + (1 - share) * images[partner]
+        large = None
+        if self.large is not None:
+            large, images = self.normalise(images), resized(images, self.size)
         if self.phantoms:
             drawn = data.real + torch.randint(len(data.captions) - data.real, (self.phantoms,), generator=generator)
-            extra = self._augmented(data.phantom_batch(drawn), drawn, generator, still=True)
+            extra = self._augmented(data.phantom_batch(drawn), drawn, self.size, generator, still=True)
             images, index = torch.cat([images, extra]), torch.cat([index, drawn])
             partner = torch.cat([partner, torch.arange(self.reals, self.reals + self.phantoms)])
-        return Batch(self.normalise(images), index, partner, share, self.reals)
+        return Batch(self.normalise(images), index, partner, share, self.reals, large)
 
-    def _augmented(self, pixels: Tensor, index: Tensor, generator: torch.Generator, *, still: bool) -> Tensor:
+    def _augmented(
+        self, pixels: Tensor, index: Tensor, size: int, generator: torch.Generator, *, still: bool
+    ) -> Tensor:
         stay = torch.full((len(index),), still, dtype=torch.bool)
         mirror, turn = self.data.mirror[index], self.data.turn[index]
-        return augment(pixels, self.size, self.settings, generator, mirror=mirror, turn=turn, still=stay)
+        return augment(pixels, size, self.settings, generator, mirror=mirror, turn=turn, still=stay)
 
 
 def _beta(generator: torch.Generator) -> float:

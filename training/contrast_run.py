@@ -40,6 +40,8 @@ class ContrastRun:
         self.encoder_folder, self.clip, self.tokenizer, mean, std = make_encoder(settings, sum(passages, []))
         trunk = self.clip.visual.trunk
         self.size, self.grid = int(trunk.patch_embed.img_size[0]), int(trunk.patch_embed.grid_size[0])
+        self.tokens = min(96, int(self.clip.text.transformer.config.max_position_embeddings))
+        self.taught = (settings.teacher.image_size if settings.teacher else None) or self.size
         self.data: EncoderData = load_encoder_data(
             settings.data,
             settings.phantoms,
@@ -51,25 +53,23 @@ class ContrastRun:
             turn=settings.turn,
         )
         self.make_batches = partial(
-            BatchMaker,
-            self.data,
-            size=self.size,
-            mean=mean,
-            std=std,
-            settings=settings.augment,
-            batch_size=settings.batch_size,
-            mixing=settings.mixing,
+            BatchMaker, self.data, mean=mean, std=std, settings=settings.augment, mixing=settings.mixing
         )
-        self.maker = self.make_batches(phantom_share=settings.phantoms.share if settings.phantoms.count else 0.0)
+        self.maker = self.make_batches(
+            size=self.size,
+            large=self.taught,
+            batch_size=settings.batch_size,
+            phantom_share=settings.phantoms.share if settings.phantoms.count else 0.0,
+        )
         names = self.data.table.names
         self.weights = torch.tensor([settings.losses.attributes.get(name, 1.0) for name in names])
-        self.evaluate = self._evaluator()
+        self.evaluate = self._evaluator(self.size)
 
     def autocast(self) -> Any:
         """Return the context in which the networks compute."""
         return torch.autocast("cpu", torch.bfloat16, enabled=self.bf16)
 
-    def _evaluator(self) -> Callable[[Callable[[Tensor], list[Tensor]]], dict[str, float]]:
+    def _evaluator(self, size: int) -> Callable[[Callable[[Tensor], list[Tensor]]], dict[str, float]]:
         settings = self.settings
         if settings.dev is None:
             return lambda predict: {}
@@ -82,7 +82,7 @@ class ContrastRun:
             with torch.inference_mode(), self.autocast():
                 for start in range(0, len(store), 64):
                     pixels = torch.from_numpy(store[start : start + 64].copy())
-                    rows.append(predict(self.maker.normalise(plain(pixels, self.size))))
+                    rows.append(predict(self.maker.normalise(plain(pixels, size))))
             return accuracies([torch.cat(column).float() for column in zip(*rows, strict=True)], table)
 
         return evaluate
@@ -118,10 +118,12 @@ class ContrastRun:
         folder = RunFolder(settings.out / "teacher", settings.teacher, resume=again)
         return train_teacher(
             settings.teacher,
-            self.make_batches(phantom_share=0.0),
+            self.make_batches(
+                size=self.taught, batch_size=settings.teacher.batch_size or settings.batch_size, phantom_share=0.0
+            ),
             self.weights,
             folder,
-            self.evaluate,
+            self._evaluator(self.taught),
             seed=settings.seed,
             autocast=self.autocast,
             resume=again,
@@ -146,7 +148,7 @@ class ContrastRun:
             # The teacher has seen real pictures only; phantoms come with exact truth of their own.
             real = slice(0, batch.real)
             with torch.no_grad(), self.autocast():
-                soft, places = teacher(batch.images[real])
+                soft, places = teacher(batch.images[real] if batch.large is None else batch.large)
             both = [[one[real] for one in logits] for logits in (class_logits, patch_logits)]
             agree = [distillation_loss(logits, soft, known[real], self.weights).mean() for logits in both]
             parts["teacher"] = weigh.teacher * (agree[0] + agree[1])
@@ -187,8 +189,8 @@ class ContrastRun:
 
     def embed(self, texts: list[str]) -> Tensor:
         """Return unit embeddings of texts, (N, E)."""
-        ids = self.tokenizer(texts, padding=True, truncation=True, max_length=96, return_tensors="pt")["input_ids"]
-        return F.normalize(self.clip.encode_text(ids).float(), dim=-1)
+        ids = self.tokenizer(texts, padding=True, truncation=True, max_length=self.tokens, return_tensors="pt")
+        return F.normalize(self.clip.encode_text(ids["input_ids"]).float(), dim=-1)
 
     def _report(self, student: Student, loop: Loop, parts: dict[str, float]) -> None:
         kept = loop.use_average()

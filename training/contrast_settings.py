@@ -66,6 +66,13 @@ class TeacherSettings:
 
     arch: str = "resnet18"
     """A convolutional network of timm."""
+    weights: Path | None = None
+    """Safetensors file of `arch` with timm's names, from training on other pictures; without it, it starts from
+    nothing."""
+    image_size: int | None = None
+    """Pixels a side of what it is shown, at most `store_side`; without it, as many as the encoder's."""
+    batch_size: int | None = None
+    """Pictures a step; without it, as many as the encoder's."""
     steps: int = 1200
     """Updates."""
     optimizer: OptimizerSettings = field(default_factory=lambda: OptimizerSettings(lr=2e-3, weight_decay=0.05))
@@ -105,7 +112,10 @@ class ContrastSettings:
     out: Path
     """Run folder; the encoder is written to `out/encoder`, an open_clip folder."""
     encoder: Path | None = None
-    """An open_clip folder to go on from; without it a new one of `shape` is made."""
+    """An open_clip folder to go on from, or a model whose encoder to go on from, such as `starter`; without it a new
+    one of `shape` is made."""
+    image_size: int | None = None
+    """Pixels a side from now on, where `encoder` was made for another size; its positions are interpolated."""
     dev: Path | None = None
     """JSONL data file whose categories are predicted at every report."""
     passages: tuple[Path, ...] = ()
@@ -153,6 +163,8 @@ class ContrastSettings:
     """Start of every random choice."""
 
     def __post_init__(self) -> None:
+        if self.image_size is not None and self.encoder is None:
+            raise ConfigError("image_size changes the size of `encoder`; for a new one, set shape.image_size.")
         if self.steps < 1 or self.batch_size < 2:
             raise ConfigError(f"steps is {self.steps}, batch_size {self.batch_size}; use at least 1 and 2.")
         if self.matching not in ("softmax", "sigmoid"):

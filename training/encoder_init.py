@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from assistant.errors import ConfigError
+from assistant.model.biomedclip import CONFIG_NAME, read_encoder
 from assistant.model.openclip import make_openclip_folder, open_openclip
+from assistant.model.openclip_parts import model_encoder, write_openclip
 from training.tokenizer import train_wordpiece
 
 if TYPE_CHECKING:
@@ -25,8 +27,8 @@ def make_encoder(
     """Return the encoder's open_clip folder, model, tokenizer, and the channels' mean and standard deviation."""
     from transformers import AutoTokenizer
 
-    folder = settings.encoder or settings.out / "start"
-    if settings.encoder is None and not (folder / "open_clip_config.json").exists():
+    folder = _start(settings)
+    if settings.encoder is None and not (folder / CONFIG_NAME).exists():
         shape = settings.shape
         texts = [text for pair in passages for text in pair]
         if not texts:
@@ -55,8 +57,22 @@ def make_encoder(
     model = open_openclip(folder)
     if settings.encoder is None:
         init_transformer(model.visual.trunk)
-    preprocess = json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8"))["preprocess_cfg"]
+    preprocess = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))["preprocess_cfg"]
     return folder, model, AutoTokenizer.from_pretrained(folder), tuple(preprocess["mean"]), tuple(preprocess["std"])
+
+
+def _start(settings: ContrastSettings) -> Path:
+    """Return the folder that a run begins with: the given one, written again where its form or size is another."""
+    given, own = settings.encoder, settings.out / "start"
+    if given is None:
+        return own
+    is_openclip = (given / CONFIG_NAME).exists()
+    if is_openclip and settings.image_size is None:
+        return given
+    if not (own / CONFIG_NAME).exists():
+        parts = read_encoder(given) if is_openclip else model_encoder(given)
+        write_openclip(parts, own, image_size=settings.image_size)
+    return own
 
 
 def position_grid(grid: int, width: int) -> Tensor:

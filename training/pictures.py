@@ -129,7 +129,11 @@ def _erase(image: Tensor, chance: Tensor, generator: torch.Generator) -> Tensor:
 
 def plain(pixels: Tensor, size: int) -> Tensor:
     """Resize a batch without any change: uint8 (B, 3, H, H) to float (B, 3, size, size), 0 to 1."""
-    image = pixels.float() / 255
-    if image.shape[-1] == size:
-        return image
-    return F.interpolate(image, size=(size, size), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+    return resized(pixels.float() / 255, size).clamp(0, 1)
+
+
+def resized(images: Tensor, size: int) -> Tensor:
+    """Resize pictures (B, 3, H, H) to (B, 3, size, size), with bicubic interpolation and without aliasing."""
+    if images.shape[-1] == size:
+        return images
+    return F.interpolate(images, size=(size, size), mode="bicubic", antialias=True, align_corners=False)

@@ -94,7 +94,7 @@ def assemble_folder(
     settings |= {"training_data": tuple(training_data), "quantization": quantization}
     settings |= {"prompt_version": prompt_version, "capabilities": dict(capabilities or {})}
     with atomic_folder(target) as folder:
-        _save(model, parts, processor, folder, _torch_dtype(dtype, language))
+        save_parts(model, parts, processor, folder, _torch_dtype(dtype, language))
         Contract(**settings, **describe(model, processor, folder)).write(folder)
     return target
 
@@ -134,7 +134,7 @@ def _language_model(
 
 def _join(parts: EncoderParts, language: PreTrainedModel, config: LlavaConfig) -> LlavaForConditionalGeneration:
     import torch
-    from transformers import LlavaForConditionalGeneration, ViTModel
+    from transformers import LlavaForConditionalGeneration
     from transformers.models.llava.modeling_llava import LlavaMultiModalProjector
 
     _refuse_unfit(language)
@@ -142,9 +142,7 @@ def _join(parts: EncoderParts, language: PreTrainedModel, config: LlavaConfig) -
         model: Any = LlavaForConditionalGeneration(config)
     if type(model.model.language_model) is not type(language.base_model):
         raise ModelError(f"{type(language).__name__} cannot stand inside Llava. {_FITTING}")
-    tower: Any = ViTModel(parts.vision_config)
-    _load_exact(tower, parts.vision_state, ignore=("pooler.",))
-    torch.nn.init.zeros_(tower.pooler.dense.weight)  # never read; zeros keep the folder reproducible
+    tower = make_tower(parts)
     projector = LlavaMultiModalProjector(config)
     for layer in (projector.linear_1, projector.linear_2):
         torch.nn.init.xavier_uniform_(layer.weight)
@@ -158,6 +156,17 @@ def _join(parts: EncoderParts, language: PreTrainedModel, config: LlavaConfig) -
     if stranded:
         raise RuntimeError(f"parameters left without values: {stranded[:5]}")
     return cast("LlavaForConditionalGeneration", model.eval())
+
+
+def make_tower(parts: EncoderParts) -> Any:
+    """Return an encoder's image tower as a `ViTModel`."""
+    import torch
+    from transformers import ViTModel
+
+    tower: Any = ViTModel(parts.vision_config)
+    load_exact(tower, parts.vision_state, ignore=("pooler.",))
+    torch.nn.init.zeros_(tower.pooler.dense.weight)  # never read; zeros keep the folder reproducible
+    return tower
 
 
 @contextmanager
@@ -213,7 +222,16 @@ def _refuse_unfit(language: PreTrainedModel) -> None:
         raise ModelError(f"{type(language).__name__} has no embed_tokens to tie Llava's head to. {_FITTING}")
 
 
-def _load_exact(module: Any, state: Mapping[str, Any], ignore: tuple[str, ...] = ()) -> None:
+def load_exact(module: Any, state: Mapping[str, Any], ignore: tuple[str, ...] = ()) -> None:
+    """Give a tower its weights.
+
+    Args:
+        module: the tower.
+        state: its weights by name.
+        ignore: beginnings of names that may be missing.
+    Raises:
+        ModelError: weights are missing, too many, or of other shapes.
+    """
     try:
         wrong = module.load_state_dict(state, strict=False)
     except RuntimeError as error:
@@ -250,8 +268,16 @@ def _torch_dtype(dtype: str, language: PreTrainedModel) -> Any:
     return torch.bfloat16 if types[dtype] is torch.float16 else types[dtype]
 
 
-def _save(model: Any, parts: EncoderParts, processor: Any, folder: Path, torch_type: Any) -> None:
-    """Write everything but the contract."""
+def save_parts(model: Any, parts: EncoderParts, processor: Any, folder: Path, torch_type: Any) -> None:
+    """Write everything of a model folder but the contract.
+
+    Args:
+        model: a `LlavaForConditionalGeneration`.
+        parts: the encoder whose projection and text tower belong to it.
+        processor: of the model.
+        folder: there, and empty.
+        torch_type: of the weights on disk.
+    """
     from safetensors.torch import save_file
     from transformers import AutoTokenizer, BertModel
 
@@ -264,7 +290,7 @@ def _save(model: Any, parts: EncoderParts, processor: Any, folder: Path, torch_t
     )
     with _seeded(0):  # every value is replaced, but making it would use up the caller's random numbers
         bert: Any = BertModel(parts.text_config, add_pooling_layer=False)
-    _load_exact(bert, parts.text_state)
+    load_exact(bert, parts.text_state)
     bert.to(torch_type).save_pretrained(folder / "text_tower")
     tokenizer = AutoTokenizer.from_pretrained(parts.tokenizer_dir)
     tokenizer.model_max_length = parts.context_length

@@ -97,6 +97,17 @@ def test_a_folder_that_is_there_is_not_written_over(assembled, encoder_folder, p
     assert str(assembled) in capsys.readouterr().err
 
 
+def test_a_recipe_gives_a_model_another_encoder(assembled, encoder_folder, tmp_path, capsys):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(f"encoder: {encoder_folder}\nmodel: {assembled}\nout: {tmp_path / 'again'}\nname: again\n")
+    assert main([str(recipe), "--dry-run"]) == 0
+    assert f"in place of the encoder of {assembled}" in capsys.readouterr().out
+    assert main([str(recipe)]) == 0
+    old, new = Contract.read(assembled), Contract.read(tmp_path / "again")
+    # The encoder it had anyway: all that is measured of the folder is as before.
+    assert (new.name, new.encoder, new.connector_fingerprint) == ("again", old.encoder, old.connector_fingerprint)
+
+
 def test_words_come_from_examples_and_cards(phantom_data, tmp_path):
     (tmp_path / "card.md").write_text("A card.")
     texts = list(texts_of([tmp_path, phantom_data]))
@@ -108,14 +119,18 @@ def test_a_dry_run_says_what_would_be_made():
     made = AssembleSettings("enc", Path("out"), new_llm=SHAPE, new_tokenizer=NewTokenizer(()))
     assert describe(made) == "enc + mlp2x_gelu + a new Llama of width 32 to out"
     assert describe(AssembleSettings("enc", Path("out"), llm="llm")) == "enc + mlp2x_gelu + llm to out"
+    told = describe(AssembleSettings("enc", Path("out"), model="old"))
+    assert told == "enc in place of the encoder of old, to out"
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: AssembleSettings("e", Path("o")), "give either `llm`, a language model to take, or `new_llm`"),
-        (lambda: AssembleSettings("e", Path("o"), llm="l", new_llm=SHAPE), "give either `llm`"),
+        (lambda: AssembleSettings("e", Path("o")), "give one of `llm`, a language model to take, `new_llm`"),
+        (lambda: AssembleSettings("e", Path("o"), llm="l", new_llm=SHAPE), "give one of `llm`"),
         (lambda: AssembleSettings("e", Path("o"), new_llm=SHAPE), "`new_llm` and `new_tokenizer` go together"),
+        (lambda: AssembleSettings("e", Path("o"), model="m", llm="l"), "give one of `llm`"),
+        (lambda: AssembleSettings("e", Path("o"), model="m", tiles=2, licence="MIT"), "leave out tiles, licence"),
         (lambda: NewTokenizer((), 299), r"new_tokenizer\.size is 299; the 256 bytes"),
         (lambda: LlamaShape(hidden_size=30), r"new_llm\.hidden_size 30 is no multiple of its 4 heads"),
     ],

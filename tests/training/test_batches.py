@@ -10,6 +10,7 @@ from training.augment_settings import AugmentSettings
 from training.batches import Batch, BatchMaker
 from training.contrast_settings import PhantomSettings
 from training.encoder_data import load_encoder_data
+from training.pictures import resized
 from training.teacher import mixed_loss
 
 NONE = AugmentSettings(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
@@ -48,6 +49,13 @@ def test_real_pictures_come_first_and_phantoms_after(make):
     assert (batch.index[6:] >= 6).all()
     shown = maker.data.phantom_batch(batch.index[6:]).float() / 255
     assert torch.allclose(batch.images[6:] * 0.25 + 0.5, shown, atol=1e-3)
+
+
+def test_a_teacher_is_shown_the_same_pictures_larger(make):
+    batch = draw(make(large=128, mixing=1.0))
+    assert (batch.large.shape, batch.images.shape) == ((6, 3, 128, 128), (8, 3, 64, 64))
+    assert torch.allclose(resized(batch.large, 64), batch.images[:6], atol=1e-5)
+    assert draw(make(large=64)).large is None
 
 
 def test_without_phantoms_all_are_real(make):

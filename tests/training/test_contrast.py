@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 
@@ -14,6 +15,7 @@ from assistant.model.openclip import open_openclip
 from training.contrast import run
 from training.contrast_settings import ContrastSettings, EncoderShape, PhantomSettings, TeacherSettings, describe
 from training.recipe import OptimizerSettings
+from training.teacher import Teacher
 
 PASSAGES = [
     ("Glioma", "A glioma is a tumour of the brain. On MRI it is bright. It may have a rim."),
@@ -143,6 +145,40 @@ def test_it_goes_on_from_an_encoder_without_teacher_phantoms_or_dev(recipe, fini
     assert torch.allclose(before.blocks[0].attn.qkv.weight, after.blocks[0].attn.qkv.weight, atol=0.01)
 
 
+def test_it_goes_on_from_a_models_encoder_at_another_size(recipe, tiny_folder, tmp_path):
+    settings = recipe(tmp_path / "more", encoder=tiny_folder, image_size=64, teacher=None, steps=1)
+    run(settings)
+    parts = read_encoder(settings.out / "encoder")
+    assert (parts.image_size, parts.vision_config.hidden_size) == (64, 32)
+    run(dataclasses.replace(settings, out=tmp_path / "again", encoder=settings.out / "encoder", image_size=72))
+    assert read_encoder(tmp_path / "again" / "encoder").image_size == 72
+
+
+def test_a_teacher_begins_with_weights_and_sees_larger_pictures(recipe, tmp_path):
+    import timm
+    from safetensors.torch import save_file
+
+    trunk = timm.create_model("test_resnet", pretrained=False)
+    save_file({name: one.contiguous() for name, one in trunk.state_dict().items()}, tmp_path / "w.safetensors")
+    quick = OptimizerSettings(lr=1e-3, warmup_steps=2)
+    teacher = TeacherSettings("test_resnet", tmp_path / "w.safetensors", 96, 4, steps=2, optimizer=quick)
+    settings = recipe(tmp_path / "run", teacher=teacher, store_side=96, steps=2)
+    run(settings)
+    assert {"teacher", "places"} <= set(metrics(settings.out)[2])
+    begun = Teacher("test_resnet", [2], tmp_path / "w.safetensors").trunk.state_dict()
+    assert all(torch.equal(one, trunk.state_dict()[name]) for name, one in begun.items())
+    fresh = Teacher("test_resnet", [2]).trunk.state_dict()
+    assert any(not torch.equal(one, begun[name]) for name, one in fresh.items())
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    from safetensors.torch import save_file
+
+    save_file({"stem.conv.weight": torch.zeros(2, 2)}, tmp_path / "w.safetensors")
+    with pytest.raises(TrainingError, match=r"does not fit teacher.arch test_resnet: \d+ tensors differ, the first is"):
+        Teacher("test_resnet", [2], tmp_path / "w.safetensors")
+
+
 def unchanged(first, second):
     """Return the names of the weights that two encoders share."""
     one, other = (open_openclip(run.out / "encoder").state_dict() for run in (first, second))
@@ -179,6 +215,11 @@ def test_a_dry_run_says_what_would_run(recipe, tmp_path):
         "encoder: 6 steps of 8 pictures from 1 file(s) and 6 phantoms, teacher: test_resnet, "
         f"to {tmp_path / 'run' / 'encoder'}"
     )
+
+
+def test_a_new_encoder_has_its_size_from_its_shape(recipe, tmp_path):
+    with pytest.raises(ConfigError, match=r"image_size changes the size of `encoder`; for a new one, set shape.image"):
+        recipe(tmp_path / "run", image_size=128)
 
 
 @pytest.mark.parametrize("changes", [{"steps": 0}, {"batch_size": 1}])
