@@ -31,10 +31,13 @@ class AugmentSettings:
     """Largest standard deviation of added noise."""
     erase: float = 0.25
     """Chance that a square of a tenth to a third of the side is covered."""
+    coarse: float = 0.0
+    """Chance that a picture is shown as if it had come with fewer pixels, half of its own at least."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.erase <= 1:
-            raise ConfigError(f"augment.erase is {self.erase}; it is a chance from 0 to 1.")
+        for name in ("erase", "coarse"):
+            if not 0 <= (given := getattr(self, name)) <= 1:
+                raise ConfigError(f"augment.{name} is {given}; it is a chance from 0 to 1.")
 
     @property
     def changes_nothing(self) -> bool:

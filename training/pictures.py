@@ -105,7 +105,7 @@ def augment(
     cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
     rows = [torch.stack([cos * stretch * flip, -sin, shift_x], 1), torch.stack([sin * stretch * flip, cos, shift_y], 1)]
     grid = F.affine_grid(torch.stack(rows, 1), [count, 3, size, size], align_corners=False)
-    image = F.grid_sample(pixels.float() / 255, grid, align_corners=False)
+    image = _coarser(F.grid_sample(pixels.float() / 255, grid, align_corners=False), settings.coarse, generator)
     image = image.clamp(1e-4, 1) ** torch.exp(_spread(count, settings.gamma, generator)).view(-1, 1, 1, 1)
     image = image * (1 + _spread(count, settings.contrast, generator).view(-1, 1, 1, 1))
     image = image + _spread(count, settings.brightness, generator).view(-1, 1, 1, 1)
@@ -115,6 +115,18 @@ def augment(
         image = image + torch.randn(image.shape, generator=generator) * amount
     # A covered finding would make what is said of it wrong; drawn pictures are exact, so they are spared.
     return _erase(image, settings.erase * moving, generator)
+
+
+def _coarser(image: Tensor, chance: float, generator: torch.Generator) -> Tensor:
+    if not chance:
+        return image
+    size = image.shape[-1]
+    chosen = torch.rand(len(image), generator=generator) < chance
+    # One number of pixels for all that are chosen: pictures of several sizes make no batch.
+    fewer = int(size * (0.5 + 0.5 * torch.rand(1, generator=generator).item()))
+    if chosen.any():
+        image[chosen] = resized(resized(image[chosen], fewer), size)
+    return image
 
 
 def _erase(image: Tensor, chance: Tensor, generator: torch.Generator) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -53,6 +55,16 @@ def test_equal_chance_gives_equal_pictures(pixels):
     settings = AugmentSettings()
     assert torch.equal(changed(pixels, settings, seed=4), changed(pixels, settings, seed=4))
     assert not torch.equal(changed(pixels, settings, seed=4), changed(pixels, settings, seed=5))
+
+
+def test_coarse_pictures_lose_what_is_small():
+    board = (torch.arange(32)[:, None] + torch.arange(32)) % 2 * 200
+    pixels = board.to(torch.uint8).expand(2, 3, 32, 32).contiguous()
+    kept = changed(pixels, size=32)
+    coarse = changed(pixels, dataclasses.replace(NONE, coarse=1.0), size=32)
+    assert coarse.shape == kept.shape
+    assert coarse.std() < 0.5 * kept.std()
+    assert coarse.mean() == pytest.approx(kept.mean().item(), abs=0.02)
 
 
 def test_only_what_may_be_mirrored_is(pixels):
