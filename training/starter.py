@@ -48,10 +48,14 @@ class Starter:
         out: where everything is written.
         scale: factor on every number of training steps and of phantoms, for a quick try.
         threads: CPU threads of the training stages.
+        teacher_weights: safetensors file of what the second encoder's teacher has learnt before, if there is one.
     """
 
-    def __init__(self, data: Path, out: Path, *, scale: float = 1.0, threads: int = 1) -> None:
+    def __init__(
+        self, data: Path, out: Path, *, scale: float = 1.0, threads: int = 1, teacher_weights: Path | None = None
+    ) -> None:
         self.data, self.out, self.scale, self.threads = data, out, scale, threads
+        self.teacher_weights = teacher_weights
         self.sets = out / "data"
 
     def steps(self) -> list[Step]:
@@ -75,6 +79,9 @@ class Starter:
             Step("sft", out / "sft" / "model", lambda: self._llava("sft", out / "align" / "model")),
             Step("sft_long", out / "sft_long" / "model", lambda: self._llava("sft_long", out / "sft" / "model")),
             Step("average", out / "average", self._average),
+            Step("contrast_large", out / "contrast_large" / "encoder", self._contrast_large),
+            Step("assemble_large", out / "assembled_large", self._assemble_large),
+            Step("sft_large", out / "sft_large" / "model", lambda: self._llava("sft_large", out / "assembled_large")),
             Step("compact", out / "compact", self._compact),
             Step("calibrate", out / "model", self._calibrate),
             Step("index", out / "index", self._index),
@@ -101,10 +108,19 @@ class Starter:
         return max(2, int(count * self.scale))
 
     def _contrast(self) -> None:
+        self._encoder("contrast")
+
+    def _contrast_large(self) -> None:
+        """Go on with the encoder at more pixels; a teacher without weights is of the first one's kind."""
+        known = self.teacher_weights
+        teacher = [f"teacher.weights={known or 'null'}"] + ([] if known else ["teacher.arch=resnet18"])
+        self._encoder("contrast_large", f"encoder={self.out / 'average'}", *teacher)
+
+    def _encoder(self, stage: str, *more: str) -> None:
         from training.contrast import ContrastSettings, run
         from training.recipe import load_recipe
 
-        recipe = RECIPES / "starter_contrast.yaml"
+        recipe = RECIPES / f"starter_{stage}.yaml"
         plain = load_recipe(ContrastSettings, recipe)
         passages = [*passage_files(self.data), KNOWLEDGE]
         pack = self.sets / "pack"
@@ -112,13 +128,14 @@ class Starter:
             f"data=[{pack / 'train.jsonl'}]",
             f"dev={pack / 'dev.jsonl' if (pack / 'dev.jsonl').exists() else 'null'}",
             f"passages=[{', '.join(map(str, passages))}]",
-            f"out={self.out / 'contrast'}",
+            f"out={self.out / stage}",
             f"steps={self._steps(plain.steps)}",
             f"teacher.steps={self._steps(plain.teacher.steps if plain.teacher else 1)}",
             f"phantoms.count={max(40, int(plain.phantoms.count * self.scale))}",
             f"threads={self.threads}",
+            *more,
         ]
-        run(load_recipe(ContrastSettings, recipe, changes), resume=(self.out / "contrast" / "run.json").exists())
+        run(load_recipe(ContrastSettings, recipe, changes), resume=(self.out / stage / "run.json").exists())
 
     def _assemble(self) -> None:
         from training.assemble import run
@@ -133,6 +150,12 @@ class Starter:
         ]
         settings = load_recipe(AssembleSettings, RECIPES / "starter_assemble.yaml", changes)
         run(dataclasses.replace(settings, training_data=training_data(self.data)))
+
+    def _assemble_large(self) -> None:
+        from assistant.model.reencode import replace_encoder
+
+        encoder = self.out / "contrast_large" / "encoder"
+        replace_encoder(self.out / "average", encoder, self.out / "assembled_large", name="starter")
 
     def _instruct_files(self) -> list[Path]:
         return sorted((self.sets / "instruct").glob("*.jsonl"))
@@ -180,7 +203,7 @@ class Starter:
         from training.recipe import load_recipe
 
         can = load_recipe(AssembleSettings, RECIPES / "starter_assemble.yaml").capabilities or {}
-        trained = load_model(self.out / "average")
+        trained = load_model(self.out / "sft_large" / "model")
         save_model(trained, self.out / "compact", dtype="bfloat16", name="starter", capabilities=can)
 
     def _calibrate(self) -> None:
@@ -244,13 +267,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for everything that is made")
     parser.add_argument("--scale", type=float, default=1.0, help="factor on steps and phantoms; 0.01 is a quick try")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of training (default 1)")
+    parser.add_argument(
+        "--teacher-weights", type=Path, metavar="FILE", help="safetensors of timm's tf_efficientnet_lite0, pretrained"
+    )
     parser.add_argument("--dry-run", action="store_true", help="list the steps and which are done, and stop")
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
     try:
         if not (arguments.data / "manifest.jsonl").is_file():
             raise DataError(f"{arguments.data} has no manifest.jsonl; give a manifest folder with --data.")
-        starter = Starter(arguments.data, arguments.out, scale=arguments.scale, threads=arguments.threads)
+        known = arguments.teacher_weights
+        if known is not None and not known.is_file():
+            raise DataError(f"--teacher-weights {known} is no file; give one, or leave it out.")
+        starter = Starter(
+            arguments.data, arguments.out, scale=arguments.scale, threads=arguments.threads, teacher_weights=known
+        )
         if arguments.dry_run:
             for step in starter.steps():
                 sys.stdout.write(f"{step.name}\t{step.result}\t{'done' if step.result.exists() else 'to do'}\n")

@@ -90,6 +90,13 @@ def test_what_is_done_is_not_done_again(folder, tmp_path, caplog):
     assert [record.getMessage() for record in caplog.records] == ["one: done before", "two: begins"]
 
 
+def test_weights_of_a_teacher_that_are_not_there_are_refused(folder, tmp_path, capsys):
+    arguments = ["--data", str(folder), "--out", str(tmp_path / "out"), "--teacher-weights", str(tmp_path / "no")]
+    assert main(arguments) == 2
+    assert f"--teacher-weights {tmp_path / 'no'} is no file" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_only_the_passages_that_the_recipe_names_are_taken(folder):
     assert passage_files(folder) == [folder / "text" / "medquad.jsonl"]
 
