@@ -45,7 +45,7 @@ def run(settings: AssembleSettings, resume: bool = False) -> None:
     from training.tokenizer import train_bpe
 
     if settings.model is not None:
-        from assistant.model.reencode import replace_encoder
+        from assistant.model.other_encoder import replace_encoder
 
         told = settings.training_data
         replace_encoder(settings.model, settings.encoder, settings.out, name=settings.name, training_data=told)

@@ -21,13 +21,12 @@ from typing import Any
 from assistant.ending import run_command
 from assistant.errors import AssistantError, DataError
 from training.settings import DataPart
-from training.starter_sources import PHANTOMS, RECIPES, passage_files, training_data
+from training.starter_sources import PHANTOMS, RECIPES, draw_examples, passage_files, training_data
 
 logger = logging.getLogger("training.starter")
 
 KNOWLEDGE = Path(__file__).parents[1] / "retrieval" / "knowledge"
 PHANTOM_SEED = 7
-EXAMPLE_SEED = 2_500_000
 EVALUATED = 1200
 
 
@@ -48,14 +47,22 @@ class Starter:
         out: where everything is written.
         scale: factor on every number of training steps and of phantoms, for a quick try.
         threads: CPU threads of the training stages.
-        teacher_weights: safetensors file of what the second encoder's teacher has learnt before, if there is one.
+        large: go on with the encoder at 160 pixels, which the shipped model does not.
+        teacher_weights: safetensors file of what the larger encoder's teacher has learnt before, if there is one.
     """
 
     def __init__(
-        self, data: Path, out: Path, *, scale: float = 1.0, threads: int = 1, teacher_weights: Path | None = None
+        self,
+        data: Path,
+        out: Path,
+        *,
+        scale: float = 1.0,
+        threads: int = 1,
+        large: bool = False,
+        teacher_weights: Path | None = None,
     ) -> None:
         self.data, self.out, self.scale, self.threads = data, out, scale, threads
-        self.teacher_weights = teacher_weights
+        self.large, self.teacher_weights = large, teacher_weights
         self.sets = out / "data"
 
     def steps(self) -> list[Step]:
@@ -79,15 +86,21 @@ class Starter:
             Step("sft", out / "sft" / "model", lambda: self._llava("sft", out / "align" / "model")),
             Step("sft_long", out / "sft_long" / "model", lambda: self._llava("sft_long", out / "sft" / "model")),
             Step("average", out / "average", self._average),
-            Step("contrast_large", out / "contrast_large" / "encoder", self._contrast_large),
-            Step("assemble_large", out / "assembled_large", self._assemble_large),
-            Step("sft_large", out / "sft_large" / "model", lambda: self._llava("sft_large", out / "assembled_large")),
+            *(self._larger() if self.large else []),
             Step("compact", out / "compact", self._compact),
             Step("calibrate", out / "model", self._calibrate),
             Step("index", out / "index", self._index),
             Step("evaluate", out / "scores" / "metrics.json", self._evaluate),
             Step("card", out / "card.md", self._card),
             Step("examples", out / "model" / "examples", self._examples),
+        ]
+
+    def _larger(self) -> list[Step]:
+        out = self.out
+        return [
+            Step("contrast_large", out / "contrast_large" / "encoder", self._contrast_large),
+            Step("assemble_large", out / "assembled_large", self._assemble_large),
+            Step("sft_large", out / "sft_large" / "model", lambda: self._llava("sft_large", out / "assembled_large")),
         ]
 
     def run(self) -> None:
@@ -152,7 +165,7 @@ class Starter:
         run(dataclasses.replace(settings, training_data=training_data(self.data)))
 
     def _assemble_large(self) -> None:
-        from assistant.model.reencode import replace_encoder
+        from assistant.model.other_encoder import replace_encoder
 
         encoder = self.out / "contrast_large" / "encoder"
         replace_encoder(self.out / "average", encoder, self.out / "assembled_large", name="starter")
@@ -203,7 +216,7 @@ class Starter:
         from training.recipe import load_recipe
 
         can = load_recipe(AssembleSettings, RECIPES / "starter_assemble.yaml").capabilities or {}
-        trained = load_model(self.out / "sft_large" / "model")
+        trained = load_model(self.out / "sft_large" / "model" if self.large else self.out / "average")
         save_model(trained, self.out / "compact", dtype="bfloat16", name="starter", capabilities=can)
 
     def _calibrate(self) -> None:
@@ -239,19 +252,7 @@ class Starter:
         shutil.copyfile(card, self.out / "model" / "README.md")
 
     def _examples(self) -> None:
-        """Draw one phantom of each kind, for the page to offer; of a series that is never trained on."""
-        from PIL import Image
-
-        from data_recipes.phantom import make_phantom
-        from data_recipes.phantom_findings import KINDS
-
-        partial = self.out / "model" / "examples.partial"
-        partial.mkdir(parents=True, exist_ok=True)
-        for kind in KINDS:
-            numbers = (make_phantom(EXAMPLE_SEED, number, size=256, kind=kind, site="A") for number in range(50))
-            shown = next(one for one in numbers if len(one.findings) == 1)
-            Image.fromarray(shown.pixels).save(partial / f"{kind.replace('_', '-')}.png")
-        partial.rename(self.out / "model" / "examples")
+        draw_examples(self.out / "model" / "examples")
 
 
 def _command(name: str, main: Callable[[list[str]], int], arguments: Sequence[object]) -> None:
@@ -267,8 +268,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for everything that is made")
     parser.add_argument("--scale", type=float, default=1.0, help="factor on steps and phantoms; 0.01 is a quick try")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of training (default 1)")
+    parser.add_argument("--large", action="store_true", help="go on at 160 pixels; the shipped model has 128")
     parser.add_argument(
-        "--teacher-weights", type=Path, metavar="FILE", help="safetensors of timm's tf_efficientnet_lite0, pretrained"
+        "--teacher-weights", type=Path, metavar="FILE", help="with --large: safetensors of timm's tf_efficientnet_lite0"
     )
     parser.add_argument("--dry-run", action="store_true", help="list the steps and which are done, and stop")
     arguments = parser.parse_args(argv)
@@ -277,11 +279,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not (arguments.data / "manifest.jsonl").is_file():
             raise DataError(f"{arguments.data} has no manifest.jsonl; give a manifest folder with --data.")
         known = arguments.teacher_weights
-        if known is not None and not known.is_file():
-            raise DataError(f"--teacher-weights {known} is no file; give one, or leave it out.")
-        starter = Starter(
-            arguments.data, arguments.out, scale=arguments.scale, threads=arguments.threads, teacher_weights=known
-        )
+        if known is not None and not (arguments.large and known.is_file()):
+            wrong = "is no file; give one, or leave it out" if arguments.large else "is of use with --large alone"
+            raise DataError(f"--teacher-weights {known} {wrong}.")
+        options = {"scale": arguments.scale, "threads": arguments.threads, "large": arguments.large}
+        starter = Starter(arguments.data, arguments.out, teacher_weights=known, **options)
         if arguments.dry_run:
             for step in starter.steps():
                 sys.stdout.write(f"{step.name}\t{step.result}\t{'done' if step.result.exists() else 'to do'}\n")

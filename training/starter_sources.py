@@ -8,6 +8,7 @@ from pathlib import Path
 
 RECIPES = Path(__file__).parent / "recipes"
 PHANTOMS = 8000
+EXAMPLE_SEED = 2_500_000
 
 
 def passage_files(data: Path) -> list[Path]:
@@ -44,3 +45,23 @@ def training_data(data: Path) -> tuple[str, ...]:
             f"{first.get('source', path.stem)}: {number} passages, {first.get('licence', 'licence not stated')}"
         )
     return (*found, f"phantoms: {PHANTOMS} drawn images, CC0-1.0", "knowledge cards of this project, Apache-2.0")
+
+
+def draw_examples(folder: Path) -> None:
+    """Draw one phantom of each kind, for the page to offer; of a series that is never trained on.
+
+    Args:
+        folder: made whole, or not at all.
+    """
+    from PIL import Image
+
+    from data_recipes.phantom import make_phantom
+    from data_recipes.phantom_findings import KINDS
+
+    partial = folder.with_name(f"{folder.name}.partial")
+    partial.mkdir(parents=True, exist_ok=True)
+    for kind in KINDS:
+        numbers = (make_phantom(EXAMPLE_SEED, number, size=256, kind=kind, site="A") for number in range(50))
+        shown = next(one for one in numbers if len(one.findings) == 1)
+        Image.fromarray(shown.pixels).save(partial / f"{kind.replace('_', '-')}.png")
+    partial.rename(folder)

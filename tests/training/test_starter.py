@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from assistant.model.contract import Contract
 from training.settings import DataPart
 from training.starter import Starter, Step, main
 from training.starter_sources import passage_files, training_data
@@ -90,11 +92,19 @@ def test_what_is_done_is_not_done_again(folder, tmp_path, caplog):
     assert [record.getMessage() for record in caplog.records] == ["one: done before", "two: begins"]
 
 
-def test_weights_of_a_teacher_that_are_not_there_are_refused(folder, tmp_path, capsys):
+def test_weights_of_a_teacher_are_a_file_and_of_the_larger_encoder(folder, tmp_path, capsys):
     arguments = ["--data", str(folder), "--out", str(tmp_path / "out"), "--teacher-weights", str(tmp_path / "no")]
     assert main(arguments) == 2
+    assert f"--teacher-weights {tmp_path / 'no'} is of use with --large alone" in capsys.readouterr().err
+    assert main([*arguments, "--large"]) == 2
     assert f"--teacher-weights {tmp_path / 'no'} is no file" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_the_larger_encoder_comes_between_tuning_and_calibration(folder, tmp_path):
+    plain, large = ([step.name for step in Starter(folder, tmp_path, large=one).steps()] for one in (False, True))
+    place = plain.index("average") + 1
+    assert large == [*plain[:place], "contrast_large", "assemble_large", "sft_large", *plain[place:]]
 
 
 def test_only_the_passages_that_the_recipe_names_are_taken(folder):
@@ -122,6 +132,8 @@ def test_parts_that_were_not_built_are_left_out_and_others_get_a_share(folder, t
     assert starter._parts(dict(named), "align") == [first]
 
 
+# torch's compiler looks at gradients of hidden states, and warns itself of it.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_the_whole_chain_ends_in_a_model_with_card_and_index(folder, tmp_path, capsys):
@@ -134,3 +146,8 @@ def test_the_whole_chain_ends_in_a_model_with_card_and_index(folder, tmp_path, c
     model = tmp_path / "out" / "model"
     assert (model / "README.md").is_file()
     assert sum(path.stat().st_size for path in model.rglob("*") if path.is_file()) < 40e6
+    # And the longer way, from where the shorter one ended: the rest is there, and is not done again.
+    for name in ("compact", "model", "index", "scores"):
+        shutil.rmtree(tmp_path / "out" / name)
+    assert main([*arguments, "--large"]) == 0
+    assert Contract.read(model).image_size == 160

@@ -13,7 +13,7 @@ from assistant.model.biomedclip import read_encoder
 from assistant.model.load import load_model
 from assistant.model.openclip import make_openclip_folder, open_openclip
 from assistant.model.openclip_parts import model_encoder, resized_positions, write_openclip
-from assistant.model.reencode import replace_encoder
+from assistant.model.other_encoder import replace_encoder
 from assistant.model.tensors import tensor_fingerprint
 
 if TYPE_CHECKING:
