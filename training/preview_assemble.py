@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from assistant.model.load import resolve
 from assistant.model.presets import find_preset, preset_names
 from training.evaluation.table import markdown_table
 
@@ -19,9 +20,13 @@ def preview(settings: AssembleSettings) -> str:
         settings: of the run.
     Returns:
         A table of the parts, with the commands that fetch those that are not here.
+    Raises:
+        ModelError: there is no such model to give the encoder to.
     """
     rows = [["encoder", settings.encoder, "", _place(settings.encoder)]]
     missing = [settings.encoder] if not _is_here(settings.encoder) else []
+    if settings.model is not None:
+        rows.append(["model", settings.model, "", _place(str(resolve(settings.model)))])
     if settings.llm is not None:
         count = _size(settings)
         told = f"{count:,} weights, {count * 2 / 1e9:.1f} GB in 16 bits" if count else "unknown"
@@ -32,7 +37,8 @@ def preview(settings: AssembleSettings) -> str:
         lines.append("To be fetched, where there is a network:")
         lines += [f"  hf download {name}" for name in missing]
         lines.append("Some models ask for an account and the acceptance of a licence first: hf auth login.")
-    lines.append(f"Licence of the language model: {settings.licence}")
+    if settings.model is None:
+        lines.append(f"Licence of the language model: {settings.licence}")
     return "\n".join(lines)
 
 

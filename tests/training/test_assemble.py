@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -101,7 +102,12 @@ def test_a_recipe_gives_a_model_another_encoder(assembled, encoder_folder, tmp_p
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(f"encoder: {encoder_folder}\nmodel: {assembled}\nout: {tmp_path / 'again'}\nname: again\n")
     assert main([str(recipe), "--dry-run"]) == 0
-    assert f"in place of the encoder of {assembled}" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert f"in place of the encoder of {assembled}" in told
+    assert re.search(rf"model\W+{re.escape(str(assembled))}.*a folder here", told)
+    assert "Licence" not in told
+    assert main([str(recipe), "--dry-run", "--set", f"model={tmp_path / 'no'}"]) == 2
+    assert f"There is no model '{tmp_path / 'no'}'" in capsys.readouterr().err
     assert main([str(recipe)]) == 0
     old, new = Contract.read(assembled), Contract.read(tmp_path / "again")
     # The encoder it had anyway: all that is measured of the folder is as before.
