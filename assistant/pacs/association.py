@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from assistant.errors import PacsError
 from assistant.pacs.peer import LOOPBACK, Peer, Tls, checked_aet
-from assistant.pacs.receiver import hush
+from assistant.pacs.prepare import prepare
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class Associations:
                 f"{peer} would be spoken to without encryption, and images would cross the network readable. "
                 "Use --tls, or --plain inside a network that is closed to others."
             )
-        hush()
+        prepare()
         self.peer, self.title, self._wait_s = peer, checked_aet(calling), wait_s
         self._context = tls.client() if tls else None
         self._entity = AE(ae_title=self.title)

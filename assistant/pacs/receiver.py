@@ -16,6 +16,7 @@ from assistant.errors import PacsError
 from assistant.imaging.quiet import QUIET
 from assistant.pacs.classes import image_contexts
 from assistant.pacs.peer import Tls, checked_aet
+from assistant.pacs.prepare import prepare
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -62,11 +63,6 @@ def parsed_sender(text: str) -> Sender:
     return Sender(checked_aet(aet), host or None)
 
 
-def hush() -> None:
-    """Keep pynetdicom from logging: it quotes what is sent."""
-    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)
-
-
 @dataclass
 class Receiver:
     """A storage service (C-STORE and C-ECHO SCP); use it as a context manager."""
@@ -97,7 +93,7 @@ class Receiver:
             from pynetdicom import AE, evt
         except ImportError:
             raise PacsError("DIMSE needs pynetdicom. Install it: pip install 'medassist[pacs]'.") from None
-        hush()
+        prepare()
         entity = AE(ae_title=checked_aet(self.aet))
         entity.supported_contexts = image_contexts()
         entity.add_supported_context("1.2.840.10008.1.1")

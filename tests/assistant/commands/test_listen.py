@@ -24,7 +24,7 @@ from assistant.pacs.dimse import DimseArchive  # noqa: E402
 from assistant.pacs.peer import Peer, parsed_peer  # noqa: E402
 from assistant.pacs.receiver import Sender  # noqa: E402
 
-pytestmark = [pytest.mark.usefixtures("tidy"), pytest.mark.filterwarnings("ignore:unclosed <:ResourceWarning")]
+pytestmark = pytest.mark.usefixtures("tidy")
 
 WAIT_S = 240
 """How long a test waits for what must come: a busy machine is slow."""

@@ -10,7 +10,7 @@ from assistant.pacs.dimse import DimseArchive  # noqa: E402
 from assistant.pacs.peer import Peer, parsed_peer  # noqa: E402
 from assistant.pacs.receiver import TAKEN, Receiver  # noqa: E402
 
-pytestmark = [pytest.mark.usefixtures("tidy"), pytest.mark.filterwarnings("ignore:unclosed <:ResourceWarning")]
+pytestmark = pytest.mark.usefixtures("tidy")
 
 
 def test_a_readable_way_beyond_this_machine_must_be_wanted():

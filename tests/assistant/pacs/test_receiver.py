@@ -8,7 +8,7 @@ from assistant.pacs.dimse import DimseArchive  # noqa: E402
 from assistant.pacs.peer import Peer, Tls  # noqa: E402
 from assistant.pacs.receiver import FULL, NOT_AUTHORISED, TAKEN, UNREADABLE, Receiver, Sender, parsed_sender  # noqa: E402
 
-pytestmark = [pytest.mark.usefixtures("tidy"), pytest.mark.filterwarnings("ignore:unclosed <:ResourceWarning")]
+pytestmark = pytest.mark.usefixtures("tidy")
 
 
 @pytest.fixture
