@@ -21,7 +21,7 @@ from typing import Any
 from assistant.ending import run_command
 from assistant.errors import AssistantError, DataError
 from training.settings import DataPart
-from training.starter_sources import PHANTOMS, RECIPES, draw_examples, passage_files, training_data
+from training.starter_sources import PHANTOMS, RECIPES, draw_examples, passage_files, reports_alone, training_data
 
 logger = logging.getLogger("training.starter")
 
@@ -47,7 +47,7 @@ class Starter:
         out: where everything is written.
         scale: factor on every number of training steps and of phantoms, for a quick try.
         threads: CPU threads of the training stages.
-        large: go on with the encoder at 160 pixels, which the shipped model does not.
+        large: go on with the encoder at 160 pixels, as the shipped model does; without, it stays at 128.
         teacher_weights: safetensors file of what the larger encoder's teacher has learnt before, if there is one.
     """
 
@@ -58,7 +58,7 @@ class Starter:
         *,
         scale: float = 1.0,
         threads: int = 1,
-        large: bool = False,
+        large: bool = True,
         teacher_weights: Path | None = None,
     ) -> None:
         self.data, self.out, self.scale, self.threads = data, out, scale, threads
@@ -69,6 +69,7 @@ class Starter:
         """Return the steps in order."""
         sets, out = self.sets, self.out
         phantoms = max(20, int(PHANTOMS * self.scale))
+        reports = sets / "phantoms" / "reports.jsonl"
         return [
             Step("manifest", sets / "pack", lambda: self._data("manifest", self.data, "pack")),
             Step(
@@ -80,7 +81,8 @@ class Starter:
                 sets / "phantom-instruct",
                 lambda: self._data("instruct", sets / "phantoms" / "train.jsonl", "phantom-instruct"),
             ),
-            Step("contrast", out / "contrast" / "encoder", self._contrast),
+            Step("phantom-reports", reports, lambda: reports_alone(reports)),
+            Step("contrast", out / "contrast" / "encoder", lambda: self._encoder("contrast")),
             Step("assemble", out / "assembled", self._assemble),
             Step("align", out / "align" / "model", lambda: self._llava("align", out / "assembled")),
             Step("sft", out / "sft" / "model", lambda: self._llava("sft", out / "align" / "model")),
@@ -119,9 +121,6 @@ class Starter:
 
     def _steps(self, count: int) -> int:
         return max(2, int(count * self.scale))
-
-    def _contrast(self) -> None:
-        self._encoder("contrast")
 
     def _contrast_large(self) -> None:
         """Go on with the encoder at more pixels; a teacher without weights is of the first one's kind."""
@@ -247,8 +246,8 @@ class Starter:
         from training.card import main
 
         card = self.out / "card.md"
-        metrics = self.out / "scores" / "metrics.json"
-        _command("card", main, ["--model", self.out / "model", "--metrics", metrics, "--out", card])
+        scores = self.out / "scores" / "metrics.json"
+        _command("card", main, ["--model", self.out / "model", "--metrics", scores, "--out", card])
         shutil.copyfile(card, self.out / "model" / "README.md")
 
     def _examples(self) -> None:
@@ -268,9 +267,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for everything that is made")
     parser.add_argument("--scale", type=float, default=1.0, help="factor on steps and phantoms; 0.01 is a quick try")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of training (default 1)")
-    parser.add_argument("--large", action="store_true", help="go on at 160 pixels; the shipped model has 128")
+    parser.add_argument("--small", action="store_true", help="end at 128 pixels, in half the time; shipped are 160")
     parser.add_argument(
-        "--teacher-weights", type=Path, metavar="FILE", help="with --large: safetensors of timm's tf_efficientnet_lite0"
+        "--teacher-weights", type=Path, metavar="FILE", help="safetensors of timm's tf_efficientnet_lite0, not --small"
     )
     parser.add_argument("--dry-run", action="store_true", help="list the steps and which are done, and stop")
     arguments = parser.parse_args(argv)
@@ -279,10 +278,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not (arguments.data / "manifest.jsonl").is_file():
             raise DataError(f"{arguments.data} has no manifest.jsonl; give a manifest folder with --data.")
         known = arguments.teacher_weights
-        if known is not None and not (arguments.large and known.is_file()):
-            wrong = "is no file; give one, or leave it out" if arguments.large else "is of use with --large alone"
+        if known is not None and (arguments.small or not known.is_file()):
+            wrong = "is of no use with --small" if arguments.small else "is no file; give one, or leave it out"
             raise DataError(f"--teacher-weights {known} {wrong}.")
-        options = {"scale": arguments.scale, "threads": arguments.threads, "large": arguments.large}
+        options = {"scale": arguments.scale, "threads": arguments.threads, "large": not arguments.small}
         starter = Starter(arguments.data, arguments.out, teacher_weights=known, **options)
         if arguments.dry_run:
             for step in starter.steps():

@@ -6,8 +6,10 @@ import json
 from collections import Counter
 from pathlib import Path
 
+from assistant.json_lines import write_atomically
+
 RECIPES = Path(__file__).parent / "recipes"
-PHANTOMS = 8000
+PHANTOMS = 20_000
 EXAMPLE_SEED = 2_500_000
 
 
@@ -45,6 +47,17 @@ def training_data(data: Path) -> tuple[str, ...]:
             f"{first.get('source', path.stem)}: {number} passages, {first.get('licence', 'licence not stated')}"
         )
     return (*found, f"phantoms: {PHANTOMS} drawn images, CC0-1.0", "knowledge cards of this project, Apache-2.0")
+
+
+def reports_alone(file: Path) -> None:
+    """Write the reports among training examples to a file of their own, which a recipe can weigh.
+
+    Args:
+        file: to write, beside `train.jsonl`.
+    """
+    with file.with_name("train.jsonl").open(encoding="utf-8") as lines:
+        reports = "".join(line for line in lines if json.loads(line).get("task") == "report")
+    write_atomically(file, reports)
 
 
 def draw_examples(folder: Path) -> None:

@@ -13,9 +13,9 @@ from PIL import Image
 from assistant.model.contract import Contract
 from training.settings import DataPart
 from training.starter import Starter, Step, main
-from training.starter_sources import passage_files, training_data
+from training.starter_sources import passage_files, reports_alone, training_data
 
-STEPS = ["manifest", "instruct", "phantoms", "phantom-instruct", "contrast", "assemble", "align", "sft", "sft_long"]
+STEPS = ["manifest", "instruct", "phantoms", "phantom-instruct", "phantom-reports", "contrast", "assemble", "align"]
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_a_dry_run_lists_the_steps_and_which_are_done(folder, tmp_path, capsys):
     rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     assert [row[0] for row in rows][: len(STEPS)] == STEPS
     assert [row[2] for row in rows] == ["done"] + ["to do"] * (len(rows) - 1)
-    assert rows[4][1] == str(out / "contrast" / "encoder")
+    assert rows[5][1] == str(out / "contrast" / "encoder")
     assert sorted(path.name for path in out.iterdir()) == ["data"]
 
 
@@ -95,9 +95,9 @@ def test_what_is_done_is_not_done_again(folder, tmp_path, caplog):
 def test_weights_of_a_teacher_are_a_file_and_of_the_larger_encoder(folder, tmp_path, capsys):
     arguments = ["--data", str(folder), "--out", str(tmp_path / "out"), "--teacher-weights", str(tmp_path / "no")]
     assert main(arguments) == 2
-    assert f"--teacher-weights {tmp_path / 'no'} is of use with --large alone" in capsys.readouterr().err
-    assert main([*arguments, "--large"]) == 2
     assert f"--teacher-weights {tmp_path / 'no'} is no file" in capsys.readouterr().err
+    assert main([*arguments, "--small"]) == 2
+    assert f"--teacher-weights {tmp_path / 'no'} is of no use with --small" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
@@ -105,6 +105,13 @@ def test_the_larger_encoder_comes_between_tuning_and_calibration(folder, tmp_pat
     plain, large = ([step.name for step in Starter(folder, tmp_path, large=one).steps()] for one in (False, True))
     place = plain.index("average") + 1
     assert large == [*plain[:place], "contrast_large", "assemble_large", "sft_large", *plain[place:]]
+
+
+def test_reports_get_a_file_of_their_own(tmp_path):
+    lines = [json.dumps({"id": str(number), "task": task}) + "\n" for number, task in enumerate(("vqa", "report"))]
+    (tmp_path / "train.jsonl").write_text("".join(lines))
+    reports_alone(tmp_path / "reports.jsonl")
+    assert (tmp_path / "reports.jsonl").read_text() == lines[1]
 
 
 def test_only_the_passages_that_the_recipe_names_are_taken(folder):
@@ -138,16 +145,17 @@ def test_parts_that_were_not_built_are_left_out_and_others_get_a_share(folder, t
 @pytest.mark.timeout(3600)
 def test_the_whole_chain_ends_in_a_model_with_card_and_index(folder, tmp_path, capsys):
     arguments = ["--data", str(folder), "--out", str(tmp_path / "out"), "--scale", "0.002"]
-    assert main(arguments) == 0
-    assert main([*arguments, "--dry-run"]) == 0
+    assert main([*arguments, "--small"]) == 0
+    assert main([*arguments, "--small", "--dry-run"]) == 0
     rows = [line.split("\t") for line in capsys.readouterr().out.splitlines() if line.endswith(("\tdone", "\tto do"))]
     assert [row[0] for row in rows][: len(STEPS)] == STEPS
     assert {row[2] for row in rows} == {"done"}
     model = tmp_path / "out" / "model"
     assert (model / "README.md").is_file()
     assert sum(path.stat().st_size for path in model.rglob("*") if path.is_file()) < 40e6
-    # And the longer way, from where the shorter one ended: the rest is there, and is not done again.
+    assert Contract.read(model).image_size == 128
+    # And the whole way, from where the shorter one ended: the rest is there, and is not done again.
     for name in ("compact", "model", "index", "scores"):
         shutil.rmtree(tmp_path / "out" / name)
-    assert main([*arguments, "--large"]) == 0
+    assert main(arguments) == 0
     assert Contract.read(model).image_size == 160
