@@ -13,30 +13,20 @@ import dataclasses
 import logging
 import shutil
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from assistant.ending import run_command
 from assistant.errors import AssistantError, DataError
+from training import starter_sources as sources
 from training.settings import DataPart
-from training.starter_sources import PHANTOMS, RECIPES, draw_examples, passage_files, reports_alone, training_data
+from training.starter_step import Step, run_main
 
 logger = logging.getLogger("training.starter")
 
 KNOWLEDGE = Path(__file__).parents[1] / "retrieval" / "knowledge"
 PHANTOM_SEED = 7
 EVALUATED = 1200
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step: it is done when `result` is there."""
-
-    name: str
-    result: Path
-    work: Callable[[], Any]
 
 
 class Starter:
@@ -68,7 +58,7 @@ class Starter:
     def steps(self) -> list[Step]:
         """Return the steps in order."""
         sets, out = self.sets, self.out
-        phantoms = max(20, int(PHANTOMS * self.scale))
+        phantoms = max(20, int(sources.PHANTOMS * self.scale))
         reports = sets / "phantoms" / "reports.jsonl"
         return [
             Step("manifest", sets / "pack", lambda: self._data("manifest", self.data, "pack")),
@@ -81,7 +71,7 @@ class Starter:
                 sets / "phantom-instruct",
                 lambda: self._data("instruct", sets / "phantoms" / "train.jsonl", "phantom-instruct"),
             ),
-            Step("phantom-reports", reports, lambda: reports_alone(reports)),
+            Step("phantom-reports", reports, lambda: sources.reports_alone(reports)),
             Step("contrast", out / "contrast" / "encoder", lambda: self._encoder("contrast")),
             Step("assemble", out / "assembled", self._assemble),
             Step("align", out / "align" / "model", lambda: self._llava("align", out / "assembled")),
@@ -132,9 +122,9 @@ class Starter:
         from training.contrast import ContrastSettings, run
         from training.recipe import load_recipe
 
-        recipe = RECIPES / f"starter_{stage}.yaml"
+        recipe = sources.RECIPES / f"starter_{stage}.yaml"
         plain = load_recipe(ContrastSettings, recipe)
-        passages = [*passage_files(self.data), KNOWLEDGE]
+        passages = [*sources.passage_files(self.data), KNOWLEDGE]
         pack = self.sets / "pack"
         changes = [
             f"data=[{pack / 'train.jsonl'}]",
@@ -160,8 +150,8 @@ class Starter:
             f"new_tokenizer.data=[{', '.join(map(str, words))}]",
             f"out={self.out / 'assembled'}",
         ]
-        settings = load_recipe(AssembleSettings, RECIPES / "starter_assemble.yaml", changes)
-        run(dataclasses.replace(settings, training_data=training_data(self.data)))
+        settings = load_recipe(AssembleSettings, sources.RECIPES / "starter_assemble.yaml", changes)
+        run(dataclasses.replace(settings, training_data=sources.training_data(self.data)))
 
     def _assemble_large(self) -> None:
         from assistant.model.other_encoder import replace_encoder
@@ -177,7 +167,7 @@ class Starter:
         from training.recipe import load_recipe
         from training.settings import LlavaSettings
 
-        recipe = RECIPES / f"starter_{stage}.yaml"
+        recipe = sources.RECIPES / f"starter_{stage}.yaml"
         plain = load_recipe(LlavaSettings, recipe)
         parts = self._parts({Path(*part.path.parts[-2:]): part for part in plain.data}, stage)
         changes = [
@@ -214,7 +204,7 @@ class Starter:
         from training.assemble_settings import AssembleSettings
         from training.recipe import load_recipe
 
-        can = load_recipe(AssembleSettings, RECIPES / "starter_assemble.yaml").capabilities or {}
+        can = load_recipe(AssembleSettings, sources.RECIPES / "starter_assemble.yaml").capabilities or {}
         trained = load_model(self.out / "sft_large" / "model" if self.large else self.out / "average")
         save_model(trained, self.out / "compact", dtype="bfloat16", name="starter", capabilities=can)
 
@@ -227,37 +217,36 @@ class Starter:
         unlike = pack / "smoke.jsonl"
         arguments += ["--unlike", unlike] if unlike.exists() else []
         # A picture that is refused is an answer lost, so one in a hundred at most.
-        arguments += ["--most-rejected", 0.01]
-        _command("calibrate", main, [*arguments, "--out", self.out / "model"])
+        run_main("calibrate", main, [*arguments, "--most-rejected", 0.01, "--out", self.out / "model"])
 
     def _index(self) -> None:
-        from retrieval.build import main
+        from retrieval.build import main as build
+        from retrieval.domain import main as fit
 
-        _command("index", main, ["knowledge", "--model", self.out / "model", "--out", self.out / "index"])
+        model, partial = ["--model", self.out / "model"], self.out / "index.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        run_main("index", build, ["knowledge", *model, "--out", partial])
+        if len(sources.modalities(self.data)) > 1:  # a router has nothing to tell apart otherwise
+            run_main("domain", fit, [partial, "--data", self.data, "--fit", *model])
+        partial.rename(self.out / "index")
 
     def _evaluate(self) -> None:
         from training.evaluate import main
 
         data = [self.sets / "pack" / "dev.jsonl", self.sets / "phantoms" / "test.jsonl"]
         arguments = ["--model", self.out / "model", "--data", *data, "--out", self.out / "scores"]
-        _command("evaluate", main, [*arguments, "--controls", "--limit", EVALUATED])
+        run_main("evaluate", main, [*arguments, "--controls", "--limit", EVALUATED])
 
     def _card(self) -> None:
         from training.card import main
 
         card = self.out / "card.md"
         scores = self.out / "scores" / "metrics.json"
-        _command("card", main, ["--model", self.out / "model", "--metrics", scores, "--out", card])
+        run_main("card", main, ["--model", self.out / "model", "--metrics", scores, "--out", card])
         shutil.copyfile(card, self.out / "model" / "README.md")
 
     def _examples(self) -> None:
-        draw_examples(self.out / "model" / "examples")
-
-
-def _command(name: str, main: Callable[[list[str]], int], arguments: Sequence[object]) -> None:
-    """Run another command's `main`; its own message is already on stderr when it fails."""
-    if main([str(one) for one in arguments]) != 0:
-        raise DataError(f"the step {name!r} failed; see the message above. Mend it and start the same command again.")
+        sources.draw_examples(self.out / "model" / "examples")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

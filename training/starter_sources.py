@@ -22,6 +22,13 @@ def passage_files(data: Path) -> list[Path]:
     return [data / "text" / path.name for path in named if (data / "text" / path.name).is_file()]
 
 
+def modalities(data: Path) -> set[str]:
+    """Return the modalities that a manifest folder trains on."""
+    with (data / "manifest.jsonl").open(encoding="utf-8") as lines:
+        records = [json.loads(line) for line in lines]
+    return {str(one["modality"]) for one in records if one.get("split") == "train" and one.get("modality")}
+
+
 def training_data(data: Path) -> tuple[str, ...]:
     """Return one line for each source of a manifest folder that is trained on, with its licence, for the model card.
 

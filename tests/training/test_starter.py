@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 from assistant.model.contract import Contract
+from retrieval.manifest import read_manifest
 from training.settings import DataPart
 from training.starter import Starter, Step, main
-from training.starter_sources import passage_files, reports_alone, training_data
+from training.starter_sources import modalities, passage_files, reports_alone, training_data
 
 STEPS = ["manifest", "instruct", "phantoms", "phantom-instruct", "phantom-reports", "contrast", "assemble", "align"]
 
@@ -33,8 +34,8 @@ def folder(tmp_path_factory):
             {
                 "id": f"r{number}",
                 "image": f"images/{number}.png",
-                "modality": "MRI",
-                "anatomy": "brain",
+                "modality": ("MRI", "CT")[number % 4 // 2],
+                "anatomy": ("brain", "head")[number % 4 // 2],
                 "labels": [label],
                 "qa": [
                     {
@@ -118,6 +119,10 @@ def test_only_the_passages_that_the_recipe_names_are_taken(folder):
     assert passage_files(folder) == [folder / "text" / "medquad.jsonl"]
 
 
+def test_the_modalities_are_those_of_the_training_split(folder):
+    assert modalities(folder) == {"MRI", "CT"}
+
+
 def test_training_data_are_told_with_their_licence(folder):
     lines = training_data(folder)
     assert lines[:2] == ("Own: 16 images, CC0-1.0; us", "Texts: 2 passages, CC BY 4.0")
@@ -159,3 +164,4 @@ def test_the_whole_chain_ends_in_a_model_with_card_and_index(folder, tmp_path, c
         shutil.rmtree(tmp_path / "out" / name)
     assert main(arguments) == 0
     assert Contract.read(model).image_size == 160
+    assert len(read_manifest(tmp_path / "out" / "index").domain["pairs"]) == 2
