@@ -147,7 +147,7 @@ class MedicalAssistant:
         yield answer
 
     def heat(self, question: Question, answer: str) -> Heat | None:
-        """Work out what in the last picture an answer rests on; it takes as long as a hundred short answers.
+        """Work out what in the last picture an answer rests on; it takes as long as 250 short answers.
 
         Args:
             question: that was answered.

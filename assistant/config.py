@@ -63,7 +63,7 @@ class GenerationConfig:
     slice_choice: str = "auto"
     """How they are chosen: `unusual`, `relevant` to the question, `uniform`, or `auto`, which weighs the first two."""
     heat: bool = False
-    """Work out what each report rests on, for `--formats sc`; it takes as long as a hundred short answers."""
+    """Work out what each report rests on, for `--formats sc`; it takes as long as 250 short answers."""
     picture_cache: int = 128
     """Encoded pictures that are kept in memory; about 0.6 MB each for a 224-pixel ViT-B/16 in fp32."""
     precision: Literal["exact", "bfloat16", "int8"] = "exact"

@@ -151,7 +151,12 @@ class Starter:
             f"out={self.out / 'assembled'}",
         ]
         settings = load_recipe(AssembleSettings, sources.RECIPES / "starter_assemble.yaml", changes)
-        run(dataclasses.replace(settings, training_data=sources.training_data(self.data)))
+        known = (
+            [f"weights that the encoder's teacher began with: {self.teacher_weights.name}"]
+            if self.teacher_weights
+            else []
+        )
+        run(dataclasses.replace(settings, training_data=(*sources.training_data(self.data), *known)))
 
     def _assemble_large(self) -> None:
         from assistant.model.other_encoder import replace_encoder

@@ -1,13 +1,15 @@
-"""What in a picture an answer rests on: parts are blurred one by one, and the answer's probability is watched.
+"""What in a picture an answer rests on: parts are hidden one by one, and the answer's probability is watched.
 
-Occlusion (Zeiler and Fergus 2014, "Visualizing and Understanding Convolutional Networks"), with a blur in place of a
-grey square, so that no edge appears that the picture does not have (Fong and Vedaldi 2017). It asks the whole model,
-needs no gradient, and so is the same for a quantized one. It shows what the model looked at, not what is ill.
+Occlusion (Zeiler and Fergus 2014, "Visualizing and Understanding Convolutional Networks"). What hides a part must not
+draw a finding of its own (Fong and Vedaldi 2017): a blurred piece of lung looks like a consolidation, and the answer
+changes for what was added. So each part is hidden in three ways, by its blur, by the same place of the mirrored picture
+and of the picture turned by half, all with soft edges, and the mean counts. It asks the whole model, needs no gradient,
+and so is the same for a quantized one. It shows what the model looked at, not what is ill.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,8 @@ from assistant.engine.features import PictureEncoder
 from assistant.imaging.picture import Picture
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from assistant.engine.generate import Generator
     from assistant.engine.prompt import Prompt
     from assistant.model.loaded import LoadedModel
@@ -25,8 +29,12 @@ _PART = 8
 """Windows of one part."""
 GRID = 8
 """Places along a side; a window is two places wide."""
-_BLUR = 0.15
-"""Radius of the blur, as a share of the longer side."""
+_BLUR = 0.06
+"""Radius of the blur that hides a part, as a share of the longer side."""
+_GONE = 0.15
+"""Radius of the blur that leaves nothing of the whole picture."""
+_EDGE = 0.03
+"""Radius of a window's soft edge."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +42,7 @@ class Heat:
     """How much each part of a picture counts for an answer."""
 
     nats: np.ndarray
-    """(G, G) float32: how far the answer's log-probability falls when that part is blurred; negative where it rises."""
+    """(G, G) float32: how far the answer's log-probability falls when that part is hidden; negative where it rises."""
     whole: float
     """The same for the whole picture blurred: what the picture counts for at all."""
 
@@ -55,7 +63,7 @@ class Occlusion:
         pictures: of the prompt, in its order.
         answer: the text whose probability is watched.
         place: which of the pictures to look into.
-        grid: places along a side, 2 or more; (grid + 1)^2 windows go through the model.
+        grid: places along a side, 2 or more; 3 (grid + 1)^2 altered pictures go through the model.
     """
 
     def __init__(
@@ -110,7 +118,7 @@ class Occlusion:
         if not self.done:
             raise ValueError(f"{len(self._scores)} of {len(self._shown)} windows are done; call step until done.")
         drops = self._scores[0] - np.asarray(self._scores[1:], dtype=np.float32)
-        return Heat(_spread(drops[1:], self._grid), float(drops[0]))
+        return Heat(_spread(drops[1:].reshape(3, -1).mean(axis=0), self._grid), float(drops[0]))
 
 
 def _reduced(picture: Picture, side: int) -> Picture:
@@ -129,22 +137,38 @@ def _windows(grid: int) -> list[tuple[int, int]]:
     return [(row, column) for row in range(-1, grid) for column in range(-1, grid)]
 
 
-def _occluded(picture: Picture, grid: int) -> list[Picture]:
-    """Return the picture all blurred, then with each window blurred."""
-    from PIL import Image, ImageFilter
+def _blurred(image: Image.Image, share: float) -> Image.Image:
+    from PIL import ImageFilter
 
-    height, width = picture.pixels.shape[:2]
-    small = Image.fromarray(picture.pixels)
-    blurred = np.asarray(small.filter(ImageFilter.GaussianBlur(_BLUR * max(height, width))))
+    return image.filter(ImageFilter.GaussianBlur(share * max(image.size)))
+
+
+def _masks(height: int, width: int, grid: int) -> Iterator[np.ndarray]:
+    """Yield each window as (height, width, 1) float32, 1 where the picture is hidden, with soft edges."""
+    from PIL import Image
+
     rows = np.linspace(0, height, grid + 1).round().astype(int)
     columns = np.linspace(0, width, grid + 1).round().astype(int)
-    found = [replace(picture, pixels=blurred)]
     for row, column in _windows(grid):
-        pixels = picture.pixels.copy()
-        high = slice(rows[max(row, 0)], rows[min(row + 2, grid)])
-        wide = slice(columns[max(column, 0)], columns[min(column + 2, grid)])
-        pixels[high, wide] = blurred[high, wide]
-        found.append(replace(picture, pixels=pixels))
+        mask = np.zeros((height, width), np.uint8)
+        mask[rows[max(row, 0)] : rows[min(row + 2, grid)], columns[max(column, 0)] : columns[min(column + 2, grid)]] = (
+            255
+        )
+        yield np.asarray(_blurred(Image.fromarray(mask), _EDGE), dtype=np.float32)[..., None] / 255
+
+
+def _occluded(picture: Picture, grid: int) -> list[Picture]:
+    """Return the picture all blurred, then with each window hidden by a blur, by the mirror and by the half-turned."""
+    from PIL import Image
+
+    pixels = picture.pixels
+    image = Image.fromarray(pixels)
+    height, width = pixels.shape[:2]
+    masks = list(_masks(height, width, grid))
+    found = [replace(picture, pixels=np.asarray(_blurred(image, _GONE)))]
+    for other in (np.asarray(_blurred(image, _BLUR)), pixels[:, ::-1], pixels[::-1, ::-1]):
+        change = other.astype(np.float32) - pixels
+        found += [replace(picture, pixels=(pixels + mask * change).round().astype(np.uint8)) for mask in masks]
     return found
 
 

@@ -24,7 +24,7 @@ def overlay(picture: Picture, heat: Heat) -> Image:
 
     Args:
         picture: that the heat is of.
-        heat: of any grid; only what makes the answer less likely when blurred is coloured.
+        heat: of any grid; only what makes the answer less likely when hidden is coloured.
     Returns:
         RGB, as large as the picture's preview.
     """
