@@ -28,8 +28,8 @@ PixelRule = Literal["clean", "written", "keep"]
 
 _PASSES = 3
 _REMEMBERED = 4096
-_LETTERS_FROM = 160
-"""Models that see pictures no larger than this many pixels a side meet no letter that could still be read."""
+_NO_LETTERS = 160
+"""Models that see pictures no larger than this many pixels a side: a letter of a thirtieth of the height has five."""
 WHOLE = 1 << 16
 """The `picture_size` of what is given pictures as they are."""
 
@@ -118,7 +118,7 @@ def as_read(pictures: tuple[Picture, ...], picture_size: int) -> tuple[Picture, 
     Raises:
         ConfigError: RapidOCR cannot be loaded.
     """
-    if _rule != "clean" or picture_size < _LETTERS_FROM:
+    if _rule != "clean" or picture_size <= _NO_LETTERS:
         return pictures
     return tuple(one if one.section is not None else shown(one) for one in pictures)
 

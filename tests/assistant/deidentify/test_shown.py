@@ -150,7 +150,7 @@ def test_another_servers_model_is_sent_none(file):
 def test_a_model_that_could_read_is_given_none_and_one_that_cannot_the_picture_itself(file, tiny_model):
     picture = load_picture(file)
     section = Picture(picture.pixels, section=Section("s", 1, 2, "axial", 0.0))
-    assert shown.as_read((picture,), 128) == (picture,)
+    assert shown.as_read((picture,), 160) == (picture,)
     clean, slice_ = shown.as_read((picture, section), 224)
     assert clean.pixels[42:56, 40:180].max() == 0
     assert slice_ is section
