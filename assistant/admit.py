@@ -5,7 +5,7 @@ from __future__ import annotations
 from assistant.case import Case
 from assistant.conversation import Question
 from assistant.guard import Stop, check_premise, check_prior
-from assistant.scope import check_scope
+from assistant.scope import check_image_sent, check_scope
 
 
 def guard_question(case: Case, question: Question) -> None:
@@ -16,6 +16,8 @@ def guard_question(case: Case, question: Question) -> None:
         question: as it was put.
     """
     case.stop = check_scope(question.text) or case.stop
+    if case.stop is None and not case.pictures:
+        case.stop = check_image_sent(question.text)
     if case.stop is None and case.pictures:
         case.warn(check_prior(question.text, len(case.pictures)))
         premise = check_premise(question.text, case.modality)

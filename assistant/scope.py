@@ -1,4 +1,4 @@
-"""Which questions this assistant does not take on: advice on one's own treatment, doses, outlook, and other subjects.
+"""Which questions this assistant does not take on: on treatment, outlook, other subjects, and an image not sent.
 
 The rules are conservative on purpose: a question that none of them catches goes on, and the confidence threshold
 or an empty search may stop it later. They hold no medical content, only wording.
@@ -59,6 +59,33 @@ _ELSEWHERE = _any(
     r"\b(?:ignore|disregard|forget) (?:all |your |the )?(?:previous |prior |above )?(?:instructions|rules|prompt)\b",
     r"\bsystem prompt\b",
 )
+
+_SENT = r"(?:image|picture|photo(?:graph)?|scan|x-?ray|radiograph|mri?|ct|ultrasound|slice|smear|film|study|one)"
+_ASKED = r"(?:abnormalit(?:y|ies)|findings?|organs?|modality|sequence|plane|(?:kind|type|sort) of image)"
+_OF_AN_IMAGE = _any(
+    rf"\b(?:this|these|(?:my|the) attached|(?:my|the) uploaded) (?:[\w-]+ ){{0,3}}?{_SENT}s?\b",
+    r"^(?:please )?describe (?:the|my) (?:image|picture|scan)\b",
+    rf"^(?:what|which) {_ASKED} (?:is|are|can be) (?:seen|shown|visible|this)(?: here)? ?\??$",
+    r"^(?:is|are) there (?:an? |any )?(?:[\w-]+ ){0,2}[\w-]+ ?\?$",
+    r"^(?:do|can) you see\b|^what do you see\b",
+)
+
+
+def check_image_sent(text: str) -> Stop | None:
+    """Stop a question about one image, asked without any: what a search quotes would look like an answer about it.
+
+    Args:
+        text: the question, which came with no picture and follows none.
+
+    Returns:
+        The stop, or None for a question that can be answered without an image.
+    """
+    if _OF_AN_IMAGE.search(" ".join(text.split())):
+        return Stop(
+            "This question is about an image, and none was sent.",
+            "Send the image with it, or ask how something looks on images of its kind.",
+        )
+    return None
 
 
 def check_scope(text: str) -> Stop | None:

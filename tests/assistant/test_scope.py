@@ -1,6 +1,9 @@
+import json
+from pathlib import Path
+
 import pytest
 
-from assistant.scope import check_scope
+from assistant.scope import check_image_sent, check_scope
 
 
 @pytest.mark.parametrize(
@@ -67,3 +70,44 @@ def test_other_subjects_are_out_of_scope_and_it_says_what_it_can_do(text):
 )
 def test_questions_on_images_and_findings_go_on(text):
     assert check_scope(text) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "What kind of image is this?",
+        "Is there a pneumothorax in this X-ray?",
+        "Describe the image.",
+        "Is there a lesion?",
+        "Are there any gallbladder stones?",
+        "What abnormality is seen?",
+        "What do you see?",
+        "Which organ is shown on these two CT slices?",
+    ],
+)
+def test_a_question_of_an_image_that_was_not_sent_is_told_so(text):
+    stop = check_image_sent(text)
+    assert stop is not None
+    assert stop.reason == "This question is about an image, and none was sent."
+    assert "Send the image" in stop.help
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "How does a pneumothorax look on a chest X-ray?",
+        "What is the deep sulcus sign?",
+        "Is there a difference between T1 and T2 weighting?",
+        "Are there signs of a pneumothorax on a supine film?",
+        "Which findings are seen in pulmonary edema?",
+        "What does the image of a subdural hematoma look like?",
+    ],
+)
+def test_a_question_of_what_images_show_goes_on(text):
+    assert check_image_sent(text) is None
+
+
+def test_no_question_that_the_cards_answer_needs_an_image():
+    file = Path(__file__).parents[2] / "benchmarks" / "knowledge_questions.jsonl"
+    asked = [json.loads(line)["question"] for line in file.read_text("utf-8").splitlines()]
+    assert [one for one in asked if check_image_sent(one)] == []
