@@ -18,6 +18,7 @@ GO_ON = """(() => {
   const END = 'data: {"msg":"close_stream"}\\n\\n';
   const waited = new Set();  // events that were sent and have not ended
   const early = new Set();   // events whose end was read before the answer to their sending
+  const settled = [];        // called once nothing is being sent any more
   let sending = 0;
 
   const idOf = text => (text.match(/"event_id":"([^"]+)"/) || [])[1];
@@ -31,6 +32,7 @@ GO_ON = """(() => {
       return answer;
     } finally {
       sending -= 1;
+      if (sending === 0) { settled.splice(0).forEach(go => go()); }
     }
   };
 
@@ -68,9 +70,9 @@ GO_ON = """(() => {
           if (told) { controller.enqueue(encoder.encode(told)); return; }
           continue;
         }
-        const waiting = waited.size > 0 || sending > 0;
-        if (waiting && !ended) { throw new Error('the stream of messages broke'); }
-        if (waiting) {
+        if (!ended && waited.size > 0) { throw new Error('the stream of messages broke'); }
+        if (!ended && sending > 0) { await new Promise(go => settled.push(go)); }
+        if (waited.size > 0 || sending > 0) {
           const next = await plain(spare());
           if (!next.ok || next.body === null) { throw new Error('the stream of messages cannot be opened again'); }
           reader = next.body.getReader();

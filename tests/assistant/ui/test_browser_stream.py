@@ -31,6 +31,12 @@ LATE_END = NETWORK.replace("AT_THE_END", "await new Promise(go => setTimeout(go,
 """A network on which the end of a stream of messages arrives after the answer to what was sent meanwhile."""
 CUT_END = NETWORK.replace("AT_THE_END", "if (!waiting) { controller.close(); return; }")
 """One that breaks before the end is told, once nothing is waited for any more."""
+ANSWERED = "const answer = await plain(input, init);"
+SLOWLY = """
+    if (String(input.url || input).includes('/queue/join')) { await new Promise(go => setTimeout(go, 500)); }
+"""
+CUT_EARLY = CUT_END.replace(ANSWERED, ANSWERED + SLOWLY)
+"""One that breaks so, and tells that a question was sent only after the stream told of its end."""
 
 
 @pytest.fixture
@@ -47,7 +53,7 @@ def on(visit):
     return opened
 
 
-@pytest.mark.parametrize("network", [LATE_END, CUT_END], ids=["late", "cut"])
+@pytest.mark.parametrize("network", [LATE_END, CUT_END, CUT_EARLY], ids=["late", "cut", "early"])
 def test_a_question_sent_while_an_earlier_event_ends_is_answered(on, tmp_path, network):
     far = on(network)
     ask(far, "What kind of image is this?", jpeg(tmp_path)).get_by_text("Confidence").wait_for()
