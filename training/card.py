@@ -116,29 +116,34 @@ def _views(contract: Contract) -> list[tuple[str, str]]:
 
 
 def _scores(measured: Sequence[Mapping[str, Any]]) -> str:
-    rows = [row for one in measured for row in one["highlights"]]
+    alone = len(measured) == 1
+    tables = [("" if alone else f"On {_files(one)}:\n\n") + highlights_table(one["highlights"]) for one in measured]
     notes = [
-        f"- {', '.join(file['file'] for file in one['data']['files'])}: {one['data']['examples']} examples on "
+        f"- {_files(one)}: {one['data']['examples']} examples on "
         f"{one['data']['images']} images of {', '.join(one['data']['sources'])} "
         f"(sha256 {', '.join(file['sha256'] for file in one['data']['files'])}), {one['date']}."
         for one in measured
     ]
     overall = [
         (
-            ", ".join(file["file"] for file in one["data"]["files"]),
+            _files(one),
             str(one["overall"]["n"]),
             percent(one["overall"].get("right")),
         )
         for one in measured
     ]
     return (
-        highlights_table(rows)
+        "\n".join(tables)
         + "\nAll questions together, with abstention off:\n\n"
         + markdown_table(("Data", "Questions", "Right"), overall)
         + "\nMeasured on data kept out of training. Intervals are 95 % bootstrap intervals over patients or images.\n\n"
         + "\n".join(notes)
         + "\n"
     )
+
+
+def _files(one: Mapping[str, Any], between: str = ", ") -> str:
+    return between.join(file["file"] for file in one["data"]["files"])
 
 
 def _verdicts(measured: Sequence[Mapping[str, Any]]) -> str:
@@ -207,13 +212,20 @@ def _limits(measured: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _again(contract: Contract, measured: Sequence[Mapping[str, Any]]) -> str:
-    files = " ".join(file["file"] for one in measured for file in one["data"]["files"])
+    places = [f"DIR{number}" for number, _ in enumerate(measured, start=1)] if len(measured) > 1 else ["DIR"]
+    evaluated = "".join(
+        f"python -m training.evaluate --model MODEL --data {_files(one, ' ') or 'FILE.jsonl'}"
+        f"{' --controls' if 'controls' in one else ''}"
+        f"{f' --limit {limit}' if (limit := one.get('settings', {}).get('limit')) else ''} --out {place}\n"
+        for place, one in zip(places, measured, strict=True)
+    )
     packages = ", ".join(f"{name} {number}" for name, number in measured[0]["versions"].items())
     return (
         "```\n"
         "python -m training.starter --data DIR --out DIR        # all stages, from data to this card\n"
-        f"python -m training.evaluate --model MODEL --data {files or 'FILE.jsonl'} --out DIR --controls\n"
-        "python -m training.card --model MODEL --metrics DIR/metrics.json --out README.md\n"
+        f"{evaluated}"
+        f"python -m training.card --model MODEL --metrics {' '.join(f'{one}/metrics.json' for one in places)} "
+        "--out README.md\n"
         "```\n\n"
         f"Prompts of version {contract.prompt_version}. Measured with {packages}.\n"
     )

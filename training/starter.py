@@ -18,6 +18,7 @@ from pathlib import Path
 
 from assistant.ending import run_command
 from assistant.errors import AssistantError, DataError
+from training import starter_measure as measure
 from training import starter_sources as sources
 from training.settings import DataPart
 from training.starter_step import Step, run_main
@@ -26,7 +27,8 @@ logger = logging.getLogger("training.starter")
 
 KNOWLEDGE = Path(__file__).parents[1] / "retrieval" / "knowledge"
 PHANTOM_SEED = 7
-EVALUATED = 1200
+HELD_OUT_SEED = 5001
+"""Of the phantoms whose reports are scored; nothing is trained or chosen on them."""
 
 
 class Starter:
@@ -59,7 +61,8 @@ class Starter:
         """Return the steps in order."""
         sets, out = self.sets, self.out
         phantoms = max(20, int(sources.PHANTOMS * self.scale))
-        reports = sets / "phantoms" / "reports.jsonl"
+        others = max(20, int(sources.HELD_OUT * self.scale))
+        reports, held_out = sets / "phantoms" / "reports.jsonl", sets / "held-out"
         return [
             Step("manifest", sets / "pack", lambda: self._data("manifest", self.data, "pack")),
             Step(
@@ -71,28 +74,41 @@ class Starter:
                 sets / "phantom-instruct",
                 lambda: self._data("instruct", sets / "phantoms" / "train.jsonl", "phantom-instruct"),
             ),
-            Step("phantom-reports", reports, lambda: sources.reports_alone(reports)),
+            Step("phantom-reports", reports, lambda: sources.reports_to_train(reports)),
+            Step("held-out", held_out, lambda: self._data("phantom", None, "held-out", others, HELD_OUT_SEED)),
+            Step("held-out-reports", held_out / "reports.jsonl", lambda: sources.all_reports(held_out)),
             Step("contrast", out / "contrast" / "encoder", lambda: self._encoder("contrast")),
             Step("assemble", out / "assembled", self._assemble),
             Step("align", out / "align" / "model", lambda: self._llava("align", out / "assembled")),
             Step("sft", out / "sft" / "model", lambda: self._llava("sft", out / "align" / "model")),
             Step("sft_long", out / "sft_long" / "model", lambda: self._llava("sft_long", out / "sft" / "model")),
-            Step("average", out / "average", self._average),
+            Step("average", out / "average", lambda: self._average("sft", "sft_long", "average")),
             *(self._larger() if self.large else []),
             Step("compact", out / "compact", self._compact),
             Step("calibrate", out / "model", self._calibrate),
             Step("index", out / "index", self._index),
-            Step("evaluate", out / "scores" / "metrics.json", self._evaluate),
-            Step("card", out / "card.md", self._card),
+            Step("evaluate", out / "scores" / "metrics.json", lambda: measure.evaluate(sets, out)),
+            Step(
+                "evaluate_reports",
+                out / "scores_reports" / "metrics.json",
+                lambda: measure.evaluate_reports(sets, out),
+            ),
+            Step("card", out / "card.md", lambda: measure.write_card(out)),
             Step("examples", out / "model" / "examples", self._examples),
         ]
 
     def _larger(self) -> list[Step]:
-        out = self.out
+        out, tuned = self.out, self.out / "sft_large" / "model"
         return [
             Step("contrast_large", out / "contrast_large" / "encoder", self._contrast_large),
             Step("assemble_large", out / "assembled_large", self._assemble_large),
-            Step("sft_large", out / "sft_large" / "model", lambda: self._llava("sft_large", out / "assembled_large")),
+            Step("sft_large", tuned, lambda: self._llava("sft_large", out / "assembled_large")),
+            Step("sft_reports", out / "sft_reports" / "model", lambda: self._llava("sft_reports", tuned)),
+            Step(
+                "average_large",
+                out / "average_large",
+                lambda: self._average("sft_large", "sft_reports", "average_large"),
+            ),
         ]
 
     def run(self) -> None:
@@ -104,10 +120,12 @@ class Starter:
             logger.info("%s: begins", step.name)
             step.work()
 
-    def _data(self, recipe: str, source: Path | None, name: str, limit: int | None = None) -> None:
+    def _data(
+        self, recipe: str, source: Path | None, name: str, limit: int | None = None, seed: int = PHANTOM_SEED
+    ) -> None:
         from data_recipes.build import build_data
 
-        build_data(recipe, source, self.sets / name, limit=limit, seed=PHANTOM_SEED)
+        build_data(recipe, source, self.sets / name, limit=limit, seed=seed)
 
     def _steps(self, count: int) -> int:
         return max(2, int(count * self.scale))
@@ -196,11 +214,11 @@ class Starter:
             for path, part in found.items()
         ]
 
-    def _average(self) -> None:
-        """What the second part of the tuning gains on evidence, and the first knows better, meet half-way."""
+    def _average(self, former: str, latter: str, name: str) -> None:
+        """What a tuning's latter part gains, on evidence or reports, and its former knows better, meet half-way."""
         from training.average import average_models
 
-        average_models([self.out / stage / "model" for stage in ("sft", "sft_long")], self.out / "average")
+        average_models([self.out / stage / "model" for stage in (former, latter)], self.out / name)
 
     def _compact(self) -> None:
         """Halve the size on disk; the loader computes in float32 all the same."""
@@ -210,7 +228,7 @@ class Starter:
         from training.recipe import load_recipe
 
         can = load_recipe(AssembleSettings, sources.RECIPES / "starter_assemble.yaml").capabilities or {}
-        trained = load_model(self.out / "sft_large" / "model" if self.large else self.out / "average")
+        trained = load_model(self.out / ("average_large" if self.large else "average"))
         save_model(trained, self.out / "compact", dtype="bfloat16", name="starter", capabilities=can)
 
     def _calibrate(self) -> None:
@@ -234,21 +252,6 @@ class Starter:
         if len(sources.modalities(self.data)) > 1:  # a router has nothing to tell apart otherwise
             run_main("domain", fit, [partial, "--data", self.data, "--fit", *model])
         partial.rename(self.out / "index")
-
-    def _evaluate(self) -> None:
-        from training.evaluate import main
-
-        data = [self.sets / "pack" / "dev.jsonl", self.sets / "phantoms" / "test.jsonl"]
-        arguments = ["--model", self.out / "model", "--data", *data, "--out", self.out / "scores"]
-        run_main("evaluate", main, [*arguments, "--controls", "--limit", EVALUATED])
-
-    def _card(self) -> None:
-        from training.card import main
-
-        card = self.out / "card.md"
-        scores = self.out / "scores" / "metrics.json"
-        run_main("card", main, ["--model", self.out / "model", "--metrics", scores, "--out", card])
-        shutil.copyfile(card, self.out / "model" / "README.md")
 
     def _examples(self) -> None:
         sources.draw_examples(self.out / "model" / "examples")

@@ -9,7 +9,10 @@ from pathlib import Path
 from assistant.json_lines import write_atomically
 
 RECIPES = Path(__file__).parent / "recipes"
-PHANTOMS = 20_000
+PHANTOMS = 40_000
+HELD_OUT = 2_400
+SMALL_FINDINGS = ("head_ct", "chest_xray")
+"""Kinds of phantom whose findings can be a few pixels wide."""
 EXAMPLE_SEED = 2_500_000
 
 
@@ -56,15 +59,32 @@ def training_data(data: Path) -> tuple[str, ...]:
     return (*found, f"phantoms: {PHANTOMS} drawn images, CC0-1.0", "knowledge cards of this project, Apache-2.0")
 
 
-def reports_alone(file: Path) -> None:
-    """Write the reports among training examples to a file of their own, which a recipe can weigh.
+def reports_to_train(file: Path) -> None:
+    """Write the reports among training examples to files of their own, which a recipe can weigh.
 
     Args:
-        file: to write, beside `train.jsonl`.
+        file: for all of them, to write beside `train.jsonl`. Those on kinds of picture with small findings, which are
+            missed most, go to `reports_small.jsonl` first.
     """
-    with file.with_name("train.jsonl").open(encoding="utf-8") as lines:
-        reports = "".join(line for line in lines if json.loads(line).get("task") == "report")
-    write_atomically(file, reports)
+    reports = _reports(file.with_name("train.jsonl"))
+    small = [line for line in reports if json.loads(line)["truth"]["kind"] in SMALL_FINDINGS]
+    write_atomically(file.with_name("reports_small.jsonl"), "".join(small))
+    write_atomically(file, "".join(reports))
+
+
+def all_reports(folder: Path) -> None:
+    """Write the reports of all splits of a folder to one file, where none of them is trained on.
+
+    Args:
+        folder: made by `data_recipes.build`; gets `reports.jsonl`.
+    """
+    splits = (folder / f"{split}.jsonl" for split in ("train", "dev", "test"))
+    write_atomically(folder / "reports.jsonl", "".join(line for file in splits for line in _reports(file)))
+
+
+def _reports(file: Path) -> list[str]:
+    with file.open(encoding="utf-8") as lines:
+        return [line for line in lines if json.loads(line).get("task") == "report"]
 
 
 def draw_examples(folder: Path) -> None:

@@ -47,6 +47,24 @@ def test_the_card_tells_when_it_abstains_and_what_is_weak(tiny_model, measured):
     assert "Shapes: hardly" not in text
 
 
+def test_each_measurement_has_a_table_of_its_own(tiny_folder, measured, tmp_path):
+    metrics = read_metrics(measured)
+    files = [{"file": "reports.jsonl", "sha256": "0" * 16}]
+    settings = {**metrics["settings"], "limit": None}
+    other = {**metrics, "data": {**metrics["data"], "files": files}, "settings": settings}
+    other["highlights"] = [{**metrics["highlights"][0], "n": 4321}]
+    (tmp_path / "metrics.json").write_text(json.dumps(other))
+    card = tmp_path / "README.md"
+    arguments = ["--model", str(tiny_folder), "--metrics", str(measured), str(tmp_path / "metrics.json")]
+    assert main([*arguments, "--out", str(card)]) == 0
+    text, one = card.read_text(), metrics["highlights"][0]
+    first, second = text.index(f"On {metrics['data']['files'][0]['file']}:"), text.index("On reports.jsonl:")
+    assert first < text.index(f"| {one['name']} | {one['n']} |") < second < text.index(f"| {one['name']} | 4321 |")
+    assert "--data reports.jsonl --out DIR2\n" in text
+    assert "--limit 10 --out DIR1\n" in text
+    assert "--metrics DIR1/metrics.json DIR2/metrics.json" in text
+
+
 def test_scores_of_another_model_are_refused(tiny_folder, measured, tmp_path, capsys):
     other = tmp_path / "model"
     shutil.copytree(tiny_folder, other)

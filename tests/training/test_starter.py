@@ -14,9 +14,11 @@ from assistant.model.contract import Contract
 from retrieval.manifest import read_manifest
 from training.settings import DataPart
 from training.starter import Starter, Step, main
-from training.starter_sources import modalities, passage_files, reports_alone, training_data
+from training.starter_sources import all_reports, modalities, passage_files, reports_to_train, training_data
 
-STEPS = ["manifest", "instruct", "phantoms", "phantom-instruct", "phantom-reports", "contrast", "assemble", "align"]
+STEPS = ["manifest", "instruct", "phantoms", "phantom-instruct", "phantom-reports", "held-out", "held-out-reports"]
+STEPS += ["contrast", "assemble", "align"]
+SPLITS = ("train", "dev", "test")
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +68,7 @@ def test_a_dry_run_lists_the_steps_and_which_are_done(folder, tmp_path, capsys):
     rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     assert [row[0] for row in rows][: len(STEPS)] == STEPS
     assert [row[2] for row in rows] == ["done"] + ["to do"] * (len(rows) - 1)
-    assert rows[5][1] == str(out / "contrast" / "encoder")
+    assert rows[7][1] == str(out / "contrast" / "encoder")
     assert sorted(path.name for path in out.iterdir()) == ["data"]
 
 
@@ -105,14 +107,31 @@ def test_weights_of_a_teacher_are_a_file_and_of_the_larger_encoder(folder, tmp_p
 def test_the_larger_encoder_comes_between_tuning_and_calibration(folder, tmp_path):
     plain, large = ([step.name for step in Starter(folder, tmp_path, large=one).steps()] for one in (False, True))
     place = plain.index("average") + 1
-    assert large == [*plain[:place], "contrast_large", "assemble_large", "sft_large", *plain[place:]]
+    more = ["contrast_large", "assemble_large", "sft_large", "sft_reports", "average_large"]
+    assert large == [*plain[:place], *more, *plain[place:]]
 
 
-def test_reports_get_a_file_of_their_own(tmp_path):
-    lines = [json.dumps({"id": str(number), "task": task}) + "\n" for number, task in enumerate(("vqa", "report"))]
-    (tmp_path / "train.jsonl").write_text("".join(lines))
-    reports_alone(tmp_path / "reports.jsonl")
-    assert (tmp_path / "reports.jsonl").read_text() == lines[1]
+def write_tasks(file, *tasks):
+    """A line each; returns them."""
+    lines = [
+        json.dumps({"id": f"{file.stem}{number}", "task": task, "truth": {"kind": kind}}) + "\n"
+        for number, (task, kind) in enumerate(tasks)
+    ]
+    file.write_text("".join(lines))
+    return lines
+
+
+def test_reports_get_files_of_their_own(tmp_path):
+    lines = write_tasks(tmp_path / "train.jsonl", ("vqa", "head_ct"), ("report", "head_ct"), ("report", "brain_mr"))
+    reports_to_train(tmp_path / "reports.jsonl")
+    assert (tmp_path / "reports.jsonl").read_text() == "".join(lines[1:])
+    assert (tmp_path / "reports_small.jsonl").read_text() == lines[1]
+
+
+def test_the_held_out_reports_are_of_all_splits(tmp_path):
+    lines = [write_tasks(tmp_path / f"{split}.jsonl", ("report", "head_ct"), ("vqa", "head_ct"))[0] for split in SPLITS]
+    all_reports(tmp_path)
+    assert (tmp_path / "reports.jsonl").read_text() == "".join(lines)
 
 
 def test_only_the_passages_that_the_recipe_names_are_taken(folder):
@@ -160,7 +179,7 @@ def test_the_whole_chain_ends_in_a_model_with_card_and_index(folder, tmp_path, c
     assert sum(path.stat().st_size for path in model.rglob("*") if path.is_file()) < 40e6
     assert Contract.read(model).image_size == 128
     # And the whole way, from where the shorter one ended: the rest is there, and is not done again.
-    for name in ("compact", "model", "index", "scores"):
+    for name in ("compact", "model", "index", "scores", "scores_reports"):
         shutil.rmtree(tmp_path / "out" / name)
     assert main(arguments) == 0
     assert Contract.read(model).image_size == 160
