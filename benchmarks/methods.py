@@ -108,7 +108,7 @@ def priors(model: str, out: Path, seed: int, scale: float) -> Row:
     habit = tune(model, root / "taught.jsonl", out / "habit", steps=max(60, int(200 * scale)), lr=5e-4, seed=seed)
     # The model's own reports with and without what is to go: from others' reports their wording is learned as well.
     write_mended(habit, root / "train.jsonl", out / "own", drawing=Drawing(1, 0.0, seed=seed), task="report")
-    more = {"shared_weight": 0.0, "optimizer": OptimizerSettings(lr=3e-5, warmup_steps=10)}
+    more = {"shared_weight": 0.0, "optimizer": OptimizerSettings(lr=1.5e-5, warmup_steps=10)}
     tuned = prefer(habit, out / "own" / "preferences.jsonl", out / "tuned", steps=int(60 * scale), seed=seed, **more)
     build_data("phantom", None, out / "others", limit=int(OTHERS * scale), seed=2000 + seed)
     test = [*reports_of(out / "others" / "train.jsonl"), *unseen(out / "others", reports_of)]
